@@ -1,0 +1,28 @@
+# The service, the sandbox and their commands: one image, run by docker-compose.yml part by part,
+# or as a whole: docker run -v callscribe:/data -p 8000:8000 IMAGE
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY requirements.lock requirements-dev.lock ./
+# the build's own tools are locked too, and stay behind in this stage
+RUN python -m venv /tools && /tools/bin/pip install --no-cache-dir --require-hashes -r requirements-dev.lock \
+ && python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY pipeline pipeline
+COPY workers workers
+RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && /venv/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
+# the sandbox and `callscribe replay` look for recordings beside the package
+COPY fixtures/audio /venv/lib/python3.12/site-packages/fixtures/audio
+COPY fixtures/requests /venv/lib/python3.12/site-packages/fixtures/requests
+
+FROM python:3.12-slim
+RUN useradd --uid 10001 --no-create-home --home-dir /data callscribe \
+ && install --directory --owner callscribe --group callscribe --mode 700 /data
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CALLSCRIBE_DATA_DIR=/data
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+ENTRYPOINT ["callscribe"]
+CMD ["up", "--host", "0.0.0.0", "--port", "8000"]

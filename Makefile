@@ -1,0 +1,58 @@
+# Every target sets up what it needs by itself: Python >= 3.11, pip and make are all it takes.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+STAMP   = $(VENV)/.installed
+PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test prove soak up check audit lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## one call through the whole service, on real parts, no network and no key
+	@$(BIN)/callscribe demo
+
+test: check ## lint, types, import layers and every test
+	@$(BIN)/python -m pytest
+
+# a mount namespace of its own for a small disk; without root, inside a user namespace
+OWN_MOUNTS = unshare --mount $$([ "$$(id -u)" = 0 ] || echo --map-root-user)
+
+prove: $(STAMP) ## every guarantee under every fault: kills real processes, about eight minutes, Linux
+	@$(OWN_MOUNTS) $(BIN)/python -m pytest tests/prove
+
+soak: $(STAMP) ## random faults over 500 jobs, a fresh one every few seconds: SEED=7 JOBS=500
+	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
+
+up: $(STAMP) ## the whole service on this machine
+	@$(BIN)/callscribe up
+
+check: $(STAMP) ## lint, types and import layers alone
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+audit: ## known weaknesses of what is locked, as far as the registry tells them
+	@$(PYTHON) -m venv $(VENV)-audit && $(VENV)-audit/bin/pip install -q pip-audit
+	@$(VENV)-audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --require-hashes --progress-spinner off
+	@rm -rf $(VENV)-audit
+
+lock: ## renew the locks from pyproject.toml
+	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv
+	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox pyproject.toml -o requirements.lock
+	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox --extra dev pyproject.toml -o requirements-dev.lock
+	@rm -rf $(VENV)-lock
+
+clean: ## remove the virtual environment and all that was made
+	@rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@echo "Setting up $(VENV) (locked, about a minute) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "callscribe needs Python 3.11 or newer; set PYTHON=python3.12, say")'
+	@# some systems keep ensurepip apart from Python: their own pip then fills the environment
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	@$(PIP) install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(PIP) install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

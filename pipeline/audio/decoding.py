@@ -1,0 +1,255 @@
+"""Streaming decode: a recording of any kind as seconds of 16 bit PCM, one run of bytes per side.
+
+Constant memory: a second of PCM at a time. Frames are collected in FFmpeg's own FIFO and converted a
+second at a time, because a conversion per frame costs more than the decoding of 8 kHz mp3 itself.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
+
+from pipeline.audio.headers import declared_mp3, declared_wav, junk_bytes
+from pipeline.audio.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
+from pipeline.audio.opening import Broken, opened
+from pipeline.errors import NotAudio, TooLong
+from pipeline.model import Span
+
+MAX_HOLE_SECONDS = 60.0  # a damaged packet that claims more is not believed
+WORTH_SECONDS = 0.25
+DECLARING = {"w64", "mov", "flac", "aiff", "caf", "au", "matroska", "avi", "wv", "ape", "tta"}
+RAW = {"mp3", "aac", "ac3", "eac3", "dts"}
+Mix = Literal["sides", "mixed", "left"]
+
+
+@dataclass
+class Packets:
+    """Where each mp3 frame lies and what it decodes to; small arrays, for hours of them."""
+
+    position: array[int] = field(default_factory=lambda: array("q"))  # byte offset in the file
+    size: array[int] = field(default_factory=lambda: array("i"))
+    samples: array[int] = field(default_factory=lambda: array("i"))
+
+
+@dataclass
+class Decoding:
+    """One run over a recording; its fields hold what the run has learned so far.
+
+    sample_rate: of the recording; out_rate: of the PCM that it yields, wanted_rate or the recording's.
+    samples: yielded so far, per side, at out_rate. holes: stretches that did not decode (silence stands
+    in for them, so that the time axis stays true). uniform: rate, layout and format never changed.
+    """
+
+    path: Path
+    mix: Mix = "sides"
+    wanted_rate: int | None = None
+    max_seconds: float | None = None
+    log_packets: bool = False
+
+    container: str = ""
+    codec: str = ""
+    channels: int = 0
+    sample_rate: int = 0
+    out_rate: int = 0
+    sides: int = 0
+    samples: int = 0
+    holes: list[Span] = field(default_factory=list)
+    uniform: bool = True
+    broken: bool = False  # reading ended with an error, not with the end of the file
+    declared_seconds: float | None = None  # what the stream's header says
+    has_video: bool = False
+    packets: Packets = field(default_factory=Packets)
+
+    _fifo: av.AudioFifo = field(default_factory=av.AudioFifo)
+    _resampler: AudioResampler | None = None
+    _width: int = 0  # channels that go into the FIFO
+    _second: int = 1 << 30  # samples of a second, a multiple of fifty
+
+    def blocks(self) -> Iterator[tuple[bytes, ...]]:
+        """About a second of PCM at a time: native 16 bit samples, one `bytes` per side.
+
+        Two sides only for mix "sides" and exactly two channels; more channels are mixed down.
+        Raises NotAudio when nothing decodes, TooLong once max_seconds are passed.
+        """
+        with opened(self.path) as (container, stream):
+            self._introduce(container, stream)
+            log = self.packets if self.log_packets and self.container == "mp3" else None
+            junk = junk_bytes(self.path) if log else 0
+            usual = 0  # bytes of a sound packet
+            ready = 0  # samples since the last look into the FIFO
+            try:
+                for packet in container.demux(stream):
+                    try:
+                        frames = packet.decode()
+                    except Broken:
+                        if not _is_tag(packet):
+                            yield from self._drain()
+                            yield from self._hole(packet, usual)
+                        continue
+                    decoded = 0
+                    for frame in frames:
+                        decoded += frame.samples
+                        frame.pts = None
+                        # the FIFO minds another rate or format by itself, but crashes over fewer channels
+                        if frame.layout.nb_channels != self._width:
+                            yield from self._drain()
+                            self._take(frame)
+                        try:
+                            self._fifo.write(frame)
+                        except ValueError:
+                            yield from self._drain()
+                            self._take(frame)
+                            self._fifo.write(frame)
+                    size = packet.size
+                    if size:
+                        usual = size
+                        if log:
+                            log.position.append(-1 if packet.pos is None else packet.pos + junk)
+                            log.size.append(size)
+                            log.samples.append(decoded)
+                    ready += decoded
+                    if ready >= self._second:
+                        ready = 0
+                        while self._fifo.samples >= self._second:
+                            yield from self._convert(self._fifo.read(self._second))
+            except Broken:
+                self.broken = True
+            yield from self._drain()
+        if not self.samples:
+            raise NotAudio("nothing in it decodes to sound")
+
+    @property
+    def seconds(self) -> float:
+        """How much was decoded so far."""
+        return self.samples / self.out_rate if self.out_rate else 0.0
+
+    @property
+    def lost(self) -> Span | None:
+        """What is missing at the end, by a header that can be believed; None where nothing is."""
+        declared = self._declared()
+        if declared is None or declared - self.seconds <= self._tolerance(declared):
+            return None
+        return Span(start=self.seconds, end=declared)
+
+    @property
+    def sound(self) -> bool:
+        """Nothing is wrong with the file: any reader will hear what we heard."""
+        declared = self._declared()
+        if declared is None:
+            told = self.container != "wav"
+        else:
+            told = abs(declared - self.seconds) <= self._tolerance(declared)
+        return told and self.uniform and not self.broken and not self.holes
+
+    def _declared(self) -> float | None:
+        if self.container == "wav":
+            wav = declared_wav(self.path)
+            if wav is None:
+                return None
+            return self.seconds * max(1.0, wav[0] / max(wav[1], 1))
+        if self.container == "mp3" and self.packets.position and self.uniform:
+            tag = declared_mp3(self.path, self.packets.position[0])
+            return (tag[0] * max(self.packets.samples) - tag[1]) / self.sample_rate if tag else None
+        return self.declared_seconds if self.container.split(",")[0] in DECLARING else None
+
+    @staticmethod
+    def _tolerance(declared: float) -> float:
+        return max(1.0, declared * 0.005)
+
+    def missing(self) -> tuple[Span, ...]:
+        """Where the recording could not be decoded; a lost frame or two are not worth a word."""
+        holes = [hole for hole in _joined(self.holes) if hole.seconds >= WORTH_SECONDS]
+        end = self.lost
+        if self.broken and end is None:  # how much more there was, nobody knows for sure
+            end = Span(start=self.seconds, end=max(self.seconds, self.declared_seconds or 0.0))
+        return (*holes, end) if end else tuple(holes)
+
+    def _introduce(self, container: InputContainer, stream: AudioStream) -> None:
+        self.container = container.format.name
+        self.codec = stream.codec_context.codec.canonical_name
+        self.has_video = any(not _is_cover(video) for video in container.streams.video)
+        if stream.duration and stream.time_base:
+            self.declared_seconds = float(stream.duration * stream.time_base)
+        elif container.duration and not self.has_video:
+            self.declared_seconds = container.duration / 1_000_000
+
+    def _take(self, frame: AudioFrame) -> None:
+        channels, rate = frame.layout.nb_channels, frame.sample_rate
+        if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
+            raise NotAudio(f"a sample rate of {rate} Hz")
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise NotAudio(f"{channels} channels")
+        if not self.out_rate:
+            self.channels, self.sample_rate = channels, rate
+            self.out_rate = self.wanted_rate or rate
+            self.sides = 2 if channels == 2 and self.mix == "sides" else 1
+        self.uniform = self.uniform and (channels, rate) == (self.channels, self.sample_rate)
+        self._second, self._width = rate // 50 * 50, channels
+        self._resampler = AudioResampler(
+            format="s16p",
+            layout="stereo" if self.sides == 2 or self.mix == "left" else "mono",
+            rate=self.out_rate,
+        )
+
+    def _convert(self, frame: AudioFrame | None) -> Iterator[tuple[bytes, ...]]:
+        assert self._resampler
+        for block in self._resampler.resample(frame):
+            self._count(block.samples)
+            size = block.samples * 2
+            yield tuple(bytes(memoryview(plane)[:size]) for plane in block.planes[: self.sides])
+
+    def _drain(self) -> Iterator[tuple[bytes, ...]]:
+        if self._resampler is None:
+            return
+        if self._fifo.samples:
+            yield from self._convert(self._fifo.read())
+        yield from self._convert(None)
+        self._fifo, self._resampler, self._width = av.AudioFifo(), None, 0
+
+    def _count(self, samples: int) -> None:
+        self.samples += samples
+        if self.max_seconds is not None and self.seconds > self.max_seconds:
+            raise TooLong(f"longer than {self.max_seconds:.0f} s")
+
+    def _hole(self, packet: Packet[AudioStream], usual: int) -> Iterator[tuple[bytes, ...]]:
+        if not (packet.duration and packet.time_base and self.out_rate):
+            return
+        seconds = float(packet.duration * packet.time_base)
+        if self.container in RAW and usual:  # there, all that lies between two frames is one packet
+            seconds *= max(1.0, packet.size / usual)
+        seconds = min(seconds, MAX_HOLE_SECONDS)
+        samples = round(seconds * self.out_rate)
+        start = self.seconds
+        self._count(samples)
+        self.holes.append(Span(start=start, end=self.seconds))
+        yield (bytes(samples * 2),) * self.sides
+
+
+def _is_tag(packet: Packet[AudioStream]) -> bool:
+    """Whether what did not decode is a tag between two recordings that were joined."""
+    return bytes(memoryview(packet)[:3]) in (b"ID3", b"TAG", b"APE")
+
+
+def _is_cover(video: Stream) -> bool:
+    return Disposition.attached_pic in video.disposition
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    found: list[Span] = []
+    for span in spans:
+        if found and span.start - found[-1].end < WORTH_SECONDS:
+            found[-1] = Span(start=found[-1].start, end=span.end)
+        else:
+            found.append(span)
+    return found

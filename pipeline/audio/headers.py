@@ -1,0 +1,103 @@
+"""What FFmpeg does not tell of a file's first bytes: where sound begins, and how long it was meant to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HEAD_BYTES = 65_536
+UNSET_BYTES = 0x7FFF0000  # a wav written to a pipe claims about 2 or 4 GiB
+RATES = (44100, 48000, 32000)
+KILOBITS = {
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1 layer III
+    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG-2 and 2.5
+}
+
+
+def junk_bytes(path: Path) -> int:
+    """Bytes at the file's start that are no part of the recording: zeros, or a tag that claims too much.
+
+    Some recorders leave zeros before the first mp3 frame, more than FFmpeg looks through. An ID3 tag
+    whose length is wrong would make FFmpeg skip sound.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        at = 0
+        while head and not any(head):
+            at += len(head)
+            head = file.read(HEAD_BYTES)
+        if at:
+            return at + next((index for index, byte in enumerate(head) if byte), 0)
+    if head[:3] == b"ID3" and len(head) > 10:
+        claimed = 10 + sum(
+            (byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)
+        )
+        first = _chain(head, 10, min(claimed, len(head)))
+        if first is not None and first < claimed:
+            return first
+    return 0
+
+
+def id3_bytes(head: bytes) -> int:
+    """The length that an ID3v2 header of ten bytes gives for what follows it."""
+    return sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+
+
+def declared_wav(path: Path) -> tuple[int, int] | None:
+    """Bytes of sound that a RIFF header claims, and bytes that are there; None where it claims none."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF" or file.read(8)[4:] != b"WAVE":
+            return None
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[4:], "little")
+            if head[:4] == b"data":
+                return (length, size - file.tell()) if 0 < length < UNSET_BYTES else None
+            file.seek(length + length % 2, 1)
+            if file.tell() >= size:
+                break
+    return None
+
+
+def declared_mp3(path: Path, first_frame: int) -> tuple[int, int] | None:
+    """Frames that the Xing or Info tag just before the first frame claims, and samples that it drops."""
+    start = max(0, first_frame - 2048)
+    with path.open("rb") as file:
+        file.seek(start)
+        data = file.read(first_frame - start)
+    at = max(data.rfind(b"Xing"), data.rfind(b"Info"))
+    if at < 4 or len(data) < at + 12 or not data[at + 7] & 1:
+        return None
+    frames = int.from_bytes(data[at + 8 : at + 12], "big")
+    flags = data[at + 7]
+    lame = at + 12 + 4 * bool(flags & 2) + 100 * bool(flags & 4) + 4 * bool(flags & 8)
+    pads = data[lame + 21 : lame + 24]
+    known = data[lame : lame + 4] in (b"LAME", b"Lavf", b"Lavc") and len(pads) == 3
+    return (frames, (pads[0] << 4 | pads[1] >> 4) + ((pads[1] & 15) << 8 | pads[2])) if known else (frames, 0)
+
+
+def _chain(data: bytes, start: int, end: int) -> int | None:
+    """Where four mp3 frames of one kind follow one another, from `start` on; None where they do not."""
+    at = data.find(b"\xff", start)
+    while 0 <= at < end:
+        position = at
+        for _ in range(4):
+            length = frame_bytes(data[position : position + 4])
+            if not length or data[position + 1] != data[at + 1] or (data[position + 2] ^ data[at + 2]) & 0x0C:
+                break
+            position += length
+        else:
+            return at
+        at = data.find(b"\xff", at + 1)
+    return None
+
+
+def frame_bytes(header: bytes) -> int:
+    """The length of the layer III frame with that header; 0 for anything else."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
+        return 0
+    version, bits, rate = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3
+    if version == 1 or rate == 3 or bits in (0, 15):
+        return 0
+    hertz = RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    kilobits = KILOBITS[3 if version == 3 else 2][bits]
+    return (144 if version == 3 else 72) * kilobits * 1000 // hertz + (header[2] >> 1 & 1)

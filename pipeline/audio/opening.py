@@ -1,0 +1,92 @@
+"""Opening a recording: FFmpeg's demuxers of real recordings, and no other.
+
+The whitelist matters: a playlist named `.mp3`, or an ffconcat script, would make FFmpeg read other
+local files. FFmpeg is handed a local file, never a URL and never a pipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+import av
+import av.error
+from av.audio.stream import AudioStream
+from av.codec import Codec
+from av.codec.codec import UnknownCodecError
+from av.container import InputContainer
+
+from pipeline.audio.headers import junk_bytes
+from pipeline.audio.limits import MAX_STREAMS
+from pipeline.errors import NotAudio
+
+DEMUXERS = (
+    "wav,w64,mp3,ogg,flac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,amr,asf,aiff,caf,au,gsm,wv,ac3,eac3,"
+    "dts,ape,tta,mpc,mpc8,voc,rm,avi,flv,mpegts,mpeg,oma"
+)
+INDEXED = {"flac", "mov", "matroska", "ogg", "wav", "w64", "caf", "aiff"}
+OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file,subfile"}
+# what PyAV raises over damaged bytes; IndexError where a stream turns up that was not announced
+Broken = (av.error.FFmpegError, ValueError, OverflowError, IndexError)
+
+
+@cache
+def _sound_decoders() -> str:
+    """FFmpeg's decoders of sound: probing would open those of pictures, the larger part of its code, too."""
+    found = []
+    for name in sorted(av.codecs_available):
+        with suppress(UnknownCodecError):  # one that only encodes
+            if Codec(name, "r").type == "audio":
+                found.append(name)
+    return ",".join(found)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """The container and its audio stream; closed at the end.
+
+    Raises NotAudio when no allowed demuxer reads the file, or when it holds no sound.
+    """
+    options = {**OPTIONS, "codec_whitelist": _sound_decoders()}
+    junk = junk_bytes(path)
+    name = f"subfile,,start,{junk},end,0,,:{path.resolve()}" if junk else str(path.resolve())
+    try:
+        # tags are in whatever encoding the telephone system's author liked
+        container = av.open(name, options=options, metadata_errors="replace")
+    except Broken:
+        raise NotAudio("no known recording format") from None
+    with container:
+        if len(container.streams) > MAX_STREAMS:
+            raise NotAudio(f"a container of {len(container.streams)} streams")
+        stream = container.streams.best("audio") or next(iter(container.streams.audio), None)
+        if not isinstance(stream, AudioStream):
+            raise NotAudio(
+                "a picture or a video without sound" if container.streams.video else "no sound in it"
+            )
+        if stream.codec_context is None:  # PyAV makes none where FFmpeg has no decoder
+            raise NotAudio("sound in a form that nothing here decodes")
+        yield container, stream
+
+
+def goes_beyond(path: Path, seconds: float) -> bool:
+    """Whether sound is found past that time, by looking there: hours of silence in a small file are
+    refused without decoding them. Only of formats that know where each second lies.
+    """
+    with opened(path) as (container, stream):
+        claimed = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        claimed = max(claimed, (container.duration or 0) / 1_000_000)
+        if container.format.name.split(",")[0] not in INDEXED or claimed <= seconds:
+            return False
+        begin = (container.start_time or 0) / 1_000_000
+        try:
+            container.seek(int((begin + seconds + 1) * 1_000_000))
+            for count, frame in enumerate(container.decode(stream)):
+                if frame.time is not None and frame.time - begin > seconds:
+                    return True
+                if count > 1000:
+                    break
+        except Broken:
+            pass
+        return False

@@ -1,0 +1,136 @@
+"""The job store at hand: REDIS_URL's, else the one whose socket lies in DATA_DIR, else one of our own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.cli import CannotStart
+from pipeline.cli.supervise import Child, Leaves, Supervisor
+from pipeline.errors import StoreUnavailable
+from pipeline.settings import Settings
+from pipeline.store import Governor, embedded
+
+LONGEST_FOLDER = 60
+STORE_START_SECONDS = 60.0  # a large append-only file takes time to load
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Holds DATA_DIR for this process; raises CannotStart when another holds it.
+
+    The kernel drops the lock with the process, so nothing stale is ever left.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = (data_dir / "lock").open("a+")
+    except OSError as error:
+        raise CannotStart(f"CALLSCRIBE_DATA_DIR: {data_dir}: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise CannotStart(f"another callscribe (process {holder}) runs on {data_dir.resolve()}") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def store_child(settings: Settings) -> Child:
+    """The embedded store as a child; raises StoreUnavailable when this machine has no server for it."""
+    socket = settings.socket
+    command = embedded.command(socket.parent / "store", socket)
+    socket.unlink(missing_ok=True)  # of a server that was killed; the caller holds the lock
+    return Child(
+        name="store",
+        command=tuple(command),
+        leaves=Leaves.LAST,
+        ready=lambda process: embedded.wait(process, socket, seconds=STORE_START_SECONDS),
+    )
+
+
+@contextmanager
+def opened_store(settings: Settings) -> Iterator[Governor]:
+    """The store, for as long as the context lasts; starts the embedded one when none runs.
+
+    Raises StoreUnavailable, CannotStart.
+    """
+    if settings.redis_url or embedded.answers(settings.socket):
+        yield from _governor(settings)
+        return
+    with locked(settings.data_dir):
+        supervisor = Supervisor([store_child(settings)])
+        with interrupted_by(signal.SIGTERM):
+            try:
+                supervisor.start()
+                yield from _governor(settings)
+            finally:
+                supervisor.stop()
+
+
+def _governor(settings: Settings) -> Iterator[Governor]:
+    with contextlib.closing(Governor(settings.store_url)) as store:
+        store.now()
+        yield store
+
+
+@contextmanager
+def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+    """Lets these signals end the context as Ctrl-C does, so that its clean-up runs."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    known = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in known.items():
+            signal.signal(number, handler)
+
+
+def free_leases(settings: Settings) -> Callable[[str], None]:
+    """What gives the work of a dead node to others at once; raises StoreUnavailable."""
+
+    def free(node: str) -> None:
+        with contextlib.closing(Governor(settings.store_url, timeout_seconds=1.0)) as store:
+            store.release(node, crashed=True)
+
+    return free
+
+
+def unreachable(settings: Settings) -> StoreUnavailable | None:
+    """Why the store does not take writes, if so."""
+    with contextlib.closing(Governor(settings.store_url, timeout_seconds=2.0)) as store:
+        try:
+            store.ping()
+        except StoreUnavailable as error:
+            return error
+    return None
+
+
+def durability(settings: Settings) -> str:
+    """What the store's settings mean for an accepted job, in a sentence; raises StoreUnavailable."""
+    with contextlib.closing(Governor(settings.store_url, timeout_seconds=2.0)) as store:
+        return f"the store: {store.durability()}"
+
+
+def short_folder() -> str:
+    """Where temporary folders go, with a path short enough for the store's socket (107 bytes)."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= LONGEST_FOLDER else "/tmp"  # noqa: S108
+
+
+def is_terminal() -> bool:
+    """Whether a person reads our output."""
+    return sys.stdout.isatty()

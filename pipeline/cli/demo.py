@@ -1,0 +1,128 @@
+"""`callscribe demo`: one call through the whole service, on real parts, without network or configuration."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from pipeline.cli import WorkFailed, drawing
+from pipeline.cli.rehearsal import Rehearsal, rehearse
+
+FIXTURE = "sales-call"
+PATIENCE_SECONDS = 90.0
+ENDED = ("done", "failed")
+WRITTEN = ("written", "unlinked", "failed", "off")
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave it running until Ctrl-C, and say where to look.")
+def demo(keep: bool) -> None:
+    """Starts everything, sends a call as Bitrix24 would, and shows what becomes of it."""
+    begun = time.monotonic()
+    _title("Starting the store, the api, two workers and a sandbox of portal and AI router")
+    with rehearse(say=lambda line: click.echo(f"  {line}")) as whole:
+        click.echo(f"  ready at {whole.api_url} after {time.monotonic() - begun:.1f} s")
+        _title("The portal registers our engines")
+        for category in whole.register():
+            click.echo(f"  ai.engine.register {category}: its GET of our address answered 200")
+        _title(f"The portal sends a call ({FIXTURE}: stereo, manager left, client right)")
+        sent = whole.send(FIXTURE)
+        answer = sent["answer"]
+        click.echo(f"  answered {answer['status']} {answer['body']} in {answer['seconds'] * 1000:.0f} ms")
+        if not sent["accepted"]:
+            raise WorkFailed("the request was not accepted")
+        job = follow(whole)
+        portal = whole.sandbox.get(f"/_jobs/{sent['hash']}").json()
+        entries = whole.sandbox.get("/_state").json()["timeline"]
+        report(job, portal, entries)
+        if problems := unmet(job, portal, entries):
+            raise WorkFailed("; ".join(problems) + f"\n{whole.last_words()}")
+        click.echo(f"\nAll of it in {time.monotonic() - begun:.1f} s.")
+        if keep:
+            _keep(whole)
+
+
+def follow(whole: Rehearsal) -> dict[str, Any]:
+    """Shows the steps of the only job as they happen; the job as it stands at its end. Raises WorkFailed."""
+    end, shown, job_id = time.monotonic() + PATIENCE_SECONDS, 0, ""
+    _title("What happens to it")
+    while time.monotonic() < end:
+        whole.look()
+        if not job_id:
+            listed = whole.api.get("/v1/jobs", params={"limit": 1}).json()["jobs"]
+            if not listed:
+                continue
+            job_id = listed[0]["id"]
+        answer = whole.api.get(f"/v1/jobs/{job_id}")
+        if answer.status_code != 200:
+            continue
+        job: dict[str, Any] = answer.json()
+        for event in job["events"][shown:]:
+            took = f"  {drawing.duration(event['took'])}" if event["took"] is not None else ""
+            why = f"  {event['why']}" if event.get("why") else ""
+            click.echo(f"  {event['at'][11:23]}  {event['step']:<14} {event['what']}{took}{why}")
+        shown = len(job["events"])
+        if job["status"] in ENDED and (job["error"] or job["timeline"]["state"] in WRITTEN):
+            return job
+    raise WorkFailed(f"the job did not end in {PATIENCE_SECONDS:.0f} s\n{whole.last_words()}")
+
+
+def report(job: Mapping[str, Any], portal: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> None:
+    """The transcript by speaker, the score, the callback as the portal received it, the timeline entry."""
+    _title("The transcript")
+    for segment in (job["transcript"] or {}).get("segments", []):
+        who = drawing.SPEAKERS.get(segment["speaker"] or "", "")
+        minutes, seconds = divmod(int(segment["start"]), 60)
+        click.echo(f"  {minutes:02}:{seconds:02}  {f'{who}: ' if who else ''}{segment['text']}")
+    _title("The lead")
+    if lead := job["lead"]:
+        click.echo(f"  {lead['quality']} ({lead['score']}/100): {lead['reason']}")
+    _title("What the portal received at its callback URL")
+    for callback in portal["callbacks"]:
+        body = json.dumps(callback["body"], ensure_ascii=False, indent=2)
+        click.echo("\n".join(f"  {line}" for line in body.splitlines()))
+        click.echo(f"  the portal answered {json.dumps(callback['reply'])}")
+    _title("The timeline of the deal")
+    for entry in entries:
+        click.echo(f"  {entry['title']}")
+        click.echo("\n".join(f"  | {line}" for line in str(entry["text"]).splitlines()))
+    click.echo(f"  state: {job['timeline']['state']}")
+
+
+def unmet(job: Mapping[str, Any], portal: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> list[str]:
+    """What the demo promises and the run did not keep."""
+    problems = []
+    if job["error"]:
+        problems.append(f"the job failed: {job['error']['message']}")
+    if portal["outcome"] != "success" or len(portal["callbacks"]) != 1:
+        problems.append(f"the portal received {len(portal['callbacks'])} callbacks, none or not one success")
+    speakers = {segment["speaker"] for segment in (job["transcript"] or {}).get("segments", [])}
+    if speakers != {"manager", "client"}:
+        problems.append("the transcript does not tell manager and client apart")
+    heard = ((job["transcript"] or {}).get("text") or "").lower()
+    missing = [words for words in (portal.get("expect") or {}).get("words", []) if words not in heard]
+    if missing:
+        problems.append(f"not heard: {', '.join(missing)}")
+    if not job["lead"]:
+        problems.append("there is no lead score")
+    if len(entries) != 1:
+        problems.append(f"the timeline has {len(entries)} entries instead of one")
+    return problems
+
+
+def _keep(whole: Rehearsal) -> None:
+    click.echo(f"\nStill running: {whole.api_url}/?key={whole.api_key}")
+    click.echo(f"The sandbox: {whole.sandbox.base_url}; Ctrl-C ends everything.")
+    try:
+        while True:
+            whole.look()
+    except KeyboardInterrupt:
+        click.echo("\nEnding.")
+
+
+def _title(text: str) -> None:
+    click.echo("\n" + click.style(text, bold=True))

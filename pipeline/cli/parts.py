@@ -1,0 +1,74 @@
+"""The processes that make up the service, each as a child to supervise and as a command of its own."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+
+from pipeline.cli import CannotStart
+from pipeline.cli.supervise import Child, Leaves
+from pipeline.settings import Settings
+
+QUEUES = ("media", "upstream")
+LEAVE_SECONDS = 10.0  # beyond what a child was told to wait for its work
+
+
+def worker_command(settings: Settings, queue: str) -> tuple[str, ...]:
+    """Celery for one queue: media in processes (native code on untrusted bytes), upstream in threads."""
+    pool, size = (
+        ("prefork", settings.media_processes) if queue == "media" else ("threads", settings.upstream_threads)
+    )
+    options = ["--queues", queue, "--pool", pool, "--concurrency", str(size), "--hostname", f"{queue}@%h"]
+    quiet = ["--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return (sys.executable, "-m", "celery", "--app", "workers", "--quiet", "worker", *options, *quiet)
+
+
+def workers(settings: Settings, queues: Sequence[str] = QUEUES) -> list[Child]:
+    """A worker per queue."""
+    return [
+        Child(
+            name=queue,
+            command=worker_command(settings, queue),
+            leaves=Leaves.FIRST,
+            grace_seconds=settings.drain_seconds + LEAVE_SECONDS,
+            worker=True,
+        )
+        for queue in queues
+    ]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, port 0: any free one.
+
+    The supervisor keeps it while it hands it to the api, so that connections wait, and are not refused,
+    while the api is started again. Raises CannotStart.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """http://HOST:PORT of a listening socket, as this machine reaches it."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def api(listener: socket.socket) -> Child:
+    """The api on an open socket."""
+    return Child(
+        name="api",
+        command=(sys.executable, "-m", "pipeline", "api", "--fd", str(listener.fileno())),
+        leaves=Leaves.SECOND,
+        pass_fds=(listener.fileno(),),
+    )

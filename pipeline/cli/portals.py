@@ -1,0 +1,59 @@
+"""`callscribe portals`: the portals in force, and new engine tokens beside the old."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+
+from pipeline.cli import drawing
+from pipeline.portals import load_portals
+from pipeline.settings import Settings, load
+
+
+@click.group()
+def portals() -> None:
+    """The portals in force."""
+
+
+@portals.command("list")
+def list_() -> None:
+    """Each portal: its address, how many tokens it has, where its scores go."""
+    rows = [
+        [portal.id, portal.url or "-", str(len(portal.token_digests)), portal.language, portal.timeline]
+        for portal in load_portals(load()).values()
+    ]
+    click.echo("\n".join(drawing.table(["portal", "address", "tokens", "language", "timeline"], rows)))
+
+
+@portals.command()
+@click.argument("portal_id", metavar="[PORTAL]", required=False)
+def rotate(portal_id: str | None) -> None:
+    """Makes a new engine token and says how to bring it in beside the old.
+
+    Settings are the operator's to write: nothing is changed here. While both stand, requests to the old
+    address and to the new one are served.
+    """
+    settings = load()
+    portal = load_portals(settings).one(portal_id)
+    click.echo("\n".join(advice(settings, portal.id, secrets.token_urlsafe(24))))
+
+
+def advice(settings: Settings, portal_id: str, token: str) -> list[str]:
+    """What the operator does, in order, for the new token to take the old one's place."""
+    if settings.portals_file:
+        first = [
+            f"1. In {settings.portals_file}, put it first in the tokens of {portal_id}; it is taken over",
+            f'   without a restart:  tokens = ["{token}", ... the old one ...]',
+        ]
+    else:
+        has_one = settings.portal_token is not None
+        first = [
+            "1. Put it first in the list and start the service again:",
+            f"   CALLSCRIBE_PORTAL_TOKEN={token}" + (",<the old one>" if has_one else ""),
+        ]
+    return [
+        *first,
+        "2. callscribe engines register   (moves our engines to the new address)",
+        "3. After the portal's longest ttl, a day at most, take the old token out.",
+    ]

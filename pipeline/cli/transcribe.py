@@ -1,0 +1,194 @@
+"""`callscribe transcribe`: a local file through the same stages, nothing sent to any portal.
+
+The record lives in a store of its own, in a folder that goes with the command; the steps run in this
+process, by the same runner as in the workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from pipeline import flow, subtitles
+from pipeline.cli import WorkFailed, attached
+from pipeline.cli.supervise import Supervisor
+from pipeline.errors import BadRequest, StoreUnavailable
+from pipeline.languages import iso639
+from pipeline.model import Category, Fetched, Job, Request, Source, Transcript, to_plain
+from pipeline.portals import Portal, load_portals
+from pipeline.run.runner import Runner
+from pipeline.run.tools import Tools, open_tools
+from pipeline.settings import load
+from pipeline.store import fields_of, job_id
+from pipeline.telemetry import configure, secrets_of
+
+TTL_SECONDS = 6 * 3600.0
+PARALLEL = 4  # parts asked for at a time
+LOOK_SECONDS = 0.05
+# how far a job is by what is known of it, per cent; the parts share what lies between split and merge
+SNIFFED, CUT, HEARD, MERGED = 5, 15, 95, 100
+
+
+def _formats(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
+    chosen = [name.strip() for name in value.split(",") if name.strip()]
+    if not chosen or set(chosen) - set(subtitles.FORMATS):
+        raise click.BadParameter(f"expected some of {','.join(subtitles.FORMATS)}")
+    return list(dict.fromkeys(chosen))
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--format", "formats", default="txt", show_default=True, callback=_formats, metavar="LIST",
+              help="Some of txt,srt,vtt,json; one is printed, several are written.")  # fmt: skip
+@click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Folder for FILE.FORMAT.")
+@click.option("--language", help="Spoken in it, code or name; else it is detected.")
+@click.option("--prompt", help="Words that occur in it, a hint for the recogniser.")
+@click.option("--portal", "portal_id", help="By whose settings, where there are many portals.")
+def transcribe(
+    file: Path, formats: list[str], to: Path | None, language: str | None, prompt: str | None,
+    portal_id: str | None,
+) -> None:  # fmt: skip
+    """Transcribes one local FILE; a progress bar goes to stderr."""
+    if language and not iso639(language):
+        raise click.BadParameter(f"not a language that is known: {language}", param_hint="--language")
+    with attached.interrupted_by(signal.SIGTERM), private_tools() as tools:
+        portal = tools.portals.one(portal_id)
+        request = Request(language=iso639(language) if language else None, prompt=prompt)
+        found = work(tools, accept(tools, portal, file, request))
+    for name in formats:
+        text = subtitles.export(found, name, language=portal.language)
+        if to is None and len(formats) == 1:
+            click.echo(text, nl=False)
+        else:
+            path = (to or Path()) / f"{file.name}.{name}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            click.echo(path)
+    if found.partial:
+        gaps = ", ".join(f"{span.start:.1f}-{span.end:.1f} s" for span in found.missing)
+        click.echo(f"the recording decodes only in part; missing: {gaps}", err=True)
+
+
+@contextlib.contextmanager
+def private_tools() -> Iterator[Tools]:
+    """The operator's settings over a private store, with nothing that leads to a portal."""
+    with (
+        tempfile.TemporaryDirectory(prefix="callscribe-", dir=attached.short_folder()) as folder,
+        _temporary_files_in(folder),
+    ):
+        settings = load(
+            data_dir=Path(folder),
+            redis_url=None,
+            storage_url=None,
+            timeline="off",
+            bitrix24_webhook=None,
+            account_hold_seconds=0,
+        )
+        configure("text", secrets=secrets_of(settings, load_portals(settings)), level=logging.ERROR)
+        supervisor = Supervisor([attached.store_child(settings)])
+        try:
+            supervisor.start()
+            with contextlib.closing(open_tools(settings)) as tools:
+                yield tools
+        finally:
+            supervisor.kill()
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Whatever the steps write goes with the command, also when it is interrupted."""
+    before, tempfile.tempdir = tempfile.tempdir, folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def accept(tools: Tools, portal: Portal, file: Path, request: Request) -> Job:
+    """The file as a job whose recording is fetched already; raises BadRequest."""
+    job = job_id(portal.id, None)
+    blob = f"{job}/recording"
+    with tempfile.TemporaryDirectory(dir=tools.settings.data_dir) as folder:
+        copy = Path(folder) / "recording"  # storage takes over what it is given; the file stays its owner's
+        try:
+            shutil.copyfile(file, copy)
+        except OSError as error:
+            raise BadRequest(f"{file}: {error.strerror}") from None
+        with copy.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        size_bytes = copy.stat().st_size
+        tools.blobs.put(blob, copy)
+    fetched = Fetched(blob=blob, size_bytes=size_bytes, sha256=sha256)
+    now = tools.store.now()
+    made = Job(
+        id=job,
+        portal=portal.id,
+        category=Category.AUDIO,
+        source=Source.API,
+        accepted_at=now,
+        deadline=now + TTL_SECONDS,
+        request=request,
+        facts={"fetch": to_plain(fetched)},
+    )
+    tools.store.accept(made, flow.advance(made, now).dues, fields_of(made), portal.queue_limit)
+    return made
+
+
+def work(tools: Tools, job: Job) -> Transcript:
+    """Runs the steps up to the transcript, which it returns; raises WorkFailed with what went wrong."""
+    runner, leave = Runner(tools), threading.Event()
+
+    def ended() -> bool:  # beyond the transcript nothing is wanted: no score, no callback
+        return leave.is_set() or flow.has_outcome(tools.store.load(job.id))
+
+    threads = [
+        threading.Thread(target=_upstream, args=(runner, f"upstream-{number}:", ended, leave), daemon=True)
+        for number in range(PARALLEL)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        with click.progressbar(length=MERGED, label="transcribing", file=sys.stderr) as bar:
+            while not flow.has_outcome(now := tools.store.load(job.id)):
+                bar.update(progress(now) - bar.pos)
+                tools.store.tick()
+                if not runner.drain("media", "media:", seconds=1.0, stop=ended):
+                    time.sleep(LOOK_SECONDS)
+            bar.update(MERGED - bar.pos)
+    finally:
+        leave.set()
+        for thread in threads:
+            thread.join(timeout=1.0)  # a thread that waits for a provider's answer is left to the exit
+    if failure := flow.failure(now):
+        raise WorkFailed("\n  ".join(filter(None, (f"{failure.message} ({failure.slug})", failure.mend))))
+    found = flow.transcript(now)
+    assert found
+    return found
+
+
+def progress(job: Job) -> int:
+    """How far the job is, per cent."""
+    heard, parts = flow.progress(job)
+    if parts:
+        return CUT + int((HEARD - CUT) * heard / parts)
+    return SNIFFED if "sniff" in job.facts else 0
+
+
+def _upstream(runner: Runner, owner: str, ended: Callable[[], bool], leave: threading.Event) -> None:
+    while not leave.is_set():
+        try:
+            if not runner.drain("upstream", owner, seconds=5.0, stop=ended):
+                leave.wait(LOOK_SECONDS)
+        except StoreUnavailable:  # the command ends, and its store with it
+            return

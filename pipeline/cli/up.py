@@ -1,0 +1,108 @@
+"""`callscribe up`: the whole service on this machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import click
+import httpx
+
+from pipeline.cli import CannotStart, attached, parts
+from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
+from pipeline.run.tools import checked_portals
+from pipeline.settings import Settings, load
+from pipeline.web.auth import find_key, key_file
+
+READY_SECONDS = 60.0
+TRIES_TO_START = 3
+LOOK_SECONDS = 0.1
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where the api listens.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free.")
+def up(host: str, port: int) -> None:
+    """The whole service on this machine in one command.
+
+    Supervises the api, the workers and, when CALLSCRIBE_REDIS_URL is unset, a store of its own. SIGTERM
+    drains and exits 0.
+    """
+    settings = load()
+    if not any(portal.token_digests for portal in checked_portals(settings).values()):
+        click.echo("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404", err=True)
+    leave = told_to_leave()
+    with attached.locked(settings.data_dir), parts.listen(host, port) as listener:
+        find_key(settings, make=True)
+        children: list[Child] = [*parts.workers(settings), parts.api(listener)]
+        if settings.redis_url is None:
+            children.append(attached.store_child(settings))
+        supervisor = Supervisor(children, lost=attached.free_leases(settings), say=_say)
+        try:
+            if settings.redis_url is not None:
+                await_store(settings, leave)
+                _say(attached.durability(settings))
+            supervisor.start()
+            free_forgotten(settings)
+            address = parts.address_of(listener)
+            await_answer(supervisor, address, "/ready", leave)
+            if not leave.is_set():
+                _greet(settings, address)
+            while not leave.wait(LOOK_SECONDS):
+                supervisor.tend()
+            _say("draining")
+            # from here on nobody takes over the socket: what comes later is refused, not left waiting
+            supervisor.stop(before={Leaves.SECOND: listener.close})
+        finally:
+            supervisor.kill()
+
+
+def await_store(settings: Settings, leave: threading.Event, *, seconds: float = 15.0) -> None:
+    """Returns once an external store takes writes; raises its StoreUnavailable when it does not in time."""
+    end = time.monotonic() + seconds
+    while (error := attached.unreachable(settings)) and not leave.wait(0.5):
+        if time.monotonic() > end:
+            raise error
+
+
+def free_forgotten(settings: Settings) -> None:
+    """Frees what a service that was killed held in the embedded store: by the lock no other uses it."""
+    if settings.redis_url is None:
+        attached.free_leases(settings)("")
+
+
+def await_answer(
+    supervisor: Supervisor, address: str, path: str, leave: threading.Event | None = None
+) -> None:
+    """Returns once the path answers 200, or `leave` is set.
+
+    Raises CannotStart when a process keeps dying, or after a minute.
+    """
+    end, why = time.monotonic() + READY_SECONDS, "it does not answer"
+    leave = leave or threading.Event()
+    with httpx.Client(base_url=address, timeout=2.0, trust_env=False) as client:
+        while not leave.wait(LOOK_SECONDS):
+            supervisor.tend()
+            if supervisor.deaths() >= TRIES_TO_START:
+                raise CannotStart("a process of the service keeps ending right after its start")
+            try:
+                answer = client.get(path)
+                if answer.status_code == 200:
+                    return
+                why = f"{path} answers {answer.status_code}: {answer.text[:300]}"
+            except httpx.HTTPError:
+                pass
+            if time.monotonic() > end:
+                raise CannotStart(f"{address}: {why}")
+
+
+def _greet(settings: Settings, address: str) -> None:
+    click.echo(f"callscribe is ready at {address}")
+    if attached.is_terminal():
+        click.echo(f"jobs: {address}/?key={find_key(settings)}")
+    elif settings.api_key is None:
+        click.echo(f"the key of /v1 and of the list of jobs lies in {key_file(settings).resolve()}")
+
+
+def _say(line: str) -> None:
+    click.echo(f"supervisor: {line}", err=True)

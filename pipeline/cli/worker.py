@@ -1,0 +1,50 @@
+"""`callscribe worker`: the workers alone, for more machines."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from pipeline.cli import attached, parts
+from pipeline.cli.supervise import Supervisor, told_to_leave
+from pipeline.run.tools import checked_portals
+from pipeline.settings import load
+
+LOOK_SECONDS = 0.1
+
+
+def _queues(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
+    chosen = [queue.strip() for queue in value.split(",") if queue.strip()]
+    if unknown := set(chosen) - set(parts.QUEUES):
+        raise click.BadParameter(f"no such queue: {', '.join(sorted(unknown))}")
+    if not chosen:
+        raise click.BadParameter(f"name one of {', '.join(parts.QUEUES)}")
+    return list(dict.fromkeys(chosen))
+
+
+@click.command()
+@click.option("--queue", default="media,upstream", show_default=True, callback=_queues, help="Which work.")
+def worker(queue: list[str]) -> None:
+    """Runs the steps of jobs: media in processes, upstream in threads.
+
+    One queue becomes Celery itself; two are supervised, since each needs its own kind of pool.
+    """
+    settings = load()
+    checked_portals(settings)
+    if len(queue) == 1:
+        command = parts.worker_command(settings, queue[0])
+        os.execv(command[0], command)  # noqa: S606 (our own interpreter)
+    leave = told_to_leave()
+    supervisor = Supervisor(
+        parts.workers(settings, queue),
+        lost=attached.free_leases(settings),
+        say=lambda line: click.echo(f"supervisor: {line}", err=True),
+    )
+    try:
+        supervisor.start()
+        while not leave.wait(LOOK_SECONDS):
+            supervisor.tend()
+        supervisor.stop()
+    finally:
+        supervisor.kill()

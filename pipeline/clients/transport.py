@@ -1,0 +1,376 @@
+"""The one way out: every HTTP request of the service but the sandbox's and the commands' own.
+
+httpx builds requests (JSON, forms, multipart), and httpcore, its engine, sends them, since only there the
+sockets can be given a deadline and a checked address (see wire.py). Nothing here retries, follows a redirect
+unseen, keeps a cookie, reads the environment or unpacks a body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json as jsons
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+from urllib.parse import urljoin
+
+import httpcore
+import httpx
+
+from pipeline.clients import guard
+from pipeline.clients.wire import Wire, kept_connections, tls_context
+from pipeline.errors import (
+    BadAnswer,
+    CallscribeError,
+    DownloadFailed,
+    ForbiddenURL,
+    RecordingGone,
+    SettingsError,
+    StoreUnavailable,
+    TooLarge,
+)
+from pipeline.settings import Settings
+
+CONNECT_SECONDS = 10.0
+MAX_REDIRECTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An HTTP answer of any status; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON; raises BadAnswer."""
+        try:
+            return jsons.loads(self.body)
+        except (ValueError, RecursionError):
+            raise BadAnswer("The answer is no JSON.", ambiguous=True, http_status=self.status) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downloaded:
+    """A recording on disk."""
+
+    size_bytes: int
+    sha256: str  # hex
+    content_type: str | None  # as the server calls it: a hint that may lie
+
+
+class Unreachable(CallscribeError):
+    """No answer came.
+
+    sent: the whole request had left, so it may have been served (and paid) all the same.
+    """
+
+    slug: ClassVar[str] = "unreachable"
+    transient: ClassVar[bool] = True
+    code: ClassVar[int] = 502
+    mend: ClassVar[str] = "Check that this machine reaches that host."
+
+    def __init__(self, message: str = "", *, sent: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Transport:
+    """Thread-safe; make one per process, after forking.
+
+    trusted: `host` (any port) or `host:port` that URLs of requests may name although private or plain http.
+    proxy: `http://` or `https://`, for the operator's own URLs only. ca_file: certificate authorities beside
+    the public ones. stall_seconds, min_bytes_per_second: what a download must bring in every such stretch.
+    Raises SettingsError.
+    """
+
+    def __init__(
+        self,
+        *,
+        trusted: Sequence[str] = (),
+        proxy: str | None = None,
+        ca_file: Path | None = None,
+        lookup: guard.Lookup = guard.lookup,
+        stall_seconds: float = 30.0,
+        min_bytes_per_second: float = 2000.0,
+    ) -> None:
+        try:
+            self._trusted = tuple(guard.read_allowed(entry) for entry in trusted)
+        except ForbiddenURL as error:
+            raise SettingsError(f"CALLSCRIBE_TRUSTED_HOSTS: {error}") from None
+        self._stall_seconds = stall_seconds
+        self._min_bytes_per_second = min_bytes_per_second
+        # at DEBUG the engine writes every header line into the log
+        logging.getLogger("httpcore").setLevel(logging.WARNING)
+        self._wire = Wire(lookup)
+        self._tls = tls_context(ca_file)
+        self._pool = kept_connections(self._wire, self._tls, proxy)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As the settings say; raises SettingsError."""
+        proxy = settings.provider_proxy
+        return cls(
+            trusted=settings.trusted_hosts,
+            proxy=proxy.get_secret_value() if proxy else None,
+            ca_file=settings.ca_file,
+        )
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Any = None,
+        files: Any = None,
+        content: bytes | None = None,
+        timeout_seconds: float,
+        operator: bool = False,
+        max_answer_bytes: int = 32 << 20,
+        same_host: str | None = None,
+    ) -> Answer:
+        """One request, one answer of any status; no redirects, no retries.
+
+        operator: the URL comes from the settings, so it is trusted as written, goes through the proxy and
+        uses kept connections. Otherwise the guard applies: https and public addresses, but for trusted hosts
+        and for `same_host` (a `host`, `host:port` or origin that is trusted for this call alone).
+        timeout_seconds: for everything from the look-up to the last byte of the answer.
+        Raises Unreachable, ForbiddenURL, and BadAnswer for a body too large or compressed.
+        """
+        target = guard.read_url(url)
+        body = {"json": json, "data": data, "files": files, "content": content}
+        ends_at = time.monotonic() + timeout_seconds
+        with self._exchange(
+            method, target, headers, body, ends_at=ends_at, operator=operator, same_host=same_host
+        ) as answer:
+            names = _headers(answer)
+            if _compressed(names):
+                raise BadAnswer(
+                    "The answer is compressed, unasked.", ambiguous=True, http_status=answer.status
+                )
+            read = bytearray()
+            for piece in answer.iter_stream():
+                read += piece
+                if len(read) > max_answer_bytes:
+                    raise BadAnswer("The answer is too large.", ambiguous=True, http_status=answer.status)
+            return Answer(status=answer.status, headers=names, body=bytes(read))
+
+    def download(
+        self,
+        url: str,
+        to: Path,
+        *,
+        max_bytes: int,
+        timeout_seconds: float,
+        same_host: str | None = None,
+    ) -> Downloaded:
+        """Streams what is behind the URL into the file `to`; at most three redirects, each checked like it.
+
+        same_host: as in `request`. Sends no credentials and no cookies, to anyone. Raises RecordingGone (401,
+        403, 404, 410), TooLarge, ForbiddenURL, DownloadFailed (all else; transient) and StoreUnavailable when
+        the disk fails.
+        """
+        ends_at = time.monotonic() + timeout_seconds
+        try:
+            for _ in range(1 + MAX_REDIRECTS):
+                target = guard.read_url(url)
+                with self._exchange(
+                    "GET",
+                    target,
+                    ends_at=ends_at,
+                    same_host=same_host,
+                    read_seconds=self._stall_seconds,
+                ) as answer:
+                    names = _headers(answer)
+                    if answer.status in (301, 302, 303, 307, 308) and "location" in names:
+                        url = urljoin(target.url, names["location"].strip())
+                        continue
+                    _accept(answer.status, names, max_bytes)
+                    size_bytes, digest = self._save(answer, to, max_bytes)
+                return Downloaded(
+                    size_bytes=size_bytes,
+                    sha256=digest,
+                    content_type=names.get("content-type", "")[:200] or None,
+                )
+        except Unreachable as error:
+            raise DownloadFailed(error.message) from None
+        raise ForbiddenURL(f"The recording's link redirects more than {MAX_REDIRECTS} times.")
+
+    def close(self) -> None:
+        """Closes the kept connections."""
+        self._pool.close()
+
+    @contextmanager
+    def _exchange(
+        self,
+        method: str,
+        target: guard.Target,
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        *,
+        ends_at: float,
+        operator: bool = False,
+        same_host: str | None = None,
+        read_seconds: float | None = None,
+    ) -> Iterator[httpcore.Response]:
+        """Sends, yields the answer with its body unread, and puts every failure into our own words.
+
+        The library's messages stay out of them: they quote header lines, which may be secret.
+        """
+        any_address = operator or self._trusts(target, same_host)
+        progress = _Progress()
+        try:
+            request = _request(method, target, headers, body or {}, keep=operator)
+            left = max(0.0, ends_at - time.monotonic())
+            request.extensions = {
+                "trace": progress.note,
+                "timeout": {"connect": CONNECT_SECONDS, "read": read_seconds, "write": None, "pool": left},
+            }
+            with self._wire.call(ends_at=ends_at, any_address=any_address):
+                connection: httpcore.ConnectionPool | httpcore.HTTPConnection = self._pool
+                if not operator:
+                    # never kept: every such connection was checked for the very request that it serves
+                    connection = httpcore.HTTPConnection(
+                        request.url.origin, ssl_context=self._tls, network_backend=self._wire
+                    )
+                answer = None
+                try:
+                    answer = connection.handle_request(request)
+                    yield answer
+                finally:
+                    if answer is not None:
+                        answer.close()
+                    if not operator:
+                        connection.close()
+        except httpcore.TimeoutException:
+            raise Unreachable(f"{target.host} did not answer in time.", sent=progress.sent) from None
+        except httpcore.ProxyError:
+            raise Unreachable("The proxy refuses the connection.") from None
+        except httpcore.ConnectError as error:
+            raise Unreachable(f"{target.host} cannot be reached: {str(error)[:200]}.") from None
+        except httpcore.NetworkError:
+            raise Unreachable(f"The connection to {target.host} broke.", sent=progress.sent) from None
+        except httpcore.RemoteProtocolError:
+            raise Unreachable(
+                f"{target.host} broke off its answer, or does not speak HTTP.", sent=progress.sent
+            ) from None
+        except (httpcore.LocalProtocolError, UnicodeError):
+            raise Unreachable("A header of the request cannot be written as HTTP.") from None
+
+    def _trusts(self, target: guard.Target, same_host: str | None) -> bool:
+        """Whether any address will do; raises ForbiddenURL for plain http that nobody vouches for."""
+        if any(entry.covers(target) for entry in self._trusted):
+            return True
+        if same_host is not None:
+            portal = guard.read_allowed(same_host)
+            if portal.covers(target) and (target.scheme == "https" or portal.scheme == "http"):
+                return True
+        if target.scheme != "https":
+            raise ForbiddenURL(f"{target.host} is not asked without https.")
+        return False
+
+    def _save(self, answer: httpcore.Response, to: Path, max_bytes: int) -> tuple[int, str]:
+        """Writes the body as it comes; returns its size and sha256."""
+        digest = hashlib.sha256()
+        size_bytes = 0
+        mark, marked_bytes = time.monotonic(), 0
+        try:
+            with to.open("wb") as file:
+                for piece in answer.iter_stream():
+                    size_bytes += len(piece)
+                    if size_bytes > max_bytes:
+                        raise TooLarge(f"The recording is larger than {max_bytes} bytes.")
+                    digest.update(piece)
+                    file.write(piece)
+                    if (took := time.monotonic() - mark) >= self._stall_seconds:
+                        if size_bytes - marked_bytes < took * self._min_bytes_per_second:
+                            raise DownloadFailed("The recording's host sends too slowly.")
+                        mark, marked_bytes = time.monotonic(), size_bytes
+        except OSError as error:
+            to.unlink(missing_ok=True)
+            raise StoreUnavailable(f"The recording cannot be kept: {error.strerror}.") from None
+        except BaseException:
+            to.unlink(missing_ok=True)
+            raise
+        return size_bytes, digest.hexdigest()
+
+
+class _Progress:
+    """How far a request got, told by httpcore's `trace` extension."""
+
+    def __init__(self) -> None:
+        self.sent = False
+        self._method = b""
+
+    def note(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "http11.send_request_body.started":
+            self._method = info["request"].method
+        elif event == "http11.send_request_body.complete" and self._method != b"CONNECT":
+            self.sent = True
+
+
+def _request(
+    method: str,
+    target: guard.Target,
+    headers: Mapping[str, str] | None,
+    body: Mapping[str, Any],
+    *,
+    keep: bool,
+) -> httpcore.Request:
+    given = {name: value for name, value in body.items() if value is not None}
+    built = httpx.Request(method, f"{target.scheme}://{target.authority}/", headers=headers, **given)
+    built.headers.setdefault("user-agent", "callscribe")
+    built.headers.setdefault("accept", "*/*")
+    built.headers["accept-encoding"] = "identity"  # a compressed body can be a bomb; none is ever unpacked
+    if not keep:
+        built.headers["connection"] = "close"
+    return httpcore.Request(
+        method,
+        httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path),
+        headers=built.headers.raw,
+        content=cast("Iterable[bytes]", built.stream),
+    )
+
+
+def _headers(answer: httpcore.Response) -> dict[str, str]:
+    return dict(httpx.Headers(answer.headers))
+
+
+def _compressed(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+
+
+def _accept(status: int, headers: Mapping[str, str], max_bytes: int) -> None:
+    """Raises unless the answer is a whole, plain recording of a size that we take."""
+    if status in (401, 403, 404, 410):
+        raise RecordingGone(f"The recording's host answers {status}.")
+    if status not in (200, 203):
+        raise DownloadFailed(
+            f"The recording's host answers {status}.",
+            http_status=status,
+            retry_after_seconds=retry_after_seconds(headers),
+        )
+    if _compressed(headers):
+        raise DownloadFailed("The recording's host sends it compressed, unasked.", http_status=status)
+    length = headers.get("content-length", "")
+    if length.isascii() and length.isdecimal() and int(length) > max_bytes:
+        raise TooLarge(f"The recording is larger than {max_bytes} bytes.")
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """What `Retry-After` asks for, by seconds or by date (RFC 9110, 10.2.3), or None."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdecimal():
+        return float(value[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None

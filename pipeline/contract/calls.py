@@ -1,0 +1,64 @@
+"""POST /v1/calls: a call from elsewhere than a portal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.contract import php
+from pipeline.contract.entities import read_entity
+from pipeline.errors import BadRequest
+from pipeline.languages import iso639
+from pipeline.model import Request
+
+
+def read_call(body: bytes | dict[str, Any]) -> Request:
+    """JSON {"url", "entity": {"type", "id"}?, "language"?, "prompt"?, "callback_url"?}.
+
+    Also takes `activity_id` and `call_id`, where the sender knows the CRM's call. BadRequest naming the
+    field; unknown keys are ignored.
+    """
+    sent = php.read_json(body) if isinstance(body, bytes) else body
+    entity = sent.get("entity")
+    if entity in (None, []):
+        kind = identifier = None
+    elif isinstance(entity, dict):
+        kind, identifier = entity.get("type", ""), entity.get("id", "")
+    else:
+        raise BadRequest("entity: expected an object with `type` and `id`", field="entity")
+    return _request(
+        sent, kind, identifier, where="entity.", file_url=php.http_url(sent.get("url"), field="url")
+    )
+
+
+def read_upload(fields: Mapping[str, Any]) -> Request:
+    """The multipart form's fields beside `file`: entity_type, entity_id, language, prompt, callback_url."""
+    kind, identifier = fields.get("entity_type") or None, fields.get("entity_id") or None
+    return _request(fields, kind, identifier, where="entity_", file_url=None)
+
+
+def _request(
+    sent: Mapping[str, Any], kind: Any, identifier: Any, *, where: str, file_url: str | None
+) -> Request:
+    named = _text(sent, "language")
+    language = iso639(named) if named else None
+    if named and language is None:
+        raise BadRequest("language: expected an ISO 639-1 code, or a language's name", field="language")
+    callback = sent.get("callback_url")
+    activity = php.whole(sent.get("activity_id"), field="activity_id")
+    return Request(
+        file_url=file_url,
+        prompt=_text(sent, "prompt"),
+        language=language,
+        callback_url=php.http_url(callback, field="callback_url") if callback else None,
+        entity=None if kind is None and identifier is None else read_entity(kind, identifier, where=where),
+        activity_id=activity if activity and activity > 0 else None,
+        call_id=_text(sent, "call_id"),
+    )
+
+
+def _text(sent: Mapping[str, Any], field: str) -> str | None:
+    value = sent.get(field)
+    if value is not None and php.text(value) is None:
+        raise BadRequest(f"{field}: expected a text", field=field)
+    return php.filled(value)

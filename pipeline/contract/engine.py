@@ -1,0 +1,170 @@
+"""The engine request, as portals send it.
+
+https://apidocs.bitrix24.com/api-reference/ai/ai-engine-register.html, and the portal's own source
+where the two disagree: it is the client that calls us.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.contract import php
+from pipeline.errors import BadRequest
+from pipeline.languages import iso639
+from pipeline.model import Category, Message, Request
+
+DEFAULT_TTL_SECONDS = 14400
+MAX_TTL_SECONDS = 86400
+MAX_IMAGES = 10
+_HASH = re.compile(r"[A-Za-z0-9_.~-]{1,128}")
+_ROLES = {"system", "user", "assistant"}
+_FORMATS = {"square", "portrait", "landscape"}
+
+
+class _Body(BaseModel):
+    """The keys that we read; every one may be null, absent, or of PHP's idea of its type.
+
+    `payload_prompt_text` is left out on purpose: it is the raw template, never meant for a model; so
+    is `auth`, since what is not read cannot leak.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+    prompt: Any = None
+    payload_raw: Any = None
+    payload_provider: Any = None
+    payload_role: Any = None
+    payload_markers: Any = None
+    context: Any = None
+    collect_context: Any = None
+    max_tokens: Any = None
+    temperature: Any = None
+    category: Any = None
+    ttl: Any = None
+    callbackUrl: Any = None
+    errorCallbackUrl: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRequest:
+    """An engine request, read.
+
+    ttl_seconds: how long the portal takes an answer, 1..86400.
+    key: what makes it the same job when it comes again: the callback's `hash`, else the sha256 of the
+    callback URL, hex.
+    """
+
+    category: Category
+    request: Request
+    ttl_seconds: int
+    key: str
+
+
+def read_engine_request(body: bytes | dict[str, Any], category: Category | str) -> EngineRequest:
+    """Reads what a portal POSTs to the engine of `category` (the URL's).
+
+    Raises BadRequest naming the field, for what can never be served: no JSON object, another category
+    in the body, no recording or prompt, callback URLs that are no http(s) URLs.
+    """
+    category = Category(category)
+    sent = _Body.model_validate(php.read_json(body) if isinstance(body, bytes) else body)
+    named = php.filled(sent.category)
+    if named is not None and named.strip().lower() != category:
+        raise BadRequest(f"category: this URL is the {category} engine's", field="category")
+    callback_url = php.http_url(sent.callbackUrl, field="callbackUrl")
+    error_callback_url = None
+    if sent.errorCallbackUrl not in (None, "", []):
+        error_callback_url = php.http_url(sent.errorCallbackUrl, field="errorCallbackUrl")
+    markers = php.mapping(sent.payload_markers)
+    tokens = php.whole(sent.max_tokens, field="max_tokens")
+    temperature = php.number(sent.temperature, field="temperature")
+    ttl = php.whole(sent.ttl, field="ttl")
+    request = Request(
+        **_prompt(category, sent.prompt, markers),
+        role=php.filled(sent.payload_role),
+        context=_context(sent.context) if php.flag(sent.collect_context) else (),
+        language=_language(markers),
+        max_tokens=tokens if tokens and tokens > 0 else None,
+        temperature=None if temperature is None else min(max(temperature, 0.0), 2.0),
+        payload_provider=php.filled(sent.payload_provider),
+        payload_raw=php.filled(sent.payload_raw),
+        markers=markers,
+        callback_url=callback_url,
+        error_callback_url=error_callback_url,
+    )
+    return EngineRequest(
+        category=category,
+        request=request,
+        ttl_seconds=DEFAULT_TTL_SECONDS if ttl is None else min(max(ttl, 1), MAX_TTL_SECONDS),
+        key=callback_key(callback_url),
+    )
+
+
+def callback_key(url: str) -> str:
+    """The idempotency key of a job: its callback's `hash`, else the sha256 of the whole URL, hex."""
+    found = parse_qs(urlsplit(url).query).get("hash", [""])[0]
+    return found if _HASH.fullmatch(found) else hashlib.sha256(url.encode()).hexdigest()
+
+
+def _prompt(category: Category, prompt: Any, markers: dict[str, Any]) -> dict[str, Any]:
+    if category.spoken:
+        return _recording(prompt, markers)
+    if category is Category.IMAGE:
+        return _image(prompt)
+    wanted = php.filled(prompt)
+    if wanted is None:
+        raise BadRequest("prompt: expected a text", field="prompt")
+    return {"prompt": wanted}
+
+
+def _recording(prompt: Any, markers: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(prompt, dict):
+        raise BadRequest("prompt: expected an object with `file`", field="prompt")
+    fields = php.mapping(prompt.get("fields"))
+    return {
+        "file_url": php.http_url(prompt.get("file"), field="prompt.file"),
+        "mime_hint": php.filled(fields.get("type")) or php.filled(markers.get("type")),
+        "prompt": php.filled(fields.get("prompt")),
+    }
+
+
+def _image(prompt: Any) -> dict[str, Any]:
+    if isinstance(prompt, str):
+        prompt = {"prompt": prompt}
+    if not isinstance(prompt, dict):
+        raise BadRequest("prompt: expected an object with `prompt`", field="prompt")
+    wanted = php.filled(prompt.get("prompt"))
+    if wanted is None:
+        raise BadRequest("prompt.prompt: expected a text", field="prompt.prompt")
+    shape = (php.filled(prompt.get("format")) or "").strip().lower()
+    count = php.whole(prompt.get("images_number"), field="prompt.images_number")
+    return {
+        "prompt": wanted,
+        "image_format": shape if shape in _FORMATS else None,
+        "image_style": php.filled(prompt.get("style")),
+        "images_number": min(max(count or 1, 1), MAX_IMAGES),
+    }
+
+
+def _context(value: Any) -> tuple[Message, ...]:
+    messages = []
+    for item in php.items(value):
+        turn = php.mapping(item)
+        content = turn.get("content")
+        if isinstance(content, list):  # parts, as newer chat requests have them
+            content = "\n".join(part for p in content if (part := php.filled(php.mapping(p).get("text"))))
+        said = php.filled(content)
+        role = (php.filled(turn.get("role")) or "").strip().lower()
+        if said is not None:
+            messages.append(Message(role=role if role in _ROLES else "user", content=said))
+    return tuple(messages)
+
+
+def _language(markers: dict[str, Any]) -> str | None:
+    name = php.filled(markers.get("language"))
+    return iso639(name) if name else None

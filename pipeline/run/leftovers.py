@@ -1,0 +1,34 @@
+"""Audio that no record needs any more, found from the storage's side."""
+
+from __future__ import annotations
+
+from pipeline.errors import UnknownJob
+from pipeline.model import JobId
+from pipeline.run.runner import replayable
+from pipeline.run.tools import Tools
+
+
+def leftovers(tools: Tools, known: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Deletes what is left over now and was so already at the last look; answers what is so now.
+
+    Left over is the audio of a job that was kept to be run again until its record's time was over, and
+    what a worker stored late, after its job had ended without it. known: what the last look answered, since
+    an upload is stored a moment before its record. Raises StoreUnavailable.
+    """
+    found = set()
+    for folder in tools.blobs.folders():
+        if not folder.startswith("job_") or _needed(JobId(folder), tools):
+            continue
+        if folder in known:
+            tools.blobs.delete_prefix(f"{folder}/")
+        else:
+            found.add(folder)
+    return frozenset(found)
+
+
+def _needed(job_id: JobId, tools: Tools) -> bool:
+    try:
+        job = tools.store.load(job_id)
+    except UnknownJob:
+        return False
+    return "callback" not in job.facts or replayable(job)

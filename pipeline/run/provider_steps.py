@@ -1,0 +1,161 @@
+"""Facts to stages and back, for what is bought: recognition, score, text, images."""
+
+from __future__ import annotations
+
+from pipeline import flow
+from pipeline.clients import chat as chats
+from pipeline.clients import images, transcriptions
+from pipeline.errors import BadAnswer, ProviderRefused, Upstream
+from pipeline.model import Claim, Fetched, Job, Reply, from_plain
+from pipeline.portals import Portal
+from pipeline.run.paid import buy, key_of
+from pipeline.run.tools import Result, Tools
+from pipeline.scoring.lead import read_lead
+from pipeline.scoring.rubric import Rubric, read_rubric
+from pipeline.stages.classify import classify as classify_stage
+from pipeline.stages.draw import draw as draw_stage
+from pipeline.stages.reply import reply as reply_stage
+from pipeline.stages.transcribe import transcribe as transcribe_stage
+
+HINT_CHARACTERS = 600  # Whisper reads the last 224 tokens of a prompt
+CLASSIFY_TRIES = 6
+
+
+def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
+    """One chunk heard; the same audio of the same portal is paid for once."""
+    chunk = flow.chunk_of(job, claim.step.partition(":")[2])
+    portal = tools.portal(job)
+    language = flow.language(job) or portal.speech_language
+    hint = _hint(job, portal)
+    fetched = from_plain(Fetched, job.facts["fetch"])
+    client = transcriptions.Transcriptions(portal.transcription, tools.transport, tools.store)
+    with tools.blobs.get(chunk.blob) as path:
+        heard = buy(
+            tools,
+            job,
+            claim,
+            portal.transcription,
+            key=lambda model: key_of(
+                portal.id, fetched.sha256, chunk.channel, chunk.span, portal.transcription.url, model,
+                language, hint,
+            ),
+            ask=lambda model, seconds: transcribe_stage(
+                chunk, path, client=client, model=model, language=language, prompt=hint,
+                timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
+            ),
+            read=transcriptions.read,
+            seconds=chunk.span.seconds,
+        )  # fmt: skip
+    return Result(facts={claim.step: heard})
+
+
+def classify(job: Job, claim: Claim, tools: Tools) -> Result:
+    """What the lead is worth; the lead is null, with the reason why, when no answer can be used."""
+    portal, transcript = tools.portal(job), flow.transcript(job)
+    assert transcript is not None
+    try:
+        rubric = _rubric(portal)
+        reply = _ask_lead(job, claim, tools, portal, rubric, wrong=None)
+        try:
+            lead = read_lead(reply.text, transcript, rubric, language=portal.language)
+        except BadAnswer as error:
+            wrong = (reply.text, error.message)
+            reply = _ask_lead(job, claim, tools, portal, rubric, wrong=wrong)
+            lead = read_lead(reply.text, transcript, rubric, language=portal.language)
+    except (BadAnswer, ProviderRefused) as error:
+        return Result(facts={claim.step: {"lead": None, "why": error.message}})
+    except Upstream as error:
+        if claim.attempt >= CLASSIFY_TRIES:
+            return Result(facts={claim.step: {"lead": None, "why": error.message}})
+        raise
+    tools.store.count(portal.id, _tokens(reply))
+    return Result(facts={claim.step: {"lead": lead, "usage": _tokens(reply), "model": reply.model}})
+
+
+def _ask_lead(
+    job: Job,
+    claim: Claim,
+    tools: Tools,
+    portal: Portal,
+    rubric: Rubric | None,
+    *,
+    wrong: tuple[str, str] | None,
+) -> Reply:
+    transcript = flow.transcript(job)
+    assert transcript is not None
+    client = chats.Chat(portal.chat, tools.transport, tools.store)
+    return buy(
+        tools,
+        job,
+        claim,
+        portal.chat,
+        key=lambda model: key_of(portal.id, job.id, claim.step, "repair" if wrong else "ask", model),
+        ask=lambda model, seconds: classify_stage(
+            transcript,
+            rubric,
+            chat=client,
+            model=model,
+            language=portal.language,
+            wrong=wrong,
+            timeout_seconds=min(seconds, flow.CLASSIFY_SECONDS),
+        ),
+        read=chats.read,
+        until=max(job.deadline - job.reserve, tools.store.now() + flow.CLASSIFY_SECONDS),
+    )
+
+
+def reply(job: Job, claim: Claim, tools: Tools) -> Result:
+    """A text request answered."""
+    portal = tools.portal(job)
+    client = chats.Chat(portal.chat, tools.transport, tools.store)
+    answer = buy(
+        tools,
+        job,
+        claim,
+        portal.chat,
+        key=lambda model: key_of(portal.id, job.id, claim.step, model),
+        ask=lambda model, seconds: reply_stage(
+            job.request,
+            chat=client,
+            model=model,
+            own_prompts=portal.own_prompts,
+            language=portal.language,
+            timeout_seconds=min(seconds, chats.TIMEOUT_SECONDS),
+        ),
+        read=chats.read,
+    )
+    tools.store.count(portal.id, _tokens(answer))
+    return Result(facts={claim.step: {"text": answer.text, "usage": _tokens(answer)}})
+
+
+def draw(job: Job, claim: Claim, tools: Tools) -> Result:
+    """An image request answered."""
+    portal = tools.portal(job)
+    if portal.image is None:
+        raise ProviderRefused("This portal has no image model.")
+    client = images.Images(portal.image, tools.transport, tools.store)
+    urls = buy(
+        tools,
+        job,
+        claim,
+        portal.image,
+        key=lambda model: key_of(portal.id, job.id, claim.step, model),
+        ask=lambda model, seconds: draw_stage(
+            job.request, images=client, model=model, timeout_seconds=min(seconds, images.TIMEOUT_SECONDS)
+        ),
+        read=images.read,
+    )
+    return Result(facts={claim.step: {"urls": urls}})
+
+
+def _hint(job: Job, portal: Portal) -> str | None:
+    words = ", ".join(portal.glossary)
+    return " ".join(part for part in (words, job.request.prompt or "") if part)[-HINT_CHARACTERS:] or None
+
+
+def _rubric(portal: Portal) -> Rubric | None:
+    return read_rubric(portal.rubric, language=portal.language) if portal.rubric else None
+
+
+def _tokens(answer: Reply) -> dict[str, int]:
+    return {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens}

@@ -1,0 +1,92 @@
+"""Events are sent once and never again: calls whose event never came are looked up in the CRM."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+import structlog
+
+from pipeline import flow
+from pipeline.clients import crm
+from pipeline.errors import CallscribeError
+from pipeline.model import Category, Job, JobId, Request, Source
+from pipeline.portals import Portal
+from pipeline.run.crm_steps import rest_of
+from pipeline.run.tools import Tools
+from pipeline.store import fields_of, job_id
+
+log = structlog.get_logger()
+
+EVERY_SECONDS = 600
+GRACE_SECONDS = 120.0  # events are given the first chance
+LOOK_BACK_SECONDS = 86_400.0  # after a longer absence; more is asked for with BACKFILL_SECONDS
+MOST_CALLS = 500  # a time; the next poll goes on from there
+TTL_SECONDS = 86_400.0
+
+
+def reconcile(tools: Tools) -> int:
+    """Accepts the calls that the portals' events missed; how many there were.
+
+    Each portal is polled once in EVERY_SECONDS, by whichever worker comes first; only portals that send
+    events. A call is one job whether its event comes or the poll finds it, since both make the same id.
+    """
+    found = 0
+    for portal in tools.portals.values():
+        tools.store.connected_at(portal.id)  # notes the first time: what ended before is history
+        if not (portal.webhook and portal.application_token):
+            continue
+        turn = JobId(secrets.token_hex(8))
+        if tools.store.reserve_once(f"reconcile:{portal.id}", turn, seconds=EVERY_SECONDS) != turn:
+            continue
+        try:
+            found += _poll(portal, tools)
+        except CallscribeError as error:
+            log.warning("reconcile_failed", portal=portal.id, error=error.slug, why=error.message)
+    return found
+
+
+def _poll(portal: Portal, tools: Tools) -> int:
+    rest = rest_of(portal, tools)
+    assert rest is not None
+    store, backfill = tools.store, tools.settings.backfill_seconds
+    mark = f"reconciled:{portal.id}"
+    until = store.now() - GRACE_SECONDS
+    first = store.connected_at(portal.id) - backfill
+    seen = store.recall(mark)
+    since = max(float(seen), until - max(LOOK_BACK_SECONDS, backfill)) if seen else first
+    if since >= until:
+        return 0
+    found, last = 0, until
+    calls = list(crm.recent_calls(rest, since=since, until=until, limit=MOST_CALLS, oldest_first=True))
+    if len(calls) >= MOST_CALLS:
+        last = calls[-1].created_at or until
+    for call in calls:
+        if call.ended_at is not None and call.ended_at < first:
+            continue
+        verdict = _accept(portal, call.id, tools)
+        if verdict == "full":
+            return found  # the mark stays: the next poll looks at the same calls again
+        found += verdict == "new"
+    store.remember(mark, f"{last:.3f}")
+    if found:
+        log.info("reconciled", portal=portal.id, calls=found)
+    return found
+
+
+def _accept(portal: Portal, activity: int, tools: Tools) -> str:
+    key = f"activity:{activity}"
+    now = tools.store.now()
+    job = Job(
+        id=job_id(portal.id, key),
+        portal=portal.id,
+        category=Category.AUDIO,
+        source=Source.EVENT,
+        accepted_at=now,
+        deadline=now + TTL_SECONDS,
+        request=Request(activity_id=activity),
+        digest=hashlib.sha256(key.encode()).hexdigest(),
+        facts={},
+    )
+    dues = flow.advance(job, now).dues
+    return tools.store.accept(job, dues, fields_of(job), portal.queue_limit)[0]

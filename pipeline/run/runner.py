@@ -1,0 +1,294 @@
+"""The worker's loop: claim, run the step, write down what it found. The record is where a job lives."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import structlog
+
+from pipeline import failpoints, flow
+from pipeline.errors import (
+    CallscribeError,
+    Expired,
+    LeaseLost,
+    Poison,
+    Refused,
+    SpendCapReached,
+    StoreUnavailable,
+    UnknownJob,
+)
+from pipeline.model import Claim, Event, Failure, Job, Request, to_plain
+from pipeline.run import audio_steps, crm_steps, outcome_steps, provider_steps
+from pipeline.run.retry import MOST_LOST, decide
+from pipeline.run.tools import Later, Result, Tools
+from pipeline.store import Stale, persist
+from pipeline.store.records import dumps
+
+log = structlog.get_logger()
+
+STEPS: dict[str, Callable[[Job, Claim, Tools], Result]] = {
+    "resolve": crm_steps.resolve,
+    "fetch": audio_steps.fetch,
+    "sniff": audio_steps.sniff,
+    "split": audio_steps.split,
+    "halve": audio_steps.halve,
+    "transcribe": provider_steps.transcribe,
+    "merge": audio_steps.merge,
+    "classify": provider_steps.classify,
+    "reply": provider_steps.reply,
+    "draw": provider_steps.draw,
+    "callback": outcome_steps.callback,
+    "link": crm_steps.link,
+    "timeline": crm_steps.timeline,
+    "expire": outcome_steps.expire,
+}
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # it passes, and is not the recording's doing
+
+
+class Doorbell(Protocol):
+    """Says that a queue has work; may be lost, doubled or late."""
+
+    def ring(self, queue: str, n: int = 1) -> None: ...
+
+
+class Runner:
+    """Runs steps over a store.
+
+    slots: how many steps this process runs at a time in all; the last free one of several is kept for
+    text and image, since a person waits.
+    """
+
+    def __init__(self, tools: Tools, *, bells: Doorbell | None = None, slots: int = 1) -> None:
+        self.tools = tools
+        self._bells = bells
+        self._slots = slots
+        self._busy = 0
+        self._lock = threading.Lock()
+        self._held: dict[str, Claim] = {}
+        self._heart: threading.Thread | None = None
+
+    @property
+    def holds(self) -> int:
+        """How many steps are under way here."""
+        return len(self._held)
+
+    def drain(self, queue: str, owner: str, *, seconds: float, stop: Callable[[], bool]) -> int:
+        """Runs steps until none is due, `seconds` have passed or `stop()`; how many were run."""
+        end, done = time.monotonic() + seconds, 0
+        while not stop() and time.monotonic() < end:
+            try:
+                if not self._next(queue, owner):
+                    return done
+            except StoreUnavailable as error:  # what is leased here comes back by its expiry
+                log.warning("store_away", error=str(error))
+                return done
+            done += 1
+        if self._bells and not stop():
+            self._bells.ring(queue)  # there may be more
+        return done
+
+    def _next(self, queue: str, owner: str) -> bool:
+        with self._lock:
+            self._busy += 1
+            interactive_only = 1 < self._slots <= self._busy
+        try:
+            settings = self.tools.settings
+            claim = self.tools.store.claim(
+                queue,
+                owner,
+                lease_seconds=settings.lease_seconds,
+                interactive_only=interactive_only,
+                limits={portal.id: portal.concurrency for portal in self.tools.portals.values()},
+                default_limit=settings.concurrency,
+            )
+            if claim is None:
+                return False
+            self._beat(claim)
+            try:
+                self.run(claim)
+            finally:
+                self._held.pop(claim.fence, None)
+            return True
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def run(self, claim: Claim) -> None:
+        """One claimed step, to its fact, its deferral or its failure."""
+        store, started = self.tools.store, time.monotonic()
+        structlog.contextvars.bind_contextvars(job=claim.job, step=claim.step, attempt=claim.attempt)
+        try:
+            failpoints.hit("claim.after")
+            job = persist(store.load, claim.job)
+            now = persist(store.now)
+            if claim.step not in {due.step for due in flow.advance(job, now).dues}:
+                self._commit(job, claim, Result(), ())  # the facts moved on: nothing to do here
+                return
+            result, what, why = self._work(job, claim)
+            if result is None:
+                return
+            took = time.monotonic() - started
+            event = Event(
+                at=persist(store.now), step=claim.step, what=what, took=took, attempt=claim.attempt, why=why
+            )
+            self._commit(job, claim, result, (event,))
+            log.info("step_done" if what == "done" else "step_failed", took=round(took, 3), why=why)
+        except (LeaseLost, UnknownJob) as gone:
+            log.warning("step_dropped", error=gone.slug)
+        finally:
+            structlog.contextvars.unbind_contextvars("job", "step", "attempt")
+
+    def _work(self, job: Job, claim: Claim) -> tuple[Result | None, str, str | None]:
+        """The step's result, "done" or "failed" and why; a None result when it was deferred."""
+        error: CallscribeError
+        unexpected = False
+        try:
+            if claim.lost >= MOST_LOST:
+                raise Poison(f"The step {claim.step} ended its worker again and again.")
+            return STEPS[flow.kind(claim.step)](job, claim, self.tools), "done", None
+        except (LeaseLost, UnknownJob):
+            raise
+        except Later as later:
+            self._defer(
+                claim, later.seconds, later.why, uncounted=later.uncounted, deliveries=later.deliveries
+            )
+            return None, "", None
+        except CallscribeError as known:
+            error = known
+        except Exception as unforeseen:
+            if isinstance(unforeseen, OSError) and unforeseen.errno in FULL:
+                error = StoreUnavailable(f"There is no room for files: {unforeseen.strerror}.")
+            else:
+                log.exception("step_broke")
+                error, unexpected = CallscribeError(f"{type(unforeseen).__name__} in {claim.step}"), True
+        now = persist(self.tools.store.now)
+        hold = self.tools.settings.account_hold_seconds
+        decision = decide(error, job=job, claim=claim, now=now, hold_seconds=hold, unexpected=unexpected)
+        if not isinstance(decision, Failure):
+            held = {"held_since": f"{now:.3f}"} if decision.held else {}
+            self._defer(
+                claim,
+                decision.at - now,
+                error.message,
+                doubtful=decision.doubtful,
+                first=held,
+                slug=error.slug,
+            )
+            return None, "", None
+        if claim.step == "callback" or flow.kind(claim.step) in flow.STARRED:
+            facts: dict[str, Any] = {claim.step: outcome_steps.given_up(claim, decision)}
+        else:
+            facts = {"failure": decision}
+        return Result(facts=facts), "failed", error.message
+
+    def _defer(
+        self,
+        claim: Claim,
+        seconds: float,
+        why: str,
+        *,
+        uncounted: bool = False,
+        doubtful: bool = False,
+        deliveries: tuple[object, ...] = (),
+        first: dict[str, str] | None = None,
+        slug: str = "later",
+    ) -> None:
+        now = persist(self.tools.store.now)
+        event = Event(at=now, step=claim.step, what="deferred", attempt=claim.attempt, why=why)
+        persist(
+            self.tools.store.defer,
+            claim,
+            at=now + max(seconds, 0.0),
+            uncounted=uncounted,
+            doubtful=doubtful,
+            events=() if uncounted else (event,),
+            deliveries=deliveries,  # type: ignore[arg-type]
+            first=first,
+        )
+        if doubtful:
+            persist(self.tools.store.count, claim.portal, {"doubtful_calls": 1})
+        log.info("step_deferred", seconds=round(seconds, 1), error=slug, why=why)
+
+    def _commit(self, job: Job, claim: Claim, result: Result, events: tuple[Event, ...]) -> None:
+        store = self.tools.store
+        while True:
+            facts = {step: to_plain(fact) for step, fact in result.facts.items()}
+            if "failure" in facts and flow.has_outcome(job):
+                del facts["failure"]  # it is decided already what the portal hears
+            after = replace(job, facts={**job.facts, **facts})
+            following = flow.advance(after, persist(store.now))
+            ended = "callback" in facts and not replayable(after)
+            if ended:  # before the record says so, that no crash leaves a recording behind
+                self.tools.blobs.delete_prefix(f"{job.id}/")
+            failpoints.hit("step.before_finish")
+            try:
+                persist(
+                    store.finish,
+                    job,
+                    claim=claim,
+                    facts=facts,
+                    dues=following.dues,
+                    status=following.status,
+                    fields={"request": dumps(_ended(after.request))} if ended else None,
+                    events=events,
+                    deliveries=result.deliveries,
+                    closed=following.closed,
+                    retention_seconds=self.tools.settings.retention_seconds,
+                )
+                break
+            except Stale:
+                job = persist(store.load, job.id)
+        failpoints.hit("step.after_finish")
+        if self._bells:
+            for due in following.dues:
+                if not due.at:  # what has a time of its own is the sweeper's to ring for
+                    self._bells.ring(due.queue)
+
+    def _beat(self, claim: Claim) -> None:
+        """Keeps the claim's lease alive as long as this process lives."""
+        self._held[claim.fence] = claim
+        if self._heart is None or not self._heart.is_alive():
+            self._heart = threading.Thread(target=self._beats, name="leases", daemon=True)
+            self._heart.start()
+
+    def _beats(self) -> None:
+        lease, pid = self.tools.settings.lease_seconds, os.getpid()
+        while pid == os.getpid():
+            time.sleep(lease / 4)
+            for claim in list(self._held.values()):
+                try:
+                    self.tools.store.renew(claim, lease)
+                except CallscribeError as error:
+                    log.warning("lease_not_renewed", job=claim.job, step=claim.step, error=error.slug)
+
+
+def replayable(job: Job) -> bool:
+    """Whether the job failed in a way that running it again may mend: what that takes is kept meanwhile."""
+    failure = flow.failure(job)
+    sent = job.facts.get("callback") or {}
+    if failure is None:
+        return not sent.get("accepted", True)
+    cls = _class_of(failure.slug)
+    return cls in (Expired, SpendCapReached) or not issubclass(cls, Refused)
+
+
+def _class_of(slug: str) -> type[CallscribeError]:
+    todo: list[type[CallscribeError]] = [CallscribeError]
+    for cls in todo:
+        if cls.slug == slug:
+            return cls
+        todo.extend(cls.__subclasses__())
+    return CallscribeError
+
+
+def _ended(request: Request) -> Request:
+    """The request of a job that has ended: signed links, prompts and data of people go."""
+    return replace(request, file_url=None, prompt=None, role=None, context=(), markers={}, payload_raw=None)

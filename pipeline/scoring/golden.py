@@ -1,0 +1,177 @@
+"""The golden set: calls whose band people agreed on, and how far a chat model agrees with them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import BadAnswer, CallscribeError, SettingsError
+from pipeline.model import Lead, Message, Quality, Segment, Speaker, Transcript
+from pipeline.scoring.lead import read_lead
+from pipeline.scoring.question import messages, repair_messages, schema
+from pipeline.scoring.rubric import Rubric
+
+BANDS: tuple[Quality, ...] = ("low", "medium", "high")
+Ask = Callable[[Sequence[Message], Mapping[str, Any]], str]  # messages and JSON schema to the answer's text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One call and its expected band."""
+
+    name: str
+    language: str  # of the call
+    transcript: Transcript
+    expected: Quality
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the model said of one case: its lead, or why there is none."""
+
+    case: Case
+    lead: Lead | None
+    error: str | None = None
+
+    @property
+    def agrees(self) -> bool:
+        return self.lead is not None and self.lead.quality == self.case.expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far a model agrees with the golden set; shares are 0-1 of all cases, unanswered ones included."""
+
+    verdicts: tuple[Verdict, ...]
+    share: float  # the same band
+    adjacent_share: float  # at most one band off
+    kappa: float | None  # Cohen's, quadratically weighted, over answered cases; None when undefined
+    confusion: Mapping[tuple[Quality, Quality], int]  # (expected, answered): how often
+
+    @property
+    def unanswered(self) -> int:
+        return sum(1 for verdict in self.verdicts if verdict.lead is None)
+
+
+class _Turn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    start: float = Field(ge=0)
+    end: float = Field(ge=0)
+    speaker: Literal["manager", "client"] | None
+    text: str = Field(min_length=1)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    language: str = Field(pattern=r"^[a-z]{2}$")
+    expected: Quality
+    why: str = Field(min_length=1)
+    quality: Literal["good", "fair", "poor"] = "good"
+    segments: list[_Turn] = Field(min_length=1)
+
+
+LABELS: dict[str, dict[Speaker, str]] = {
+    "en": {"manager": "[Manager] ", "client": "[Client] "},
+    "ru": {"manager": "[Менеджер] ", "client": "[Клиент] "},
+}
+
+
+def read_cases(folder: Path) -> tuple[Case, ...]:
+    """The cases of a folder, one JSON file each; raises SettingsError naming the file and the field."""
+    cases = tuple(_read_case(path) for path in sorted(folder.glob("*.json")))
+    if not cases:
+        raise SettingsError(f"golden set: {folder} holds no *.json")
+    return cases
+
+
+def judge(transcript: Transcript, rubric: Rubric | None, language: str, *, ask: Ask) -> Lead:
+    """A lead as the service gets it: a question, at most one repair. Raises BadAnswer and what ask raises."""
+    form = schema(rubric)
+    text = ask(messages(transcript, rubric, language), form)
+    try:
+        return read_lead(text, transcript, rubric, language=language)
+    except BadAnswer as error:
+        again = repair_messages(transcript, rubric, language, answer=text, error=error.message)
+        return read_lead(ask(again, form), transcript, rubric, language=language)
+
+
+def agreement(cases: Sequence[Case], judged: Callable[[Case], Lead]) -> Agreement:
+    """Puts every case to `judged`; a CallscribeError counts as no answer, not as agreement."""
+    verdicts = []
+    for case in cases:
+        try:
+            verdicts.append(Verdict(case=case, lead=judged(case)))
+        except CallscribeError as error:
+            verdicts.append(Verdict(case=case, lead=None, error=error.message))
+    pairs = [(v.case.expected, v.lead.quality) for v in verdicts if v.lead is not None]
+    near = sum(1 for expected, got in pairs if abs(BANDS.index(expected) - BANDS.index(got)) <= 1)
+    return Agreement(
+        verdicts=tuple(verdicts),
+        share=sum(1 for verdict in verdicts if verdict.agrees) / len(verdicts) if verdicts else 0.0,
+        adjacent_share=near / len(verdicts) if verdicts else 0.0,
+        kappa=_weighted_kappa(pairs),
+        confusion=Counter(pairs),
+    )
+
+
+def table(result: Agreement) -> str:
+    """The agreement for a terminal: a line per case, then the figures."""
+    lines = []
+    for verdict in result.verdicts:
+        got = f"{verdict.lead.quality} ({verdict.lead.score})" if verdict.lead else f"none: {verdict.error}"
+        mark = "ok " if verdict.agrees else "-- "
+        lines.append(f"{mark}{verdict.case.name:28} expected {verdict.case.expected:7} got {got}")
+    kappa = "undefined" if result.kappa is None else f"{result.kappa:.2f}"
+    lines.append(
+        f"{len(result.verdicts)} calls: {result.share:.0%} in the same band, {result.adjacent_share:.0%} at "
+        f"most one band off, weighted kappa {kappa}, {result.unanswered} without an answer"
+    )
+    return "\n".join(lines)
+
+
+def _weighted_kappa(pairs: Sequence[tuple[Quality, Quality]]) -> float | None:
+    """1: as the golden set; 0: no better than chance; None where only one band occurs."""
+    total = len(pairs)
+    expected = Counter(pair[0] for pair in pairs)
+    answered = Counter(pair[1] for pair in pairs)
+
+    def weight(one: Quality, other: Quality) -> float:
+        return float((BANDS.index(one) - BANDS.index(other)) ** 2)
+
+    by_chance = sum(weight(a, b) * expected[a] * answered[b] for a in BANDS for b in BANDS)
+    if total == 0 or by_chance == 0:
+        return None
+    return 1 - sum(weight(a, b) for a, b in pairs) * total / by_chance
+
+
+def _read_case(path: Path) -> Case:
+    try:
+        file = _File.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors(include_input=False, include_url=False)[0]
+            why = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        else:
+            why = "cannot be read as JSON"
+        raise SettingsError(f"golden set: {path}: {why}") from None
+    segments = tuple(
+        Segment(start=turn.start, end=turn.end, speaker=turn.speaker, text=turn.text)
+        for turn in file.segments
+    )
+    labels = LABELS.get(file.language, LABELS["en"])
+    text = "\n".join(f"{labels.get(s.speaker, '') if s.speaker else ''}{s.text}" for s in segments)
+    transcript = Transcript(text=text, language=file.language, segments=segments, quality=file.quality)
+    return Case(
+        name=path.stem,
+        language=file.language,
+        transcript=transcript,
+        expected=file.expected,
+        why=file.why,
+    )

@@ -1,0 +1,98 @@
+"""The score in words for people, in the portal's language (English where it is not spoken here)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.model import Lead, Speaker, Transcript
+from pipeline.scoring.talk import TalkFacts
+
+PHRASES = {
+    "en": {
+        "poor": "The transcript is of low quality: take the score with care.",
+        "partial": "Parts of the recording are missing from the transcript.",
+        "unproven": "the words that should show it are not in the transcript",
+        "met": "yes",
+        "unmet": "no",
+        "talk_share": "Talk share",
+        "silence": "Silence",
+        "longest": "longest",
+        "interruptions": "Interruptions",
+        "manager": "manager",
+        "client": "client",
+        "speaker_1": "speaker 1",
+        "speaker_2": "speaker 2",
+    },
+    "ru": {
+        "poor": "Качество расшифровки низкое: относитесь к оценке с осторожностью.",
+        "partial": "В расшифровке не хватает частей записи.",
+        "unproven": "слов, которые это подтверждают, в расшифровке нет",
+        "met": "да",
+        "unmet": "нет",
+        "talk_share": "Доля речи",
+        "silence": "Молчание",
+        "longest": "самое долгое",
+        "interruptions": "Перебивания",
+        "manager": "менеджер",
+        "client": "клиент",
+        "speaker_1": "говорящий 1",
+        "speaker_2": "говорящий 2",
+    },
+}
+
+
+def phrase(name: str, language: str) -> str:
+    """One phrase of PHRASES."""
+    return PHRASES.get(language, PHRASES["en"])[name]
+
+
+def caveats(transcript: Transcript, language: str) -> list[str]:
+    """Why the words of this transcript are to be doubted; empty when they are not."""
+    doubts = []
+    if transcript.quality == "poor":
+        doubts.append(phrase("poor", language))
+    if transcript.partial or transcript.missing:
+        doubts.append(phrase("partial", language))
+    return doubts
+
+
+def lead_lines(lead: Lead, language: str, facts: TalkFacts | None = None) -> list[str]:
+    """The reason, each criterion with its quote and time, and how the call went: lines of plain text."""
+    lines = [lead.reason]
+    for criterion in lead.criteria:
+        verdict = phrase("met" if criterion.met else "unmet", language)
+        line = f"{'+' if criterion.met else '-'} {criterion.name}: {verdict}"
+        if criterion.quote:
+            line += f" - «{criterion.quote}»" if language == "ru" else f' - "{criterion.quote}"'
+        if criterion.quote and criterion.at is not None:
+            line += f" ({clock(criterion.at)})"
+        elif criterion.explanation:
+            line += f" - {criterion.explanation}"
+        lines.append(line)
+    return [*lines, *fact_lines(facts, language)] if facts else lines
+
+
+def fact_lines(facts: TalkFacts, language: str) -> list[str]:
+    """Talk share, silence and interruptions as lines of plain text; nothing where nothing is known."""
+    lines = []
+    if facts.talk_share:
+        shares = ((who, f"{share:.0%}") for who, share in facts.talk_share.items())
+        lines.append(f"{phrase('talk_share', language)}: {_listed(shares, language)}")
+    if facts.silence_seconds:
+        longest = f"{phrase('longest', language)} {clock(facts.longest_silence_seconds)}"
+        lines.append(f"{phrase('silence', language)}: {clock(facts.silence_seconds)} ({longest})")
+    if any(facts.interruptions.values()):
+        counts = ((who, str(count)) for who, count in facts.interruptions.items())
+        lines.append(f"{phrase('interruptions', language)}: {_listed(counts, language)}")
+    return lines
+
+
+def clock(seconds: float) -> str:
+    """Seconds as MM:SS, or H:MM:SS from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def _listed(values: Iterable[tuple[Speaker, str]], language: str) -> str:
+    return ", ".join(f"{phrase(who, language)} {value}" for who, value in values)

@@ -1,0 +1,114 @@
+"""What all workers share besides records: paid answers, breakers, throttles, slots, usage, capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from pipeline.model import Claim, JobId, PortalId
+from pipeline.store.store import Store, day, guarded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """What stands before a paid call: an answer that is here already, another who asks, the cap, or go."""
+
+    verdict: Literal["answer", "wait", "capped", "go"]
+    answer: str = ""
+
+
+class Governor(Store):
+    """The store with the shared governors of paid and limited calls."""
+
+    def reserve_paid(self, key: str, claim: Claim, *, seconds: float, cap: float) -> Reservation:
+        """Before a paid call of `seconds` (0 for calls that are not counted in seconds)."""
+        row = self._run(
+            "reserve_paid", key, claim.job, claim.step, claim.fence, claim.portal, day(), seconds, cap
+        )
+        return Reservation(verdict=row[0], answer=row[1] if len(row) > 1 else "")
+
+    @guarded
+    def peek_paid(self, key: str) -> str | None:
+        """The kept answer, if there is one."""
+        held = cast("str | None", self._redis.get(key))
+        return None if held is None or held.startswith("@") else held
+
+    def unreserve_paid(self, key: str, claim: Claim, *, seconds: float) -> None:
+        """The reserved call was certainly not served: it is no repetition to ask again."""
+        self._run("unreserve_paid", key, _place(claim), claim.portal, day(), seconds)
+
+    def keep_paid(self, key: str, job: JobId, answer: str, *, seconds: float) -> None:
+        """The raw answer of a paid call, durable before anything reads it; kept for `seconds`."""
+        self._run("keep_paid", key, job, answer, max(1, int(seconds)))
+
+    @guarded
+    def drop_paid(self, key: str) -> None:
+        """Forgets a kept answer that cannot be used."""
+        self._redis.delete(key)
+
+    def wait_at(self, gate: str) -> float:
+        """Seconds to wait before this gate; 0: go. While it is open one probe per period is let through."""
+        return float(self._run("gate", gate, "ask", 0, 0, 0))
+
+    def passed(self, gate: str) -> None:
+        """The probe, or any call, went well: the gate closes."""
+        self._run("gate", gate, "pass", 0, 0, 0)
+
+    def tripped(self, gate: str, *, after: int = 5, period: float = 5.0, longest: float = 60.0) -> None:
+        """One more failure; from the `after`th on the gate opens, for `period` seconds and ever longer."""
+        self._run("gate", gate, "fail", after, period, longest)
+
+    def throttle(self, name: str, *, rate: float, burst: int) -> Callable[[], float]:
+        """A leaky bucket that all workers share; called, it answers the seconds to wait (0: go)."""
+        return lambda: float(self._run("throttle", name, rate, burst))
+
+    def enter(self, name: str, claim: Claim, *, limit: int) -> bool:
+        """Takes one of `limit` places; it is free again when it is left, or the claim's lease is over."""
+        return bool(self._run("enter", name, _place(claim), limit))
+
+    @guarded
+    def leave(self, name: str, claim: Claim) -> None:
+        """Gives the place back."""
+        self._redis.srem(f"cs:slots:{name}", _place(claim))
+
+    @guarded
+    def recall(self, key: str) -> str | None:
+        """A small fact about a server that was learned before: what it can, which form it takes."""
+        return cast("str | None", self._redis.get(f"cs:known:{key}"))
+
+    @guarded
+    def remember(self, key: str, value: str) -> None:
+        """Keeps such a fact for a day: servers change."""
+        self._redis.set(f"cs:known:{key}", value, ex=86_400)
+
+    @guarded
+    def reserve_once(self, name: str, job: JobId, *, seconds: int) -> JobId:
+        """The job that owns `name`: this one if nobody came before."""
+        self._redis.set(f"cs:once:{name}", job, nx=True, ex=seconds)
+        return JobId(cast(str, self._redis.get(f"cs:once:{name}")))
+
+    @guarded
+    def connected_at(self, portal: PortalId) -> float:
+        """When this portal was first seen here: calls before that are its history."""
+        self._redis.set(f"cs:connected:{portal}", f"{self.now():.3f}", nx=True)
+        return float(cast(str, self._redis.get(f"cs:connected:{portal}")))
+
+    @guarded
+    def count(self, portal: PortalId, amounts: Mapping[str, float]) -> None:
+        """Adds to the portal's usage of today."""
+        pipe = self._redis.pipeline()
+        for name, amount in amounts.items():
+            pipe.hincrbyfloat(f"cs:usage:{portal}:{day()}", name, amount)
+        pipe.expire(f"cs:usage:{portal}:{day()}", 400 * 86_400)
+        pipe.execute()
+
+    @guarded
+    def usage(self, portal: PortalId, on: str | None = None) -> dict[str, float]:
+        """The portal's usage of a day (default today): name -> amount."""
+        row = cast(dict[str, str], self._redis.hgetall(f"cs:usage:{portal}:{on or day()}"))
+        return {name: float(amount) for name, amount in row.items()}
+
+
+def _place(claim: Claim) -> str:
+    return f"{claim.job}|{claim.step}|{claim.fence}"

@@ -1,0 +1,100 @@
+"""How a job lies in its Redis hash, and how it is read back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.model import (
+    Category,
+    Delivery,
+    Due,
+    Event,
+    Job,
+    JobId,
+    PortalId,
+    Request,
+    Source,
+    from_plain,
+    to_plain,
+)
+
+
+def job_id(portal: str, key: str | None) -> JobId:
+    """The same portal and key give the same id; without a key a new one."""
+    raw = hashlib.sha256(f"{portal}\n{key}".encode()).digest() if key else secrets.token_bytes(20)
+    return JobId("job_" + base64.b32encode(raw).decode().lower()[:26])
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON of plain values and of the model's classes."""
+    return json.dumps(to_plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def fields_of(job: Job) -> dict[str, str]:
+    """A new job's hash fields."""
+    return {
+        "portal": job.portal,
+        "category": job.category.value,
+        "source": job.source.value,
+        "accepted_at": f"{job.accepted_at:.6f}",
+        "deadline": f"{job.deadline:.6f}",
+        "digest": job.digest,
+        "status": job.status,
+        "request": dumps(job.request),
+        **{f"fact:{step}": dumps(fact) for step, fact in job.facts.items()},
+    }
+
+
+def read_job(key: JobId, fields: Mapping[str, str]) -> Job:
+    """The inverse of `fields_of`."""
+    facts: dict[str, Any] = {}
+    tries: dict[str, int] = {}
+    lost: dict[str, int] = {}
+    doubts: dict[str, int] = {}
+    for name, value in fields.items():
+        kind, _, step = name.partition(":")
+        if kind == "fact":
+            facts[step] = json.loads(value)
+        elif kind == "tries":
+            tries[step] = int(value)
+        elif kind == "lost":
+            lost[step] = int(value)
+        elif kind == "doubt":
+            doubts[step] = int(value)
+    return Job(
+        id=key,
+        portal=PortalId(fields["portal"]),
+        category=Category(fields["category"]),
+        source=Source(fields["source"]),
+        accepted_at=float(fields["accepted_at"]),
+        deadline=float(fields["deadline"]),
+        digest=fields.get("digest", ""),
+        status=fields.get("status", "accepted"),
+        rev=fields["rev"],
+        request=from_plain(Request, json.loads(fields.get("request") or "{}")),
+        facts=facts,
+        tries=tries,
+        lost=lost,
+        doubts=doubts,
+        held_since=float(fields["held_since"]) if "held_since" in fields else None,
+    )
+
+
+def dues_of(dues: Iterable[Due]) -> list[list[Any]]:
+    """As the scripts take them."""
+    return [[due.step, due.queue, due.at, "hasten" if due.hasten else ""] for due in dues]
+
+
+def read_event(text: str) -> Event:
+    """One line of a job's list of events."""
+    return from_plain(Event, json.loads(text))
+
+
+def read_delivery(text: str) -> Delivery:
+    """One line of a job's list of deliveries."""
+    return from_plain(Delivery, json.loads(text))

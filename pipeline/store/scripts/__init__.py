@@ -1,0 +1,24 @@
+"""The scripts: each is one atomic transition, and begins with the prelude."""
+
+from importlib.resources import files
+
+NAMES = (
+    "accept", "claim", "renew", "finish", "defer", "release", "tick",
+    "reserve_paid", "unreserve_paid", "keep_paid", "enter", "gate", "throttle", "erase",
+)  # fmt: skip
+
+
+# What is under way goes on while the server's memory is full; only new work is refused (Redis 7, Valkey).
+GOES_ON = "#!lua flags=allow-oom\n"
+
+
+def sources() -> dict[str, str]:
+    """Script name -> Lua text."""
+    folder = files(__package__)
+    prelude = (folder / "prelude.lua").read_text(encoding="utf-8")
+    return {
+        name: ("" if name == "accept" else GOES_ON)
+        + prelude
+        + (folder / f"{name}.lua").read_text(encoding="utf-8")
+        for name in NAMES
+    }

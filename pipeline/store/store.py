@@ -1,0 +1,337 @@
+"""The job store as workers and commands use it: records, claims, transitions. Thread-safe."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from pipeline.errors import LeaseLost, StoreUnavailable, UnknownJob
+from pipeline.model import Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
+from pipeline.store.records import dues_of, dumps, read_delivery, read_event, read_job
+from pipeline.store.scripts import sources
+
+PERSIST_SECONDS = 1800.0
+FILE_SECONDS = 10.0
+ALONE = (
+    3  # how much more than a worker's death, which takes innocents with it, that of one step's process says
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def guarded(method: Callable[P, R]) -> Callable[P, R]:
+    """The store's own faults become StoreUnavailable."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except redis.RedisError as error:
+            raise StoreUnavailable(f"the job store does not serve: {type(error).__name__}") from error
+
+    return call
+
+
+def persist(write: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """The write, tried for half an hour while the store is away: what was computed, or paid, is dear.
+
+    Safe for writes that may run twice: a lease that is gone by then answers LeaseLost. Leases stand still
+    meanwhile, and a worker that has to leave does so all the same.
+    """
+    end = time.monotonic() + PERSIST_SECONDS
+    while True:
+        try:
+            return write(*args, **kwargs)
+        except StoreUnavailable:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.25)
+
+
+class Stale(Exception):
+    """The record moved on since it was read; read it again."""
+
+
+class Store:
+    """Records in Redis or Valkey; every change is one Lua script.
+
+    url: `redis://`, `rediss://` or `unix://`. Raises StoreUnavailable wherever the server does not serve.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
+        self._redis = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 1),
+        )
+        self._scripts = {name: self._redis.register_script(text) for name, text in sources().items()}
+
+    def close(self) -> None:
+        self._redis.close()
+
+    @guarded
+    def _run(self, script: str, *args: Any) -> Any:
+        return self._scripts[script](args=[arg if isinstance(arg, str) else str(arg) for arg in args])
+
+    # -- records
+
+    def accept(
+        self, job: Job, dues: Iterable[Due], fields: Mapping[str, str], queue_limit: int
+    ) -> Sequence[str]:
+        """["new" | "known" | "full", digest]; see accept.lua."""
+        event = dumps(Event(at=job.accepted_at, step=Step("accept"), what="accepted"))
+        return cast(
+            Sequence[str],
+            self._run("accept", job.id, dumps(dict(fields)), dumps(dues_of(dues)), event, queue_limit),
+        )
+
+    @guarded
+    def load(self, job: JobId) -> Job:
+        """The record; raises UnknownJob."""
+        fields = cast(dict[str, str], self._redis.hgetall(f"cs:job:{job}"))
+        if not fields:
+            raise UnknownJob(f"no job {job}")
+        return read_job(job, fields)
+
+    @guarded
+    def events(self, job: JobId) -> list[Event]:
+        """What happened to the job, in order."""
+        return [
+            read_event(line) for line in cast(list[str], self._redis.lrange(f"cs:job:{job}:events", 0, -1))
+        ]
+
+    @guarded
+    def deliveries(self, job: JobId) -> list[Delivery]:
+        """Each attempt to send the outcome, in order."""
+        lines = cast(list[str], self._redis.lrange(f"cs:job:{job}:deliveries", 0, -1))
+        return [read_delivery(line) for line in lines]
+
+    @guarded
+    def page(
+        self, *, before: float | None = None, limit: int = 100
+    ) -> list[tuple[JobId, float, dict[str, str]]]:
+        """Jobs by time of acceptance, newest first: id, accepted_at, {portal, category, status, source}."""
+        upper = "+inf" if before is None else f"({before:.6f}"
+        rows = cast(
+            list[tuple[str, float]],
+            self._redis.zrevrangebyscore("cs:jobs", upper, "-inf", start=0, num=limit, withscores=True),
+        )
+        names = ["portal", "category", "status", "source", "deadline"]
+        pipe = self._redis.pipeline(transaction=False)
+        for job, _ in rows:
+            pipe.hmget(f"cs:job:{job}", names)
+        found = []
+        gone = []
+        for (job, at), values in zip(rows, pipe.execute(), strict=True):
+            if values[0] is None:
+                gone.append(job)
+            else:
+                found.append((JobId(job), at, dict(zip(names, values, strict=True))))
+        if gone:  # their retention has passed
+            self._redis.zrem("cs:jobs", *gone)
+            if not found and len(rows) == limit:
+                return self.page(before=rows[-1][1], limit=limit)
+        return found
+
+    @guarded
+    def unfinished(self, portal: PortalId) -> int:
+        """How many jobs of the portal have no outcome yet."""
+        return int(self._redis.scard(f"cs:open:{portal}"))
+
+    def erase(self, job: JobId) -> bool:
+        """Removes the record, its events, its deliveries and its paid answers; False when unknown."""
+        return bool(self._run("erase", job))
+
+    @guarded
+    def rewrite(self) -> None:
+        """Asks the server to write its append-only file anew, so that what was erased leaves the disk."""
+        try:
+            self._redis.bgrewriteaof()
+        except redis.ResponseError as error:
+            if "in progress" not in str(error) and "scheduled" not in str(error):
+                raise
+
+    @guarded
+    def rewriting(self) -> bool:
+        """Whether that is still under way."""
+        info = cast(dict[str, int], self._redis.info("persistence"))
+        return bool(info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled"))
+
+    @guarded
+    def renew_file(self) -> float:
+        """Has the append-only file written anew if it grew: until then it holds what records have lost.
+
+        Returns the seconds until that is worth a look again; more where a rewrite takes long.
+        """
+        info = cast(dict[str, int], self._redis.info("persistence"))
+        if info.get("aof_current_size", 0) > info.get("aof_base_size", 0):
+            self.rewrite()
+        return max(FILE_SECONDS, 50.0 * info.get("aof_last_rewrite_time_sec", 0))
+
+    # -- claims
+
+    def claim(
+        self,
+        queue: str,
+        owner: str,
+        *,
+        lease_seconds: float,
+        interactive_only: bool = False,
+        limits: Mapping[PortalId, int] | None = None,
+        default_limit: int = 8,
+    ) -> Claim | None:
+        """The fairest due step of the queue, leased to `owner`; None when nothing is due."""
+        args = (queue, owner, lease_seconds, int(interactive_only), dumps(dict(limits or {})), default_limit)
+        while True:
+            row = self._run("claim", *args)
+            if not row:
+                return None
+            if row[0]:
+                return Claim(
+                    job=JobId(row[0]),
+                    step=Step(row[1]),
+                    queue=queue,
+                    portal=PortalId(row[2]),
+                    fence=row[3],
+                    attempt=int(row[4]),
+                    lost=int(row[5]),
+                    deadline=float(row[6]),
+                )
+
+    def renew(self, claim: Claim, lease_seconds: float) -> bool:
+        """Holds the claim for another lease; False when it is another's now."""
+        args = (claim.queue, claim.portal, claim.job, claim.step, claim.fence, lease_seconds)
+        return bool(self._run("renew", *args))
+
+    def release(self, owner: str, *, crashed: bool, alone: bool = False) -> int:
+        """Frees at once all leases whose owner begins so; a crash is counted against the step.
+
+        alone: nothing but this step's own process died, so that the step is probably to blame.
+        """
+        return int(self._run("release", owner, (ALONE if alone else 1) if crashed else 0))
+
+    def tick(self) -> dict[str, int]:
+        """Moves what is due and what was lost to ready; how much is ready per queue."""
+        return cast(dict[str, int], json.loads(self._run("tick")))
+
+    # -- transitions
+
+    def finish(
+        self,
+        job: Job,
+        *,
+        claim: Claim | None,
+        facts: Mapping[str, Any],
+        dues: Iterable[Due],
+        status: str,
+        forget: Iterable[str] = (),
+        fields: Mapping[str, str] | None = None,
+        events: Iterable[Event] = (),
+        deliveries: Iterable[Delivery] = (),
+        closed: bool = False,
+        reopened: bool = False,
+        retention_seconds: int = 604_800,
+    ) -> None:
+        """One transition: facts in, next steps scheduled, lease dropped.
+
+        Raises LeaseLost when the claim is another's by now, Stale when the record moved on since `job`
+        was read, UnknownJob when it was erased.
+        """
+        transition = {
+            "id": job.id,
+            "rev": job.rev,
+            "portal": job.portal,
+            "queue": claim.queue if claim else "",
+            "step": claim.step if claim else "",
+            "fence": claim.fence if claim else None,
+            "set": {f"fact:{step}": dumps(fact) for step, fact in facts.items()}
+            | {"status": status}
+            | dict(fields or {}),
+            "forget": list(forget),
+            "dues": dues_of(dues),
+            "events": [dumps(event) for event in events],
+            "deliveries": [dumps(delivery) for delivery in deliveries],
+            "closed": closed or None,
+            "reopened": reopened or None,
+            "retention": retention_seconds,
+        }
+        answer = self._run("finish", dumps({k: v for k, v in transition.items() if v not in (None, [])}))
+        if answer == "stale":
+            raise Stale
+        if answer == "fenced":
+            raise LeaseLost
+        if answer == "gone":
+            raise UnknownJob(f"no job {job.id}")
+
+    def defer(
+        self,
+        claim: Claim,
+        *,
+        at: float,
+        uncounted: bool = False,
+        doubtful: bool = False,
+        events: Iterable[Event] = (),
+        deliveries: Iterable[Delivery] = (),
+        first: Mapping[str, str] | None = None,
+    ) -> None:
+        """Puts the claimed step off until `at`; `first` sets fields that are not set yet.
+
+        uncounted: the step was not really tried. doubtful: a paid call may have been served unseen.
+        """
+        transition = {
+            "id": claim.job,
+            "queue": claim.queue,
+            "portal": claim.portal,
+            "step": claim.step,
+            "fence": claim.fence,
+            "at": at,
+            "uncounted": uncounted or None,
+            "doubtful": doubtful or None,
+            "events": [dumps(event) for event in events],
+            "deliveries": [dumps(delivery) for delivery in deliveries],
+            "set": dict(first or {}) or None,
+        }
+        answer = self._run("defer", dumps({k: v for k, v in transition.items() if v not in (None, [])}))
+        if answer == "fenced":
+            raise LeaseLost
+
+    # -- the server
+
+    @guarded
+    def now(self) -> float:
+        """The server's clock, unix seconds: leases and due times follow it."""
+        seconds, micros = self._redis.time()
+        return seconds + micros / 1e6
+
+    @guarded
+    def ping(self) -> None:
+        """Proves that the store takes writes; raises StoreUnavailable."""
+        self._redis.set("cs:ping", f"{time.time():.3f}", ex=60)
+
+    @guarded
+    def durability(self) -> str:
+        """One sentence on what the server's settings mean for an accepted job."""
+        try:
+            config = cast(dict[str, str], self._redis.config_get("append*", "maxmemory-policy"))
+        except redis.ResponseError:
+            return "the server does not tell its settings: ask its operator for appendonly and appendfsync"
+        if config.get("appendonly") != "yes":
+            return "appendonly is off: accepted jobs are lost when the server stops"
+        if config.get("appendfsync") == "always":
+            return "appendfsync always: accepted jobs survive a power failure"
+        return f"appendfsync {config.get('appendfsync')}: up to 1 s of accepted jobs is lost on power failure"
+
+
+def day() -> str:
+    """Today, UTC, as usage is counted."""
+    return time.strftime("%Y-%m-%d", time.gmtime())

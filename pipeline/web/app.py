@@ -1,0 +1,66 @@
+"""The api process: intake for portals, `/v1` for others, and what operators ask.
+
+uvicorn pipeline.web.app:create_app --factory
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from pipeline import failpoints
+from pipeline.errors import CallscribeError
+from pipeline.settings import Settings, load
+from pipeline.telemetry import configure, secrets_of
+from pipeline.web import answers, calls, engines, events, jobs, openapi, ops
+from pipeline.web.service import Service
+
+ROUTES = [
+    Route("/engines/{token}/{category}", engines.look, methods=["GET"]),
+    Route("/engines/{token}/{category}", engines.ask, methods=["POST"]),
+    Route("/events/{token}", events.hear, methods=["POST"]),
+    Route("/v1/calls", calls.take, methods=["POST"]),
+    Route("/v1/jobs", jobs.listed, methods=["GET"]),
+    Route("/v1/jobs/{id}", jobs.shown, methods=["GET"]),
+    Route("/v1/jobs/{id}", jobs.erased, methods=["DELETE"]),
+    Route("/v1/jobs/{id}/retry", jobs.again, methods=["POST"]),
+    Route("/v1/jobs/{id}/transcript.{format}", jobs.exported, methods=["GET"]),
+    Route("/health", ops.health, methods=["GET"]),
+    Route("/ready", ops.ready, methods=["GET"]),
+    Route("/version", ops.which, methods=["GET"]),
+    Route("/metrics", ops.metrics, methods=["GET"]),
+    Route("/openapi.json", openapi.document, methods=["GET"]),
+    Route("/", ops.listing, methods=["GET"]),
+]
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The app over these settings, else over the environment's; raises SettingsError."""
+    settings = settings or load()
+    failpoints.arm(settings.failpoints)
+    service = Service(settings)
+    configure(settings.log_format, secrets=secrets_of(settings, service.portals))
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await service.open()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = Starlette(
+        routes=ROUTES,
+        lifespan=lifespan,
+        exception_handlers={
+            CallscribeError: answers.on_our_error,
+            HTTPException: answers.on_http_error,
+            Exception: answers.on_bug,
+        },
+    )
+    app.state.service = service
+    return app

@@ -1,0 +1,92 @@
+"""Who may use `/v1`, `/metrics` and the list of jobs: whoever has the API key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from pipeline.settings import Settings
+from pipeline.web.limits import Limit
+
+COOKIE = "callscribe"
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="callscribe"'}
+
+
+def key_file(settings: Settings) -> Path:
+    """Where the API key lies that nobody has set."""
+    return settings.data_dir / "api-key"
+
+
+def find_key(settings: Settings, *, make: bool = False) -> str | None:
+    """The API key: of the settings, else of DATA_DIR, where `make` writes a new one (mode 0600)."""
+    if settings.api_key:
+        return settings.api_key.get_secret_value()
+    path = key_file(settings)
+    if make and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made = path.with_name(f".api-key.{secrets.token_hex(8)}")
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+        try:
+            os.link(made, path)  # two processes that make one at the same time agree on the first
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+class Keyring:
+    """Checks keys in constant time; holds digests only."""
+
+    def __init__(self, key: str | None) -> None:
+        self._digest = hashlib.sha256(key.encode()).digest() if key else None
+        self._session = hmac.new(key.encode(), b"console", hashlib.sha256).hexdigest() if key else None
+        self.wrong = Limit(rate=1, burst=20)
+        self.used = Limit(rate=100, burst=500)
+
+    def fits(self, given: str) -> bool:
+        """Whether this is the key."""
+        found = hashlib.sha256(given.encode("utf-8", "replace")).digest()
+        return self._digest is not None and hmac.compare_digest(found, self._digest)
+
+    @property
+    def session(self) -> str:
+        """What the console's cookie holds: proof of the key, not the key."""
+        return self._session or ""
+
+    def in_session(self, request: Request) -> bool:
+        """Whether the request carries the console's cookie; good for reading only."""
+        given = request.cookies.get(COOKIE, "")
+        return (
+            self._session is not None
+            and request.method in ("GET", "HEAD")
+            and hmac.compare_digest(given.encode("utf-8", "replace"), self._session.encode())
+        )
+
+    def check(self, request: Request) -> None:
+        """Raises HTTPException 401 without the right key, 429 for too many tries or requests."""
+        if self.fits(given_key(request)) or self.in_session(request):
+            self.used.spend(request)
+            return
+        self.wrong.spend(request)
+        if self._digest is None:
+            raise HTTPException(401, "No API key is set here: set CALLSCRIBE_API_KEY.", _CHALLENGE)
+        raise HTTPException(401, "Expected `Authorization: Bearer KEY` or `X-Api-Key: KEY`.", _CHALLENGE)
+
+
+def given_key(request: Request) -> str:
+    """The key in the request's headers, or nothing."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    return request.headers.get("x-api-key", "").strip()

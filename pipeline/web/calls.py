@@ -1,0 +1,158 @@
+"""POST /v1/calls: a call from elsewhere than a portal, by link or as an upload."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline import model
+from pipeline.clients.guard import callback_allowed, read_url, why_forbidden
+from pipeline.contract import read_call, read_upload
+from pipeline.contract.php import read_json
+from pipeline.errors import BadRequest, Conflict, ForbiddenURL, QueueFull, SettingsError, UnknownJob
+from pipeline.model import Category, Fetched, JobId, Source, to_plain
+from pipeline.portals import Portal
+from pipeline.store import job_id
+from pipeline.web.answers import Json
+from pipeline.web.bodies import pieces, whole
+from pipeline.web.service import Service, service_of
+from pipeline.web.uploads import Form, Upload, batches, workplace
+
+TTL_SECONDS = 86_400
+MAX_KEY_CHARACTERS = 255
+FORM_OVERHEAD_BYTES = 2 << 20  # a form's fields and boundaries beside the recording
+
+
+async def take(request: Request) -> Response:
+    """202 {"id"}: follow it with GET /v1/jobs/{id}, or by the callback."""
+    service = service_of(request)
+    service.keys.check(request)
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key.strip()) <= MAX_KEY_CHARACTERS:
+        raise BadRequest("Idempotency-Key: expected 1 to 255 characters", field="Idempotency-Key")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _upload(service, request, key)
+    body = await whole(request, max_bytes=service.settings.max_request_bytes)
+    sent = read_json(body)
+    portal = _portal(service, sent.pop("portal", None))
+    asked = read_call(sent)
+    assert asked.file_url is not None
+    _check_link(service, portal, asked.file_url, field="url")
+    _check_link(service, portal, asked.callback_url, field="callback_url")
+    return await _accept(service, portal, key, asked, digest=hashlib.sha256(body).hexdigest())
+
+
+async def _upload(service: Service, request: Request, key: str | None) -> Response:
+    place = await service.blocking(workplace, service.settings)
+    try:
+        upload = await _receive(service, request, place / "recording")
+        if not upload.has_file or upload.size_bytes == 0:
+            raise BadRequest("file: expected a recording", field="file")
+        portal = _portal(service, upload.fields.pop("portal", None))
+        asked = read_upload(upload.fields)
+        _check_link(service, portal, asked.callback_url, field="callback_url")
+        digest = hashlib.sha256(
+            json.dumps([upload.sha256, upload.fields], sort_keys=True).encode()
+        ).hexdigest()
+        job = job_id(portal.id, key and f"v1:{key}")
+        if key and await _stands(service, job, digest):
+            return Json({"id": job}, 202)
+        # the content is in the name, so that another body under the same key spoils nothing
+        blob = f"{job}/recording-{upload.sha256[:16]}"
+        await service.blocking(service.tools.blobs.put, blob, upload.path)
+    finally:
+        await service.blocking(shutil.rmtree, place, ignore_errors=True)
+    fetched = Fetched(
+        blob=blob,
+        size_bytes=upload.size_bytes,
+        sha256=upload.sha256,
+        content_type=upload.content_type,
+    )
+    try:
+        return await _accept(
+            service, portal, key, replace(asked, upload=blob), digest=digest, fetched=fetched, job=job
+        )
+    except (Conflict, QueueFull):
+        await service.blocking(service.tools.blobs.delete_prefix, blob)
+        raise
+
+
+async def _accept(
+    service: Service,
+    portal: Portal,
+    key: str | None,
+    asked: model.Request,
+    *,
+    digest: str,
+    fetched: Fetched | None = None,
+    job: JobId | None = None,
+) -> Response:
+    job = job or job_id(portal.id, key and f"v1:{key}")
+    _, dues = await service.accept(
+        portal,
+        job,
+        category=Category.AUDIO,
+        source=Source.API,
+        request=asked,
+        ttl_seconds=TTL_SECONDS,
+        digest=digest,
+        facts={"fetch": to_plain(fetched)} if fetched else None,
+        strict=True,
+    )
+    answer = Json({"id": job}, 202, {"Location": f"/v1/jobs/{job}"})
+    answer.background = BackgroundTask(service.ring, dues)
+    return answer
+
+
+async def _receive(service: Service, request: Request, path: Path) -> Upload:
+    limit = service.settings.max_download_bytes
+    form = Form(request.headers["content-type"], path, max_bytes=limit)
+    try:
+        async for batch in batches(pieces(request, max_bytes=limit + FORM_OVERHEAD_BYTES)):
+            await service.blocking(form.feed, batch)
+        return form.close()
+    finally:
+        form.abandon()
+
+
+async def _stands(service: Service, job: JobId, digest: str) -> bool:
+    try:
+        standing = await service.blocking(service.tools.store.load, job)
+    except UnknownJob:
+        return False
+    if standing.digest != digest:
+        raise Conflict("This Idempotency-Key came before with another body.")
+    return True
+
+
+def _check_link(service: Service, portal: Portal, url: str | None, *, field: str) -> None:
+    """https to what may be public, the portal's own, or trusted; names are resolved when they are used."""
+    own = (portal.url, *portal.hosts) if portal.url else portal.hosts
+    if url is None or callback_allowed(url, own, service.settings.trusted_hosts):
+        return
+    try:
+        target = read_url(url)
+        if target.scheme != "https":
+            raise ForbiddenURL("expected https")
+        is_address = target.host.replace(".", "").isdigit() or ":" in target.host
+        if is_address and (why := why_forbidden(target.host)):
+            raise ForbiddenURL(f"a {why} address")
+    except ForbiddenURL as error:
+        raise BadRequest(f"{field}: {error.message}", field=field) from None
+
+
+def _portal(service: Service, named: object) -> Portal:
+    if named is not None and not isinstance(named, str):
+        raise BadRequest("portal: expected a name", field="portal")
+    try:
+        return service.portals.one(named or None)
+    except SettingsError as error:  # here it is the client that named it
+        raise BadRequest(f"portal: {error.message}", field="portal") from None

@@ -1,0 +1,82 @@
+"""The engine's address, as portals know it: GET proves that it is there, POST asks for work.
+
+https://apidocs.bitrix24.com/api-reference/ai/ai-engine-register.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline.contract import read_engine_request
+from pipeline.errors import BadRequest
+from pipeline.model import Category, Due, Source
+from pipeline.portals import Portal
+from pipeline.store import job_id
+from pipeline.web.answers import Json
+from pipeline.web.bodies import whole
+from pipeline.web.capture import capture
+from pipeline.web.service import Service, service_of
+
+
+async def look(request: Request) -> Response:
+    """GET: exactly 200 for a known token and a category that is served, else 404."""
+    service = service_of(request)
+    _, category = _engine(service, request)
+    return Json({"engine": "callscribe", "category": category.value})
+
+
+async def ask(request: Request) -> Response:
+    """POST: 202 {"result": "OK"} once the job is durable.
+
+    Portals count 200 and 503 alike as failures, and hang on an empty object.
+    """
+    service = service_of(request)
+    portal, category = _engine(service, request)
+    body = await whole(request, max_bytes=service.settings.max_request_bytes)
+    try:
+        dues = await _take(service, portal, category, body)
+    except BadRequest:
+        await _capture(service, category, body, 400)
+        raise
+    answer = Json({"result": "OK"}, 202)
+
+    async def afterwards() -> None:
+        await service.ring(dues)
+        await _capture(service, category, body, 202)
+
+    answer.background = BackgroundTask(afterwards)
+    return answer
+
+
+async def _take(service: Service, portal: Portal, category: Category, body: bytes) -> tuple[Due, ...]:
+    asked = read_engine_request(body, category)
+    service.check_callback(portal, asked.request.callback_url, field="callbackUrl")
+    service.check_callback(portal, asked.request.error_callback_url, field="errorCallbackUrl")
+    _, dues = await service.accept(
+        portal,
+        job_id(portal.id, asked.key),
+        category=category,
+        source=Source.ENGINE,
+        request=asked.request,
+        ttl_seconds=asked.ttl_seconds,
+        digest=hashlib.sha256(body).hexdigest(),
+    )
+    return dues
+
+
+async def _capture(service: Service, category: Category, body: bytes, status: int) -> None:
+    if folder := service.settings.capture_dir:
+        await service.blocking(capture, folder, category, body, status=status)
+
+
+def _engine(service: Service, request: Request) -> tuple[Portal, Category]:
+    portal = service.portal_of(request)
+    category = request.path_params["category"]
+    if not portal.serves(category):
+        raise HTTPException(404, "This engine is not served here.")
+    return portal, Category(category)

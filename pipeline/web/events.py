@@ -1,0 +1,63 @@
+"""Events of the portal: a call has ended, an activity was added; sent once, never repeated."""
+
+from __future__ import annotations
+
+import hashlib
+
+import structlog
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline import model
+from pipeline.contract import PortalEvent, read_event
+from pipeline.model import Category, Source
+from pipeline.store import job_id
+from pipeline.web.answers import Json
+from pipeline.web.bodies import whole
+from pipeline.web.service import service_of
+
+log = structlog.get_logger()
+
+MAX_EVENT_BYTES = 1 << 20
+TTL_SECONDS = 86_400
+
+
+async def hear(request: Request) -> Response:
+    """POST: 200 for whatever is authentic; a call becomes a job, one per activity."""
+    service = service_of(request)
+    portal = service.portal_of(request)
+    if not portal.application_token:
+        raise HTTPException(404, "No such address.")
+    body = await whole(request, max_bytes=min(MAX_EVENT_BYTES, service.settings.max_request_bytes))
+    event = read_event(body)
+    if not event.authentic(portal.application_token):
+        service.strangers.spend(request)
+        raise HTTPException(403, "The application token is wrong.")
+    answer = Json({"result": "OK"})
+    if why := _ignored(event, webhook=portal.webhook):
+        log.info("event_ignored", portal=portal.id, name=event.name, why=why)
+        return answer
+    key = f"activity:{event.activity_id}" if event.activity_id else f"call:{event.call_id}"
+    _, dues = await service.accept(
+        portal,
+        job_id(portal.id, key),
+        category=Category.AUDIO,
+        source=Source.EVENT,
+        request=model.Request(activity_id=event.activity_id, call_id=event.call_id),
+        ttl_seconds=TTL_SECONDS,
+        digest=hashlib.sha256(key.encode()).hexdigest(),
+    )
+    answer.background = BackgroundTask(service.ring, dues)
+    return answer
+
+
+def _ignored(event: PortalEvent, *, webhook: str | None) -> str | None:
+    if not event.of_a_call:
+        return "it tells of no call"
+    if event.duration_seconds == 0:
+        return "nobody answered the call"
+    if not webhook:
+        return "without CALLSCRIBE_BITRIX24_WEBHOOK the recording cannot be found"
+    return None

@@ -1,0 +1,137 @@
+"""GET /v1/jobs and what belongs to one job: its whole state, exports, running again, erasure."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline import flow, subtitles
+from pipeline.errors import BadRequest, UnknownJob
+from pipeline.model import Category, Job, JobId
+from pipeline.run.operate import erase_job, retry_job
+from pipeline.web import views
+from pipeline.web.answers import PRIVATE, Json, error
+from pipeline.web.service import Service, service_of
+
+STATUSES = ("accepted", "running", "done", "failed")
+MOST_ROWS = 500
+LOOK_AT_MOST = 5_000  # records that one request filters through; `next` goes on from there
+
+
+async def listed(request: Request) -> Response:
+    """GET /v1/jobs: {"jobs": [...], "next"}, newest first."""
+    service = service_of(request)
+    service.keys.check(request)
+    query = request.query_params
+    wanted = {name: query[name] for name in ("status", "portal", "category") if query.get(name)}
+    _one_of(wanted, "status", STATUSES)
+    _one_of(wanted, "category", tuple(Category))
+    limit = _number(query.get("limit", "100"), "limit", most=MOST_ROWS)
+    before = _cursor(query.get("cursor"))
+    rows, following = await service.blocking(_find, service, wanted, before, limit)
+    return Json({"jobs": [views.row(row) for row in rows], "next": following})
+
+
+async def shown(request: Request) -> Response:
+    """GET /v1/jobs/{id}."""
+    service, job = await _job(request)
+    store = service.tools.store
+    events = await service.blocking(store.events, job.id)
+    deliveries = await service.blocking(store.deliveries, job.id)
+    return Json(views.whole(job, events, deliveries))
+
+
+async def exported(request: Request) -> Response:
+    """GET /v1/jobs/{id}/transcript.txt, .srt, .vtt or .json."""
+    kind = request.path_params["format"]
+    if kind not in subtitles.FORMATS:
+        raise HTTPException(404, "Expected transcript.txt, .srt, .vtt or .json.")
+    service, job = await _job(request)
+    found = flow.transcript(job)
+    if found is None:
+        raise HTTPException(404, f"The job has no transcript; it is {job.status}.")
+    portal = service.portals.get(job.portal)
+    text = subtitles.export(found, kind, language=portal.language if portal else "en")
+    return Response(text, media_type=subtitles.CONTENT_TYPES[kind], headers=PRIVATE)
+
+
+async def again(request: Request) -> Response:
+    """POST /v1/jobs/{id}/retry: a failed job runs again from the facts that it has; 202, else 409."""
+    service = service_of(request)
+    service.keys.check(request)
+    try:
+        job = await service.blocking(retry_job, service.tools, _id(request))
+    except BadRequest as refusal:
+        return error(409, "not_retryable", refusal.message)
+    await service.ring(flow.advance(job, time.time()).dues)
+    return Json({"id": job.id, "status": job.status}, 202)
+
+
+async def erased(request: Request) -> Response:
+    """DELETE /v1/jobs/{id}: the record, its audio and its paid answers go, also from the store's files."""
+    service = service_of(request)
+    service.keys.check(request)
+    job = _id(request)
+    if not await service.blocking(erase_job, service.tools, job):
+        raise UnknownJob(f"no job {job}")
+    return Response(status_code=204)
+
+
+async def _job(request: Request) -> tuple[Service, Job]:
+    service = service_of(request)
+    service.keys.check(request)
+    return service, await service.blocking(service.tools.store.load, _id(request))
+
+
+def _id(request: Request) -> JobId:
+    found = request.path_params["id"]
+    if not (found.startswith("job_") and found[4:].isalnum() and found.isascii() and len(found) <= 40):
+        raise UnknownJob("no such job")
+    return JobId(found)
+
+
+def _find(
+    service: Service, wanted: dict[str, str], before: float | None, limit: int
+) -> tuple[list[views.Row], str | None]:
+    found: list[views.Row] = []
+    seen = 0
+    while seen < LOOK_AT_MOST:
+        page = service.tools.store.page(before=before, limit=min(max(limit, 100), MOST_ROWS))
+        if not page:
+            return found, None
+        for row in page:
+            before = row[1]
+            if all(row[2][name] == value for name, value in wanted.items()):
+                found.append(row)
+                if len(found) == limit:
+                    return found, _next(service, before)
+        seen += len(page)
+    assert before is not None
+    return found, _next(service, before)
+
+
+def _next(service: Service, before: float) -> str | None:
+    return f"{before:.6f}" if service.tools.store.page(before=before, limit=1) else None
+
+
+def _one_of(wanted: dict[str, str], name: str, values: tuple[str, ...]) -> None:
+    if name in wanted and wanted[name] not in values:
+        raise BadRequest(f"{name}: expected one of {', '.join(values)}", field=name)
+
+
+def _number(text: str, name: str, *, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise BadRequest(f"{name}: expected a number from 1 to {most}", field=name)
+    return min(int(text), most)
+
+
+def _cursor(text: str | None) -> float | None:
+    if not text:
+        return None
+    whole, _, part = text.partition(".")
+    if not (text.isascii() and whole.isdigit() and (part or "0").isdigit() and len(text) < 24):
+        raise BadRequest("cursor: expected `next` of the page before", field="cursor")
+    return float(text)

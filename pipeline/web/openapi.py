@@ -1,0 +1,313 @@
+"""The description of these routes in OpenAPI 3.1, as `/openapi.json`; a test holds it to the routes."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline.model import Category
+from pipeline.web import ops
+from pipeline.web.answers import Json
+
+
+async def document(request: Request) -> Response:
+    """GET /openapi.json."""
+    return Json(described())
+
+
+@cache
+def described() -> dict[str, Any]:
+    """The whole document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "callscribe",
+            "version": ops.our_version(),
+            "description": "The AI engine that Bitrix24 portals plug in for call recordings.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": _paths(),
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _paths() -> dict[str, Any]:
+    token = _path("token", {"type": "string"}, "the portal's secret")
+    category = _path("category", {"type": "string"}, ", ".join(Category))
+    job = _path("id", {"type": "string"}, "as in the answer that accepted the job")
+    accepted = _answer("the job is durable", {"type": "object", "properties": {"result": {"const": "OK"}}})
+    taken = _answer("the job is durable", _ref("Taken"))
+    engine_request = {
+        "required": True,
+        "content": {"application/json": {"schema": _ref("EngineRequest")}},
+    }
+    event = {
+        "required": True,
+        "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}},
+    }
+    call = {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _ref("Call")},
+            "multipart/form-data": {"schema": _ref("UploadedCall")},
+        },
+    }
+    key = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "description": "the same key and body give the same job; another body is a 409",
+    }
+    page = [
+        _query("status", {"enum": ["accepted", "running", "done", "failed"]}),
+        _query("portal", {"type": "string"}),
+        _query("category", {"enum": list(Category)}),
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 100}),
+        _query("cursor", {"type": "string", "description": "`next` of the page before"}),
+    ]
+    export = _path("format", {"enum": ["txt", "srt", "vtt", "json"]}, "of the transcript")
+    page_text = {"description": "the page", "content": {"text/html": {"schema": {"type": "string"}}}}
+    text = {"description": "as asked for", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    return {
+        "/engines/{token}/{category}": {
+            "parameters": [token, category],
+            "get": _open(
+                "Whether this engine is served", {"200": _answer("it is", {"type": "object"})}, 404, 429
+            ),
+            "post": _open(
+                "An engine request, as a portal sends it", {"202": accepted}, 400, 404, 408, 413, 429, 503
+            )
+            | {"requestBody": engine_request},
+        },
+        "/events/{token}": {
+            "parameters": [token],
+            "post": _open(
+                "An event of the portal",
+                {"200": _answer("heard", {"type": "object"})},
+                400,
+                403,
+                404,
+                408,
+                413,
+                429,
+                503,
+            )
+            | {"requestBody": event},
+        },
+        "/v1/calls": {
+            "post": _keyed(
+                "A call from elsewhere, by link or as an upload", {"202": taken}, 400, 408, 409, 413, 503
+            )
+            | {"parameters": [key], "requestBody": call},
+        },
+        "/v1/jobs": {
+            "get": _keyed("Jobs, newest first", {"200": _answer("one page", _ref("Jobs"))}, 400, 503)
+            | {"parameters": page},
+        },
+        "/v1/jobs/{id}": {
+            "parameters": [job],
+            "get": _keyed("All about one job", {"200": _answer("the job", _ref("Job"))}, 404, 503),
+            "delete": _keyed("Erases the job", {"204": {"description": "erased"}}, 404, 503),
+        },
+        "/v1/jobs/{id}/retry": {
+            "parameters": [job],
+            "post": _keyed("Runs a failed job again", {"202": taken}, 404, 409, 503),
+        },
+        "/v1/jobs/{id}/transcript.{format}": {
+            "parameters": [job, export],
+            "get": _keyed("The transcript as a file", {"200": text}, 404, 503),
+        },
+        "/health": {"get": _open("The process answers", {"200": _answer("it does", {"type": "object"})})},
+        "/ready": {"get": _open("It can accept jobs", {"200": _answer("it can", {"type": "object"})}, 503)},
+        "/version": {"get": _open("The version", {"200": _answer("it", {"type": "object"})})},
+        "/metrics": {"get": _keyed("Metrics in Prometheus' text form", {"200": text})},
+        "/openapi.json": {"get": _open("This document", {"200": _answer("it", {"type": "object"})})},
+        "/": {
+            "get": _keyed(
+                "The list of jobs as a page", {"200": page_text, "303": {"description": "signed in"}}, 503
+            )
+            | {"parameters": [_query("key", {"type": "string", "description": "the API key, once"})]},
+        },
+    }
+
+
+def _open(summary: str, answers: dict[str, Any], *refusals: int) -> dict[str, Any]:
+    for status in refusals:
+        answers[str(status)] = _answer(_REFUSALS[status], _ref("Error"))
+    return {"summary": summary, "responses": answers}
+
+
+def _keyed(summary: str, answers: dict[str, Any], *refusals: int) -> dict[str, Any]:
+    return _open(summary, answers, 401, 429, *refusals) | {"security": [{"bearer": []}, {"header": []}]}
+
+
+_REFUSALS = {
+    400: "a field is wrong; `fields` names it",
+    401: "no key, or a wrong one",
+    403: "the application token is wrong",
+    404: "there is no such thing",
+    408: "the body came too slowly",
+    409: "this Idempotency-Key came before with another body; or the job cannot run again",
+    413: "the body is too large",
+    429: "too many wrong tokens or keys, or requests of `/v1`; see Retry-After",
+    503: "the job cannot be kept now; see Retry-After",
+}
+
+
+def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _path(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
+
+
+def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _object(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _schemas() -> dict[str, Any]:
+    text, number, whole = {"type": "string"}, {"type": "number"}, {"type": "integer"}
+    moment = {"type": "string", "format": "date-time"}
+    span = _object(["start", "end"], start=number, end=number)
+    url = {"type": "string", "format": "uri"}
+    speaker = {"enum": ["manager", "client", "speaker_1", "speaker_2", None]}
+    segment = _object(
+        ["start", "end", "speaker", "text"], start=number, end=number, speaker=speaker, text=text
+    )
+    entity = _object(["type", "id"], type=text, id=whole)
+    row = {
+        "id": text,
+        "portal": text,
+        "category": {"enum": list(Category)},
+        "source": {"enum": ["engine", "api", "event"]},
+        "status": {"enum": ["accepted", "running", "done", "failed"]},
+        "accepted_at": moment,
+        "deadline": moment,
+    }
+    return {
+        "Error": _object(
+            ["error"],
+            error=_object(
+                ["code", "message"],
+                code=text,
+                message=text,
+                fields={"type": "object", "additionalProperties": text},
+            ),
+        ),
+        "Taken": _object(["id"], id=text),
+        "Call": _object(
+            ["url"],
+            url=url,
+            entity=entity,
+            language=text,
+            prompt=text,
+            callback_url=url,
+            portal={"type": "string", "description": "which, where there are several"},
+        ),
+        "UploadedCall": _object(
+            ["file"],
+            file={"type": "string", "contentMediaType": "application/octet-stream"},
+            entity_type=text,
+            entity_id=text,
+            language=text,
+            prompt=text,
+            callback_url=url,
+            portal=text,
+        ),
+        "EngineRequest": {
+            "type": "object",
+            "required": ["prompt", "callbackUrl"],
+            "properties": {
+                "prompt": {"description": "a text, or {file, fields, fileExtension} of a recording"},
+                "callbackUrl": url,
+                "errorCallbackUrl": url,
+                "ttl": {"type": ["integer", "string", "null"]},
+            },
+        },
+        "Jobs": _object(
+            ["jobs", "next"], jobs={"type": "array", "items": _object(list(row), **row)}, next=_or_null(text)
+        ),
+        "Job": _object(
+            [
+                *row,
+                "progress",
+                "media",
+                "transcript",
+                "lead",
+                "timeline",
+                "usage",
+                "deliveries",
+                "events",
+                "error",
+            ],
+            **row,
+            progress=_object(["parts_done", "parts_total"], parts_done=whole, parts_total=whole),
+            media=_or_null(
+                _object(
+                    ["codec", "seconds", "channels", "sample_rate", "bytes", "sha256"],
+                    codec=text,
+                    seconds=_or_null(number),
+                    channels=whole,
+                    sample_rate=whole,
+                    bytes=whole,
+                    sha256=text,
+                )
+            ),
+            transcript=_or_null(
+                _object(
+                    ["text", "language", "partial", "missing", "empty_spans", "segments"],
+                    text=text,
+                    language=_or_null(text),
+                    partial={"type": "boolean"},
+                    missing={"type": "array", "items": span},
+                    empty_spans={"type": "array", "items": span},
+                    segments={"type": "array", "items": segment},
+                )
+            ),
+            lead=_or_null(
+                _object(
+                    ["quality", "score", "reason"],
+                    quality={"enum": ["high", "medium", "low"]},
+                    score=whole,
+                    reason=text,
+                )
+            ),
+            timeline=_object(
+                ["state"],
+                state={"enum": ["off", "waiting", "written", "unlinked", "failed"]},
+                entity=_or_null(entity),
+                why=_or_null(text),
+            ),
+            usage=_object(
+                ["transcription_seconds", "prompt_tokens", "completion_tokens"],
+                transcription_seconds=number,
+                prompt_tokens=whole,
+                completion_tokens=whole,
+            ),
+            deliveries={"type": "array", "items": {"type": "object"}},
+            events={"type": "array", "items": {"type": "object"}},
+            error=_or_null(_object(["slug", "code", "message"], slug=text, code=whole, message=text)),
+        ),
+    }

@@ -1,0 +1,223 @@
+"""What the api process holds while it serves: the store to accept into, and the tools of an operator."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import resource
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import anyio
+import anyio.to_thread
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as WebRequest
+
+from pipeline import failpoints, flow
+from pipeline.clients.guard import callback_allowed
+from pipeline.dispatch import Bells
+from pipeline.errors import (
+    BadRequest,
+    Conflict,
+    QueueFull,
+    StoreUnavailable,
+)
+from pipeline.model import Category, Due, Job, JobId, Request, Source
+from pipeline.portals import Portal, Portals
+from pipeline.run.tools import Tools, live_portals, open_tools
+from pipeline.settings import Settings
+from pipeline.store import Intake
+from pipeline.telemetry import ACCEPT_SECONDS, ACCEPTED, REPEATED
+from pipeline.web.auth import Keyring, find_key
+from pipeline.web.limits import Limit
+from pipeline.web.uploads import sweep
+
+log = structlog.get_logger()
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ACCEPT_BOUND_SECONDS = 2.25  # a portal waits 5 s, and has its answer in 3 s, body and way included
+LOOK_SECONDS = 1.0  # between two looks at the disk
+LEAST_FREE_BYTES = 64 << 20  # below it (or below 5 % of a small disk) nothing is accepted
+MOST_FULL = 0.9  # of the store's memory; above it nothing is accepted
+MOST_FILES = 65_536  # open at a time
+THREADS = 16  # blocking calls to the store at a time, none of them on behalf of intake
+
+
+class Service:
+    """Opened by the app's lifespan, closed with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._live = live_portals(settings)
+        self.keys = Keyring(find_key(settings))
+        self.strangers = Limit(rate=1, burst=20)  # wrong tokens
+        self.no_room: str | None = None
+
+    async def open(self) -> None:
+        """Opens the store, storage and doorbell; none of them has to be there yet."""
+        _allow_files(MOST_FILES)
+        await asyncio.to_thread(sweep, self.settings)
+        self.intake = Intake(self.settings.store_url, bound_seconds=ACCEPT_BOUND_SECONDS)
+        self.tools: Tools = await asyncio.to_thread(open_tools, self.settings, self._live)
+        self.bells = Bells(self.settings.store_url)
+        self._threads = anyio.CapacityLimiter(THREADS)
+        await self._look_around()
+        self._closing = asyncio.Event()
+        self._watcher = asyncio.create_task(self._watch(), name="watch")
+        if find_key(self.settings) is None:
+            log.warning("no_api_key", mend="Set CALLSCRIBE_API_KEY: /v1, /metrics and the list are closed.")
+
+    async def close(self) -> None:
+        """Gives everything back; bells that wait are rung first."""
+        self._closing.set()
+        await self._watcher
+        await asyncio.to_thread(self.bells.close)
+        await self.intake.close()
+        await asyncio.to_thread(self.tools.close)
+
+    async def blocking(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs a blocking call in one of the few threads for that."""
+        return await anyio.to_thread.run_sync(
+            functools.partial(call, *args, **kwargs), limiter=self._threads, abandon_on_cancel=False
+        )
+
+    @property
+    def portals(self) -> Portals:
+        """The portals in force."""
+        return self._live.current()
+
+    # -- accepting
+
+    def portal_of(self, request: WebRequest) -> Portal:
+        """The portal whose token the URL carries; 404 for a wrong one, 429 for too many of those."""
+        portal = self.portals.by_token(request.path_params["token"])
+        if portal is None:
+            self.strangers.spend(request)
+            raise HTTPException(404, "No such address.")
+        return portal
+
+    def check_callback(self, portal: Portal, url: str | None, *, field: str) -> None:
+        """Raises BadRequest unless the URL is on the portal, one of its hosts, or a trusted host."""
+        if url is None:
+            return
+        own = (portal.url, *portal.hosts) if portal.url else portal.hosts
+        if callback_allowed(url, own, self.settings.trusted_hosts):
+            return
+        if not own:
+            raise BadRequest(
+                f"{field}: which hosts are the portal's is not known here: its operator has to set "
+                "CALLSCRIBE_PORTAL_URL (or name the host in CALLSCRIBE_TRUSTED_HOSTS)",
+                field=field,
+            )
+        raise BadRequest(f"{field}: not on the portal's own host, nor on one that is trusted", field=field)
+
+    async def accept(
+        self,
+        portal: Portal,
+        key: JobId,
+        *,
+        category: Category,
+        source: Source,
+        request: Request,
+        ttl_seconds: float,
+        digest: str,
+        facts: Mapping[str, Any] | None = None,
+        strict: bool = False,
+    ) -> tuple[bool, tuple[Due, ...]]:
+        """Writes the job durably: whether it is new, and what is due.
+
+        strict: another body under the same key is a Conflict. Raises StoreUnavailable and QueueFull.
+        """
+        if self.no_room:
+            raise StoreUnavailable(self.no_room)
+        begun, now = time.monotonic(), time.time()  # the store shifts it onto its own clock
+        job = Job(
+            id=key,
+            portal=portal.id,
+            category=category,
+            source=source,
+            accepted_at=now,
+            deadline=now + ttl_seconds,
+            request=request,
+            digest=digest,
+            facts=facts or {},
+        )
+        dues = flow.advance(job, now).dues
+        verdict, standing = await self.intake.accept(job, dues, queue_limit=portal.queue_limit)
+        failpoints.hit("accept.after")
+        ACCEPT_SECONDS.observe(time.monotonic() - begun)
+        if verdict == "full":
+            raise QueueFull(f"The portal has {portal.queue_limit} unfinished jobs, as many as it may.")
+        if verdict == "known":
+            REPEATED.labels(portal.id, source.value).inc()
+            if strict and standing != digest:
+                raise Conflict("This Idempotency-Key came before with another body.")
+            log.info("job_known", job=key, portal=portal.id, source=source.value)
+            return False, ()
+        ACCEPTED.labels(portal.id, category.value, source.value).inc()
+        log.info("job_accepted", job=key, portal=portal.id, category=category.value, source=source.value)
+        return True, dues
+
+    async def ring(self, dues: Iterable[Due]) -> None:
+        """Says that there is work; to be called after the answer was sent."""
+        for queue in {due.queue for due in dues if due.at == 0}:
+            self.bells.ring(queue)
+
+    # -- looking around
+
+    async def _watch(self) -> None:
+        while not self._closing.is_set():
+            await self._look_around()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), LOOK_SECONDS)
+
+    async def _look_around(self) -> None:
+        """Whether what is accepted now can be finished: a store that is full to the brim can do neither."""
+        try:
+            no_room = await asyncio.to_thread(_full_disk, self.settings)
+            if not no_room and (full := await self.intake.fullness()) > MOST_FULL:
+                no_room = f"The store's memory is {full:.0%} full; the rest is for jobs under way."
+            self.no_room = no_room
+        except StoreUnavailable:
+            pass  # intake says so itself
+        except Exception as error:
+            log.exception("watch_failed", error=type(error).__name__)
+
+
+def service_of(request: WebRequest) -> Service:
+    """The service that answers this request."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+def _allow_files(most: int) -> None:
+    """Idle connections of strangers must not use up what valid requests need; Linux begins with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _full_disk(settings: Settings) -> str | None:
+    """Why nothing can be kept, or None. Only disks of this machine; a far store speaks for itself."""
+    places = [] if settings.redis_url else [settings.data_dir]
+    storage = urlsplit(settings.storage)
+    if storage.scheme == "file":
+        places.append(Path(unquote(storage.path)))
+    for place in places:
+        there = next((p for p in (place, *place.absolute().parents) if p.exists()), None)
+        if there is None:
+            continue
+        disk = shutil.disk_usage(there)
+        if disk.free < min(LEAST_FREE_BYTES, disk.total // 20):
+            return f"The disk is full: {disk.free >> 20} MiB are left."
+    return None

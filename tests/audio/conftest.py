@@ -1,0 +1,52 @@
+"""Shorthands for the audio stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.audio.limits import UploadLimits
+from pipeline.model import Media, Plan
+from pipeline.stages.sniff import sniff
+from pipeline.stages.split import split
+from tests.audio.signals import Read, decoded, read
+
+
+@dataclass
+class Cut:
+    """A recording after sniff and split."""
+
+    media: Media
+    plan: Plan
+    out: Path
+
+    def words(self, channel: int | None = None) -> list[Read]:
+        """What a recogniser would read in all chunks of one side, on the recording's time axis."""
+        found = []
+        for chunk in self.plan.chunks:
+            if chunk.channel == channel:
+                for each in read(*decoded(self.out / chunk.blob)):
+                    found.append(Read(each.number, each.start + chunk.span.start, each.torn))
+        return found
+
+    def bytes(self) -> list[bytes]:
+        """The chunk files, in order."""
+        return [(self.out / chunk.blob).read_bytes() for chunk in self.plan.chunks]
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> Callable[..., Cut]:
+    """sniff and split one file; keyword arguments go to split."""
+    runs = iter(range(1000))
+
+    def run(path: Path, **given: Any) -> Cut:
+        media = sniff(path, sha256="0" * 64, content_type=None, max_seconds=14_400)
+        out = tmp_path / f"out{next(runs)}"
+        arguments = {"limits": UploadLimits(), "chunk_seconds": 600.0, "timestamps": True, "name": "chunk"}
+        return Cut(media, split(path, media, out=out, **(arguments | given)), out)
+
+    return run

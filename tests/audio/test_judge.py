@@ -1,0 +1,122 @@
+"""Which answers are asked for again, and which phrases are made up."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from pipeline.audio.invented import ordinary, phrases, plain, without_credits
+from pipeline.audio.judge import judge, repeats, unlooped
+from pipeline.model import Chunk, Heard, Recognition, Span
+
+TALK = (
+    "Добрый день, меня зовут Анна, компания Вектор. Вы оставляли заявку на доставку? "
+    "Да, да, да, конечно, нам нужно двадцать паллет до пятницы. Хорошо, записываю: двадцать паллет, "
+    "пятница. Адрес тот же? Адрес тот же, улица Ленина, дом пять. Спасибо, до свидания."
+)
+
+
+def chunk(sounding: float = 8.0) -> Chunk:
+    return Chunk(
+        id="0",
+        channel=None,
+        span=Span(start=0, end=10),
+        blob="b",
+        filename="chunk-000.flac",
+        content_type="audio/flac",
+        size_bytes=1,
+        sounding_seconds=sounding,
+    )
+
+
+def test_talk_is_taken() -> None:
+    """Ordinary talk, with its small repetitions, is taken as it is."""
+    assert judge(Recognition(text=TALK), chunk()) == "ok"
+    assert judge(Recognition(text="Да. Да. Да. Да."), chunk()) == "ok"
+    assert judge(Recognition(text="", segments=(Heard(start=0, end=1, text="Алло?"),)), chunk()) == "ok"
+
+
+@pytest.mark.parametrize(
+    "loop",
+    ["спасибо " * 60, "Мы вам перезвоним. " * 20, TALK + " и так далее" * 30, "thank you so much, " * 25],
+)
+def test_loops_are_asked_again(loop: str) -> None:
+    """A text that goes round in circles is asked for again, wherever it does."""
+    assert repeats(loop)
+    assert judge(Recognition(text=loop), chunk()) == "again"
+    assert judge(Recognition(text="ok", segments=(Heard(start=0, end=9, text=loop),)), chunk()) == "again"
+    assert len(unlooped(loop).split()) < len(TALK.split()) + 6
+
+
+def test_no_text() -> None:
+    """No words over sound are asked for once more; over silence they are right."""
+    assert judge(Recognition(text=" ... "), chunk()) == "again"
+    assert judge(Recognition(text=""), chunk(sounding=0.0)) == "empty"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Субтитры сделал DimaTorzok",
+        "Субтитры создавал DimaTorzok.",
+        "Редактор субтитров А.Синецкая Корректор А.Егорова",
+        "Продолжение следует...",
+        "Спасибо за просмотр!",
+        "Не забудьте подписаться на канал и поставить лайк!",
+        "ПОЗИТИВНАЯ МУЗЫКА",
+        "Редактор субтитров А. Синецкая Корректор А. Егорова",
+        "[музыка]",
+        "(applause)",
+        "♪♪♪ la la ♪",
+        "Thanks for watching!",
+        "Subtitles by the Amara.org community",
+        "Please subscribe to my channel.",
+    ],
+)
+@pytest.mark.parametrize("language", ["ru", "en", "kk", None])
+def test_credits(text: str, language: str | None) -> None:
+    """Lines of subtitles are dropped in any language, alone or beside real words."""
+    assert without_credits(text, language) == ""
+    assert without_credits(f"Жду вас завтра. {text}", language) == "Жду вас завтра."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Спасибо.",
+        "Музыка у вас громкая, сделайте тише.",
+        "Мне нужны субтитры к ролику, сколько это стоит?",
+        "Мы продолжение договора обсудим завтра.",
+        "I would like to subscribe to the newsletter of your shop.",
+        "Thank you.",
+        "Корректор для ногтей есть?",
+        "Корректор, а сколько он стоит?",
+        "Цена (с доставкой) та же.",
+        "Меня зовут А. Егорова. Телефонный звонок.",
+    ],
+)
+def test_real_words_stay(text: str) -> None:
+    """What people do say is never dropped as a credit."""
+    assert without_credits(text, "ru") == text
+    assert without_credits(text, "en") == text
+
+
+def test_ordinary_phrases() -> None:
+    """Thanks and the like are only suspected, as a whole."""
+    assert ordinary("Спасибо.", "ru")
+    assert ordinary("Thank you very much!", "en")
+    assert not ordinary("Спасибо, жду счёт.", "ru")
+    assert ordinary("Спасибо.", None)
+
+
+def test_the_data() -> None:
+    """Every phrase is written as it is compared, so that none is dead; each language has both tiers."""
+    tables = tomllib.loads(files("pipeline.audio").joinpath("invented.toml").read_text(encoding="utf-8"))
+    assert {"ru", "en"} <= set(tables)
+    for language, tiers in tables.items():
+        assert set(tiers) == {"always", "alone"}, language
+        for phrase in (*tiers["always"], *tiers["alone"]):
+            assert plain(phrase.replace("*", " ")) == " ".join(phrase.replace("*", " ").split()), phrase
+    assert phrases("ru").alone != phrases("en").alone

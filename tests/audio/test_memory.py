@@ -1,0 +1,62 @@
+"""Preparation takes the same memory for a minute and for an hour."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+from tests.audio.signals import speech
+
+PROGRAM = """
+import resource, sys
+from pathlib import Path
+from pipeline.audio.limits import UploadLimits
+from pipeline.stages.sniff import sniff
+from pipeline.stages.split import split
+
+def peak():
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if "VmHWM" in line)
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+idle = peak()
+path = Path(sys.argv[1])
+media = sniff(path, sha256="", content_type=None, max_seconds=14400)
+plan = split(path, media, out=path.parent / "out", limits=UploadLimits(), chunk_seconds=600,
+             timestamps=True, name="chunk")
+print(idle, peak(), round(plan.seconds), len(plan.chunks))
+"""
+
+
+def prepared(folder: Path, minutes: int) -> tuple[int, int]:
+    """KB above idle at the peak, and chunks, of a two-sided call of that length."""
+    folder.mkdir()
+    one, _ = speech(8000, 60, seed=1)
+    other, _ = speech(8000, 60, seed=2)
+    both = bytearray(len(one) * 2)
+    for side, pcm in enumerate((one, other)):
+        both[2 * side :: 4], both[2 * side + 1 :: 4] = pcm[::2], pcm[1::2]
+    with wave.open(str(folder / "call"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        for _ in range(minutes):
+            file.writeframesraw(bytes(both))
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(folder / "call")]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    idle, peak, seconds, chunks = map(int, output.split())
+    assert seconds == minutes * 60
+    return peak - idle, chunks
+
+
+def test_constant_memory(tmp_path: Path) -> None:
+    """An hour on two sides takes a few megabytes more than two minutes, and far less than a hundred."""
+    short, _ = prepared(tmp_path / "short", 2)
+    long, chunks = prepared(tmp_path / "long", 60)
+    assert chunks >= 8
+    assert long < 100_000
+    assert long - short < 30_000

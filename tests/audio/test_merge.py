@@ -1,0 +1,183 @@
+"""Answers to a transcript: order, speakers, what is dropped and what must survive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import NoSpeech
+from pipeline.model import Chunk, Heard, Plan, Recognition, Span, Transcript
+from pipeline.stages.merge import merge
+
+
+def chunk(number: str, start: float, end: float, channel: int | None = None, sounding: float = 5.0) -> Chunk:
+    return Chunk(
+        id=number,
+        channel=channel,
+        span=Span(start=start, end=end),
+        blob="b",
+        filename="chunk.flac",
+        content_type="audio/flac",
+        size_bytes=1,
+        sounding_seconds=sounding,
+    )
+
+
+def plan(*chunks: Chunk, **given: Any) -> Plan:
+    sides = 2 if any(each.channel is not None for each in chunks) else 1
+    return Plan(seconds=max(each.span.end for each in chunks), sides=sides, chunks=chunks, **given)
+
+
+def said(text: str, start: float = 0.0, end: float = 1.0, **given: Any) -> Heard:
+    return Heard(start=start, end=end, text=text, **given)
+
+
+def heard(*segments: Heard, text: str = "", language: str | None = None) -> Recognition:
+    joined = text or " ".join(each.text for each in segments)
+    return Recognition(text=joined, segments=segments, language=language)
+
+
+def merged(
+    planned: Plan, parts: dict[str, Recognition], language: str | None = "ru", **given: Any
+) -> Transcript:
+    roles = given.pop("roles", ("manager", "client"))
+    return merge(planned, parts, roles=roles, language=language, portal_language=given.pop("portal", "en"))
+
+
+def test_offsets() -> None:
+    """Segments of a later chunk are at the chunk's place in the recording, the text in order."""
+    whole = plan(chunk("0", 0, 10), chunk("1", 10, 25))
+    found = merged(whole, {"1": heard(said("мир", 2, 3)), "0": heard(said("Привет,", 1, 2))})
+    assert found.text == "Привет, мир"
+    assert [(each.start, each.end, each.speaker) for each in found.segments] == [(1, 2, None), (12, 13, None)]
+    assert found.quality == "good"
+
+
+def test_turns_in_the_portals_language() -> None:
+    """Turns of two sides interleave by time, one line a turn, named in the portal's language."""
+    whole = plan(chunk("0", 0, 10, 0), chunk("1", 0, 10, 1))
+    parts = {
+        "0": heard(said("Добрый день.", 0, 1), said("Слушаю.", 5, 6)),
+        "1": heard(said("Здравствуйте!", 2, 3)),
+    }
+    assert merged(whole, parts, portal="ru").text == (
+        "[Менеджер] Добрый день.\n[Клиент] Здравствуйте!\n[Менеджер] Слушаю."
+    )
+    assert merged(whole, parts, portal="de").text.startswith("[Manager] ")
+    assert merged(whole, parts, roles=("client", "manager")).text.startswith("[Client] Добрый")
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 50)), min_size=1, max_size=30))
+def test_every_word_in_order(moments: list[tuple[int, float]]) -> None:
+    """Whatever is said when, each word comes out once, in the order of its time, under its speaker."""
+    whole = plan(chunk("0", 0, 60, 0), chunk("1", 0, 60, 1))
+    parts: dict[str, list[Heard]] = {"0": [], "1": []}
+    for number, (side, at) in enumerate(moments):
+        parts[str(side)].append(said(f"w{number}", at, at + 0.5))
+    found = merged(whole, {key: heard(*each) for key, each in parts.items()})
+    assert sorted(each.text for each in found.segments) == sorted(f"w{n}" for n in range(len(moments)))
+    assert [each.start for each in found.segments] == sorted(each.start for each in found.segments)
+    for each in found.segments:
+        side, _ = moments[int(each.text[1:])]
+        assert each.speaker == ("manager", "client")[side]
+
+
+def test_credits_are_dropped_anywhere() -> None:
+    """Subtitle credits go wherever they stand; the words around them stay."""
+    whole = plan(chunk("0", 0, 30))
+    parts = {
+        "0": heard(
+            said("Договорились на вторник. Субтитры сделал DimaTorzok.", 0, 5),
+            said("Продолжение следует...", 6, 8),
+            said("Thank you for watching!", 9, 10),
+            said("Редактор субтитров А.Семкин Корректор А.Егорова", 11, 12),
+        )
+    }
+    assert merged(whole, parts).text == "Договорились на вторник."
+
+
+def test_thanks_survive_where_somebody_talks() -> None:
+    """An ordinary phrase is dropped only as a whole segment without speech under it."""
+    whole = plan(chunk("0", 0, 60), talk=((Span(start=10, end=12),),))
+    parts = {
+        "0": heard(said("Спасибо.", 10, 11), said("Спасибо.", 40, 41), said("Спасибо, жду счёт.", 50, 52))
+    }
+    assert merged(whole, parts).text == "Спасибо. Спасибо, жду счёт."
+
+
+def test_nothing_heard() -> None:
+    """No words at all is no speech; a chunk without words among others is listed, and lowers the quality."""
+    whole = plan(chunk("0", 0, 10), chunk("1", 10, 20))
+    with pytest.raises(NoSpeech):
+        merged(whole, {"0": heard(said("Субтитры сделал DimaTorzok")), "1": heard()})
+    found = merged(whole, {"0": heard(said("Да, конечно.")), "1": heard()})
+    assert found.empty_spans == (Span(start=10, end=20),)
+    assert found.quality == "fair"
+
+
+def test_missing_is_partial() -> None:
+    """What could not be decoded is told."""
+    found = merged(
+        plan(chunk("0", 0, 10), missing=(Span(start=10, end=60),)), {"0": heard(said("Да, конечно."))}
+    )
+    assert found.partial
+    assert found.missing == (Span(start=10, end=60),)
+    assert found.quality == "poor"
+
+
+def test_halves() -> None:
+    """Halves stand at their own times."""
+    whole = plan(chunk("0a", 0, 4), chunk("0b", 4, 10), chunk("1", 10, 20))
+    parts = {"0a": heard(said("раз")), "0b": heard(said("два")), "1": heard(said("три"))}
+    assert [each.start for each in merged(whole, parts).segments] == [0, 4, 10]
+
+
+def test_without_timestamps() -> None:
+    """A chunk without segments is one, from where its side starts to talk."""
+    whole = plan(
+        chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), talk=((Span(start=9, end=12),), (Span(start=2, end=4),))
+    )
+    found = merged(whole, {"0": heard(text="второй говорит"), "1": heard(text="первый говорит")})
+    assert found.text == "[Client] первый говорит\n[Manager] второй говорит"
+    assert (found.segments[0].start, found.segments[0].end) == (2, 4)
+
+
+def test_late_stamps_are_moved_to_the_talk() -> None:
+    """A segment that the recogniser starts in silence starts where its side talks: order holds."""
+    talk = ((Span(start=20, end=23),), (Span(start=5, end=8),))
+    whole = plan(chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), talk=talk)
+    found = merged(whole, {"0": heard(said("ответ на это", 1, 23)), "1": heard(said("вопрос такой", 5, 8))})
+    assert found.text == "[Client] вопрос такой\n[Manager] ответ на это"
+
+
+def test_echo_is_told_once() -> None:
+    """The same words on both sides at a time are the louder side's: the other heard an echo."""
+    talk = ((Span(start=1, end=4), Span(start=10, end=12)), (Span(start=6, end=8),))
+    whole = plan(chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), talk=talk)
+    left = heard(said("Когда вам удобно получить заказ?", 1, 4), said("Хорошо.", 10, 12))
+    right = heard(said("когда вам удобно получить заказ", 1.2, 4), said("Завтра утром.", 6, 8))
+    found = merged(whole, {"0": left, "1": right})
+    assert found.text.splitlines() == [
+        "[Manager] Когда вам удобно получить заказ?",
+        "[Client] Завтра утром.",
+        "[Manager] Хорошо.",
+    ]
+
+
+def test_loops_are_told_once() -> None:
+    """A phrase that goes round in circles even when asked again is kept once."""
+    whole = plan(chunk("0", 0, 60))
+    loop = "Мы вам перезвоним. " * 40
+    found = merged(whole, {"0": heard(said("Здравствуйте. " + loop, 0, 50))})
+    assert found.text == "Здравствуйте. Мы вам перезвоним."
+    assert found.quality != "good"
+
+
+def test_language() -> None:
+    """The language asked for stands; else what the recogniser heard, as a code."""
+    whole = plan(chunk("0", 0, 10))
+    assert merged(whole, {"0": heard(said("да, да"), language="russian")}, language=None).language == "ru"
+    assert merged(whole, {"0": heard(said("да, да"), language="english")}, language="ru").language == "ru"

@@ -1,0 +1,172 @@
+"""From a transcript to its deal: for certain, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.clients.bitrix24 import Bitrix24
+from pipeline.errors import PortalUnavailable
+from pipeline.model import Entity, Timeline
+from pipeline.stages.link import DAY, PATIENCE_SECONDS, link, pause_seconds
+from tests.bitrix.portal import Portal
+
+NOW = 1_700_000_000.0
+TEXT = "[Manager] Good morning\n[Client]  Hello,   I need ten seats"
+STORED = "[Manager] Good morning [Client] Hello, I need ten seats "
+DEAL = Entity(type="deal", id=42)
+
+
+def look(rest: Bitrix24, waited: float = 5.0, **more: int) -> Timeline:
+    return link(TEXT, rest=rest, accepted_at=NOW, delivered_at=NOW, now=NOW + waited, **more)
+
+
+def test_the_one_call_with_our_transcript_is_linked(portal: Portal, rest: Bitrix24) -> None:
+    """White space does not count; among the call's bindings the deal is preferred."""
+    for number in range(1, 30):
+        portal.call(number, NOW - 60 * number)
+        portal.transcripts[number] = f"another talk {number}"
+    portal.transcripts[7] = STORED
+    portal.bound[7] = [(3, 900), (1, 8), (2, 42)]
+    assert look(rest) == Timeline(state="waiting", entity=DEAL, activity_id=7)
+    assert len(portal.asked) == 4  # the last calls, their transcripts, all calls of the day, the bindings
+
+
+def test_a_transcript_that_is_not_stored_yet_is_waited_for(portal: Portal, rest: Bitrix24) -> None:
+    """No entity yet: look again; the pauses grow."""
+    portal.call(7, NOW - 60)
+    portal.bound[7] = [(2, 42)]
+    found = look(rest)
+    assert (found.state, found.entity) == ("waiting", None)
+    portal.transcripts[7] = STORED
+    assert look(rest, 40.0).entity == DEAL
+    assert [pause_seconds(waited) for waited in (0.0, 60.0, 9000.0)] == [15.0, 30.0, 600.0]
+
+
+def test_after_two_hours_nothing_is_waited_for(portal: Portal, rest: Bitrix24) -> None:
+    """The job then says why it stays unlinked."""
+    portal.call(7, NOW - 60)
+    found = look(rest, PATIENCE_SECONDS)
+    assert found.state == "unlinked"
+    assert found.why == "no call of the last 14 days has this transcript"
+
+
+def test_the_last_look_goes_back_two_weeks(portal: Portal, rest: Bitrix24) -> None:
+    """A person may have asked for an older call's transcript."""
+    portal.call(7, NOW - 10 * DAY)
+    portal.transcripts[7] = STORED
+    portal.bound[7] = [(2, 42)]
+    assert look(rest).entity is None
+    assert look(rest, PATIENCE_SECONDS).entity == DEAL
+
+
+def test_two_calls_with_the_same_text_are_not_linked(portal: Portal, rest: Bitrix24) -> None:
+    """Exactly one match, or no write."""
+    for number in (7, 8):
+        portal.call(number, NOW - 60)
+        portal.transcripts[number] = STORED
+        portal.bound[number] = [(2, 42)]
+    found = look(rest)
+    assert found.state == "unlinked"
+    assert found.why is not None
+    assert found.why.startswith("2 calls have this transcript")
+
+
+def test_before_a_write_all_calls_of_the_day_are_compared(portal: Portal, rest: Bitrix24) -> None:
+    """The second one may lie far back, where the first look did not reach."""
+    for number in range(1, 121):
+        portal.call(number, NOW - 200 * (121 - number))
+        portal.transcripts[number] = f"another talk {number}"
+    portal.transcripts[120] = STORED
+    portal.bound[120] = [(2, 42)]
+    assert look(rest).entity == DEAL
+    portal.transcripts[3] = STORED
+    assert look(rest).state == "unlinked"
+
+
+def test_calls_after_the_request_do_not_count(portal: Portal, rest: Bitrix24) -> None:
+    """A call that was made later cannot be the one that we were asked for."""
+    portal.call(7, NOW + 3600)
+    portal.transcripts[7] = STORED
+    assert look(rest, 4000.0).entity is None
+
+
+def test_a_call_of_no_deal_is_unlinked(portal: Portal, rest: Bitrix24) -> None:
+    """A contact alone is not where sales ops look."""
+    portal.call(7, NOW - 60)
+    portal.transcripts[7] = STORED
+    portal.bound[7] = [(3, 900)]
+    found = look(rest)
+    assert (found.state, found.activity_id) == ("unlinked", 7)
+    assert found.why == "the call is bound to no deal and no lead"
+
+
+def test_several_deals_need_the_owner(portal: Portal, rest: Bitrix24) -> None:
+    """The owner decides among several deals; where it is none of them, nothing is written."""
+    portal.call(7, NOW - 60)
+    portal.transcripts[7] = STORED
+    portal.bound[7] = [(2, 41), (2, 42)]
+    assert look(rest).state == "unlinked"
+    portal.activities[7].update(OWNER_TYPE_ID="2", OWNER_ID="42")
+    assert look(rest).entity == DEAL
+
+
+def test_a_known_activity_is_not_searched(portal: Portal, rest: Bitrix24) -> None:
+    """Where the event told the activity, its bindings are enough."""
+    portal.call(7, NOW - 60)
+    portal.bound[7] = [(1, 8)]
+    assert look(rest, activity_id=7).entity == Entity(type="lead", id=8)
+    assert portal.asked == ["crm.activity.get", "crm.activity.binding.list"]
+    assert look(rest, activity_id=77).why == "the call's activity was deleted"
+
+
+def test_a_portal_that_refuses_is_an_answer(portal: Portal, rest: Bitrix24) -> None:
+    """Transcripts that may not be read at all, or a portal without the method: unlinked, and why."""
+    portal.call(7, NOW - 60)
+    portal.transcripts[7] = "DENIED"
+    found = look(rest)
+    assert found.state == "unlinked"
+    assert "ACCESS_DENIED" in (found.why or "")
+    portal.missing = {"crm.activity.call.getTranscript"}
+    assert "ERROR_METHOD_NOT_FOUND" in (look(rest).why or "")
+
+
+def test_one_call_that_may_not_be_read_does_not_hide_the_others(portal: Portal, rest: Bitrix24) -> None:
+    """Calls beyond the webhook's rights are left out."""
+    portal.call(7, NOW - 60)
+    portal.call(8, NOW - 60)
+    portal.transcripts = {7: STORED, 8: "DENIED"}
+    portal.bound[7] = [(2, 42)]
+    assert look(rest).entity == DEAL
+
+
+def test_a_busy_portal_is_asked_again(portal: Portal, rest: Bitrix24) -> None:
+    """A limit in the middle is not taken for "no match"."""
+    portal.call(7, NOW - 60)
+    portal.faults = [None, (503, {"error": "QUERY_LIMIT_EXCEEDED"})]
+    with pytest.raises(PortalUnavailable):
+        look(rest)
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_a_call_without_a_transcript_is_waited_for_however_the_portal_says_so(
+    portal: Portal, rest: Bitrix24, batches: bool
+) -> None:
+    """NOT_FOUND of every recent call means not yet, also where each has to be asked for by itself."""
+    portal.says_not_found = True
+    if not batches:
+        portal.missing = {"batch"}
+    portal.call(7, NOW - 60)
+    portal.call(8, NOW - 60)
+    portal.bound[7] = [(2, 42)]
+    assert look(rest).state == "waiting"
+    portal.transcripts = {7: STORED}
+    assert look(rest).entity == DEAL
+
+
+def test_a_portal_without_batch_or_bindings_is_read_all_the_same(portal: Portal, rest: Bitrix24) -> None:
+    """Transcripts one by one, and the owner where bindings cannot be listed."""
+    portal.missing = {"batch", "crm.activity.binding.list"}
+    portal.call(7, NOW - 60, OWNER_TYPE_ID="2", OWNER_ID="42")
+    portal.call(8, NOW - 60)
+    portal.transcripts = {7: STORED, 8: "DENIED"}
+    assert look(rest).entity == DEAL

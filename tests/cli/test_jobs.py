@@ -1,0 +1,74 @@
+"""`callscribe jobs` over a store that it starts itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import flow
+from pipeline.cli import attached
+from pipeline.model import Category, Job, JobId, PortalId, Request, Source
+from pipeline.settings import load
+from pipeline.store import fields_of, job_id
+from tests.cli.conftest import Run
+
+SECRET = "https://example.bitrix24.com/disk/file?signature=secret-of-the-link"
+
+
+@pytest.fixture
+def job(run: Run) -> JobId:
+    """A job in the store of the folder that the command runs in."""
+    with attached.opened_store(load()) as store:
+        now = store.now()
+        made = Job(
+            id=job_id("portal", "hash"),
+            portal=PortalId("portal"),
+            category=Category.AUDIO,
+            source=Source.ENGINE,
+            accepted_at=now,
+            deadline=now + 100,
+            request=Request(file_url=SECRET, callback_url=f"{SECRET}&hash=1"),
+        )
+        store.accept(made, flow.advance(made, now).dues, fields_of(made), 10)
+    return made.id
+
+
+def test_list_and_show(run: Run, job: JobId) -> None:
+    """A job is listed, and shown with its events; the store that was started for it is gone again."""
+    listed = run("jobs", "list", "--status", "accepted")
+    assert listed.code == 0
+    assert job in listed.out
+    assert job not in run("jobs", "list", "--status", "done").out
+    shown = run("jobs", "show", job)
+    assert "portal  audio by engine  accepted" in shown.out
+    assert "| accepted" in shown.out
+    assert "secret-of-the-link" not in shown.out
+    assert not attached.embedded.answers(load().socket)
+
+
+def test_show_as_json(run: Run, job: JobId) -> None:
+    """The whole record without the request, whose links are secrets."""
+    shown = run("jobs", "show", job, "--json")
+    record = json.loads(shown.out)
+    assert record["id"] == job
+    assert record["events"][0]["what"] == "accepted"
+    assert "secret-of-the-link" not in shown.out
+
+
+def test_only_a_failed_job_is_run_again(run: Run, job: JobId) -> None:
+    """A job that waits cannot be retried, and one that is unknown neither."""
+    done = run("jobs", "retry", job)
+    assert done.code == 2
+    assert "accepted" in done.err
+    assert run("jobs", "retry", "job_unknown").code == 1
+
+
+def test_erase_leaves_nothing_of_a_job(run: Run, job: JobId) -> None:
+    """After erasure the job is unknown, and no byte of its links is in the store's files."""
+    files = Path("var/store")
+    assert any(b"secret-of-the-link" in path.read_bytes() for path in files.rglob("*") if path.is_file())
+    assert run("jobs", "erase", job, "--yes").code == 0
+    assert run("jobs", "show", job).code == 1
+    assert not any(b"secret-of-the-link" in path.read_bytes() for path in files.rglob("*") if path.is_file())

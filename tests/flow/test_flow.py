@@ -1,0 +1,184 @@
+"""The flow is pure: whatever order steps end in, each job comes to exactly one outcome."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import flow
+from pipeline.model import (
+    Category,
+    Chunk,
+    Entity,
+    Failure,
+    Job,
+    JobId,
+    Lead,
+    Plan,
+    PortalId,
+    Recognition,
+    Request,
+    Segment,
+    Source,
+    Span,
+    Step,
+    Timeline,
+    Transcript,
+    to_plain,
+)
+
+NOW = 1_000.0
+
+
+def a_job(category: Category = Category.AUDIO, **facts: Any) -> Job:
+    """A job accepted at NOW with these facts."""
+    return Job(
+        id=JobId("job_a"),
+        portal=PortalId("acme"),
+        category=category,
+        source=Source.ENGINE,
+        accepted_at=NOW,
+        deadline=NOW + 14_400,
+        request=Request(file_url="https://acme.example/f", language="en"),
+        facts={step: to_plain(fact) for step, fact in facts.items()},
+    )
+
+
+def a_chunk(number: str, start: float, end: float) -> Chunk:
+    """A chunk that sounds throughout."""
+    return Chunk(
+        id=number, channel=None, span=Span(start=start, end=end), blob="b", filename="f.flac",
+        content_type="audio/flac", size_bytes=1, sounding_seconds=end - start,
+    )  # fmt: skip
+
+
+def a_plan(chunks: int) -> Plan:
+    """A recording cut into minutes."""
+    return Plan(
+        seconds=60.0 * chunks,
+        sides=1,
+        chunks=tuple(a_chunk(str(i), 60.0 * i, 60.0 * (i + 1)) for i in range(chunks)),
+    )
+
+
+GOOD = Recognition(text="we would like to order two hundred seats this month", language="english")
+TRANSCRIPT = Transcript(
+    text="hello", language="en", segments=(Segment(start=0, end=1, speaker=None, text="hello"),)
+)
+LEAD = Lead(quality="high", score=90, reason="wants it")
+FAILURE = Failure(slug="not_audio", code=415, message="no", step=Step("sniff"))
+
+
+def result_of(step: str, chunks: int, draw: Any) -> dict[str, Any]:
+    """What a step might find out, drawn at random where it may differ."""
+    kind = flow.kind(step)
+    if kind in ("sniff", "transcribe", "reply", "draw") and draw(st.integers(0, 19)) == 0:
+        return {"failure": FAILURE}
+    if kind == "transcribe":
+        return {step: draw(st.sampled_from([GOOD, GOOD, Recognition(text="")]))}
+    found = {
+        "fetch": {}, "sniff": {}, "split": a_plan(chunks), "merge": {"transcript": TRANSCRIPT, "at": NOW + 5},
+        "halve": [], "classify": draw(st.sampled_from([{"lead": LEAD}, {"lead": None, "why": "no"}])),
+        "callback": {"accepted": draw(st.booleans()), "asked": True}, "reply": {"text": "yes"},
+        "draw": {"urls": ["https://e.example/1.png"]}, "timeline": Timeline(state="written"),
+        "link": draw(st.sampled_from([
+            Timeline(state="off"), Timeline(state="waiting", entity=Entity(type="deal", id=7)),
+        ])),
+        "expire": {},
+    }  # fmt: skip
+    if kind == "expire":
+        return {"expire": {}, "failure": FAILURE}
+    return {step: found[kind]}
+
+
+@given(data=st.data(), chunks=st.integers(1, 6), category=st.sampled_from(list(Category)))
+def test_every_order_of_steps_ends_closed_with_one_callback(
+    data: st.DataObject, chunks: int, category: Category
+) -> None:
+    """Run the due steps in any order: the job closes, with exactly one callback and never a step twice."""
+    job, ran = a_job(category), []
+    for _ in range(200):
+        following = flow.advance(job, NOW)
+        if following.closed:
+            break
+        due = data.draw(st.sampled_from(following.dues))
+        ran.append(due.step)
+        facts = {step: to_plain(fact) for step, fact in result_of(due.step, chunks, data.draw).items()}
+        if flow.has_outcome(job):
+            facts.pop("failure", None)
+        job = replace(job, facts={**job.facts, **facts}, tries={**job.tries, due.step: 1})
+    assert flow.advance(job, NOW).closed
+    assert ran.count("callback") == 1
+    assert "failure" in job.facts or len(set(ran)) == len(ran)
+    assert flow.advance(job, NOW).status in ("done", "failed")
+
+
+def test_the_callback_waits_a_minute_for_the_score_at_the_most() -> None:
+    """With the transcript there and no score, the callback is due a minute after the merge."""
+    job = a_job(split=a_plan(1), merge={"transcript": TRANSCRIPT, "at": NOW + 5})
+    dues = {due.step: due for due in flow.advance(job, NOW + 5).dues}
+    assert set(dues) == {"classify", "callback"}
+    assert dues[Step("callback")].at == NOW + 65
+    assert dues[Step("classify")].at == 0
+
+
+def test_the_callback_never_waits_beyond_the_reserve() -> None:
+    """Near the deadline the transcript goes out without the score."""
+    job = replace(a_job(merge={"transcript": TRANSCRIPT, "at": NOW + 70}), deadline=NOW + 100)
+    dues = {due.step: due for due in flow.advance(job, NOW + 70).dues}
+    assert dues[Step("callback")].at == NOW + 90
+
+
+def test_a_score_hastens_a_callback_that_was_never_sent() -> None:
+    """As soon as the score is there the callback is due, unless it waits for a next attempt already."""
+    job = a_job(merge={"transcript": TRANSCRIPT, "at": NOW}, classify={"lead": LEAD})
+    (due,) = flow.advance(job, NOW).dues
+    assert (due.step, due.at, due.hasten) == ("callback", 0.0, True)
+    (again,) = flow.advance(replace(job, tries={"callback": 2}), NOW).dues
+    assert again.hasten is False
+
+
+def test_an_unknown_language_is_found_by_one_chunk_before_the_others_are_sent() -> None:
+    """Without a language the longest chunk goes first; its language is then every chunk's."""
+    plan = replace(a_plan(2), chunks=(*a_plan(2).chunks, a_chunk("2", 120, 200)))
+    job = replace(a_job(fetch={}, sniff={}, split=plan), request=Request())
+    assert [due.step for due in flow.advance(job, NOW).dues] == ["expire", "transcribe:2"]
+    heard = replace(job, facts={**job.facts, "transcribe:2": to_plain(GOOD)})
+    assert {due.step for due in flow.advance(heard, NOW).dues} == {"expire", "transcribe:0", "transcribe:1"}
+    assert flow.language(heard) == "en"
+
+
+def test_empty_text_on_sounding_audio_is_asked_again_in_halves_and_then_accepted() -> None:
+    """An empty answer leads to halves, and their answers stand in for it, empty or not."""
+    empty = Recognition(text="")
+    job = a_job(fetch={}, sniff={}, split=a_plan(1), **{"transcribe:0": empty})
+    assert [due.step for due in flow.advance(job, NOW).dues] == ["expire", "halve:0"]
+    halves = [a_chunk("0a", 0, 30), a_chunk("0b", 30, 60)]
+    job = replace(job, facts={**job.facts, "halve:0": [to_plain(half) for half in halves]})
+    assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "transcribe:0a", "transcribe:0b"}
+    answers = {"transcribe:0a": to_plain(empty), "transcribe:0b": to_plain(GOOD)}
+    job = replace(job, facts={**job.facts, **answers})
+    assert [due.step for due in flow.advance(job, NOW).dues] == ["expire", "merge"]
+    assert set(flow.parts(job)) == {"0a", "0b"}
+    assert flow.progress(job) == (2, 2)
+
+
+def test_a_failed_score_costs_neither_the_transcript_nor_the_status() -> None:
+    """Without a score the job is done all the same once its callback was taken."""
+    job = a_job(
+        merge={"transcript": TRANSCRIPT, "at": NOW},
+        classify={"lead": None, "why": "no answer"},
+        callback={"accepted": True, "asked": True},
+    )
+    following = flow.advance(job, NOW)
+    assert following.status == "done"
+    assert [due.step for due in following.dues] == ["link"]
+
+
+def test_the_reserve_is_a_tenth_of_the_ttl_between_5_and_120_seconds() -> None:
+    """10 %, at least 5 s, at most 120 s."""
+    job = a_job()
+    assert [replace(job, deadline=NOW + ttl).reserve for ttl in (10, 300, 14_400)] == [5.0, 30.0, 120.0]

@@ -1,0 +1,91 @@
+"""A provider that refuses the account, and comes back, on a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ProviderAccount
+from pipeline.model import Category, Claim, Due, Job, PortalId, Request, Source, Step
+from pipeline.run.paid import buy
+from pipeline.run.tools import Tools, open_tools
+from pipeline.settings import Settings
+from pipeline.store import fields_of, job_id
+
+REFUSED = "The provider answered 401."
+
+
+@pytest.fixture
+def opened(valkey: str, tmp_path: Path) -> Iterator[list[Tools]]:
+    """Tools of one installation: patient for an hour, and not patient at all."""
+    made = []
+    for hold in (3600.0, 0.0):
+        settings = Settings(
+            _env_file=None, redis_url=valkey, storage_url=tmp_path.as_uri(), account_hold_seconds=hold
+        )
+        made.append(open_tools(settings))
+    yield made
+    for tools in made:
+        tools.close()
+
+
+def a_claim(tools: Tools, number: int, category: Category = Category.AUDIO) -> tuple[Job, Claim]:
+    """A new job and its one step, claimed."""
+    now = tools.store.now()
+    step = Step("transcribe:0") if category.spoken else Step("reply")
+    job = Job(
+        id=job_id("portal", str(number)), portal=PortalId("portal"), category=category, source=Source.ENGINE,
+        accepted_at=now, deadline=now + 3600, request=Request(),
+    )  # fmt: skip
+    tools.store.accept(job, (Due(step=step, queue="upstream"),), fields_of(job), 100)
+    claim = tools.store.claim("upstream", "node:task", lease_seconds=30)
+    assert claim is not None
+    assert claim.job == job.id
+    return job, claim
+
+
+def ask(tools: Tools, job: Job, claim: Claim, *, refused: bool) -> Any:
+    """One paid call to a provider that refuses the account, or does not."""
+
+    def answer(model: str | None, seconds: float) -> dict[str, Any]:
+        if refused:
+            raise ProviderAccount(REFUSED, http_status=401)
+        return {"text": "served"}
+
+    provider = tools.portals[PortalId("portal")].transcription
+    return buy(
+        tools, job, claim, provider, key=lambda model: f"cs:paid:{claim.job}:{claim.step}", ask=answer,
+        read=lambda raw: raw["text"], until=job.deadline,
+    )  # fmt: skip
+
+
+def test_who_cannot_wait_asks_the_provider_itself(opened: list[Tools]) -> None:
+    """Without patience, at its end and for text, one refusal does not answer for the next request."""
+    patient, impatient = opened
+    job, claim = a_claim(impatient, 1)
+    with pytest.raises(ProviderAccount, match=REFUSED):
+        ask(impatient, job, claim, refused=True)
+    job, claim = a_claim(impatient, 2)
+    assert ask(impatient, job, claim, refused=False) == "served"
+    job, claim = a_claim(patient, 3)
+    with pytest.raises(ProviderAccount, match=REFUSED):
+        ask(patient, job, claim, refused=True)
+    with pytest.raises(ProviderAccount, match="refuses the account"):
+        ask(patient, job, claim, refused=False)  # held: one probe a minute
+    over = replace(job, held_since=patient.store.now() - 3601)
+    assert ask(patient, over, claim, refused=False) == "served"
+    job, claim = a_claim(patient, 4, Category.TEXT)
+    assert ask(patient, job, claim, refused=False) == "served"
+
+
+def test_a_key_without_the_scope_of_one_kind_of_work_holds_no_other(opened: list[Tools]) -> None:
+    """A refused score leaves recognition alone, though both use the same key."""
+    patient, _ = opened
+    job, claim = a_claim(patient, 1)
+    with pytest.raises(ProviderAccount):
+        ask(patient, job, replace(claim, step=Step("classify")), refused=True)
+    assert ask(patient, job, claim, refused=False) == "served"

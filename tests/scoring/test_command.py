@@ -1,0 +1,43 @@
+"""`callscribe golden` against a scripted chat server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli.golden import CASES, golden
+from tests.providers.conftest import Scripted, server
+
+__all__ = ["server"]  # a fixture
+
+
+def verdict(score: int) -> dict[str, object]:
+    content = json.dumps({"quality": "high", "score": score, "reason": "r"})
+    return {"choices": [{"message": {"role": "assistant", "content": content}}]}
+
+
+@pytest.fixture
+def two_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Scripted) -> Path:
+    for name in ("en_budget_and_demo.json", "en_wrong_number.json"):
+        shutil.copy(CASES / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)  # away from any .env
+    monkeypatch.setenv("CALLSCRIBE_CHAT_URL", f"{server.url}/v1")
+    monkeypatch.setenv("CALLSCRIBE_CHAT_KEY", "k")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("least", "code"), [("50", 0), ("80", 1)])
+def test_it_reports_and_judges(server: Scripted, two_cases: Path, least: str, code: int) -> None:
+    """Each case is asked once of the named model; the exit code tells whether enough agree."""
+    server.answer(200, verdict(90))
+    server.answer(200, verdict(90))
+    ran = CliRunner().invoke(golden, ["--model", "m-9", "--cases", str(two_cases), "--least", least])
+    assert (ran.exit_code != 0) == bool(code)
+    assert "ok en_budget_and_demo" in ran.output
+    assert "-- en_wrong_number" in ran.output
+    assert "50% in the same band" in ran.output
+    assert [asked.json()["model"] for asked in server.asked] == ["m-9", "m-9"]

@@ -1,0 +1,47 @@
+"""What the store's files still hold of what records have lost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.model import Category, Due, Job, PortalId, Request, Source, Step
+from pipeline.store import Governor, fields_of, job_id
+from pipeline.store.records import dumps
+from tests.conftest import embedded_store
+
+SIGNED = "https://portal.example/recording?signature=NOBODYS-BUSINESS"
+
+
+def test_a_link_that_the_record_has_lost_leaves_the_disk(short_path: Path) -> None:
+    """Renewing the append-only file takes away what was replaced since, and leaves what stands."""
+    with embedded_store(short_path) as (_, url):
+        store = Governor(url)
+        now = store.now()
+        job = Job(
+            id=job_id("acme", "1"), portal=PortalId("acme"), category=Category.AUDIO, source=Source.ENGINE,
+            accepted_at=now, deadline=now + 3600, request=Request(file_url=SIGNED),
+        )  # fmt: skip
+        store.accept(job, (Due(step=Step("fetch"), queue="media"),), fields_of(job), 100)
+        claim = store.claim("media", "node:task", lease_seconds=30)
+        assert claim is not None
+        assert held(short_path, SIGNED)
+        ended = dumps(replace(job.request, file_url=None))
+        store.finish(
+            store.load(job.id), claim=claim, facts={"fetch": {}}, dues=(), status="done",
+            fields={"request": ended}, closed=True, retention_seconds=3600,
+        )  # fmt: skip
+        assert held(short_path, SIGNED)
+        assert store.renew_file() >= 10
+        end = time.monotonic() + 20
+        while held(short_path, SIGNED) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert not held(short_path, SIGNED)
+        assert store.load(job.id).status == "done"
+        store.close()
+
+
+def held(folder: Path, text: str) -> bool:
+    """Whether any file of the store holds the text."""
+    return any(text.encode() in file.read_bytes() for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,90 @@
+"""What all workers share: paid answers, breakers, buckets, places."""
+
+from __future__ import annotations
+
+import threading
+
+from pipeline.model import Claim
+from pipeline.store import Governor
+from tests.store.jobs import a_job, accept, claim, due
+
+
+def test_a_call_that_may_have_been_paid_is_counted_when_it_is_made_again(store: Governor) -> None:
+    """Not the one that was certainly not served."""
+    accept(store, a_job(store), due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    store.reserve_paid("cs:paid:k", held, seconds=10, cap=0)
+    store.unreserve_paid("cs:paid:k", held, seconds=10)
+    store.reserve_paid("cs:paid:k", held, seconds=10, cap=0)
+    assert "repeated_calls" not in store.usage(held.portal)
+    store.release("node:", crashed=True)
+    store.reserve_paid("cs:paid:k", claim(store, "upstream"), seconds=10, cap=0)
+    assert store.usage(held.portal) == {"repeated_calls": 1, "reserved_seconds": 20}
+
+
+def test_paid_answers_are_bought_once_and_shared(store: Governor) -> None:
+    """While one asks the other waits; then both have the answer; an asker that died is succeeded."""
+    for n in (1, 2):
+        accept(store, a_job(store, n), due("transcribe:0", "upstream"))
+    one, two = claim(store, "upstream"), claim(store, "upstream")
+    assert store.reserve_paid("cs:paid:k", one, seconds=10, cap=0).verdict == "go"
+    assert store.reserve_paid("cs:paid:k", two, seconds=10, cap=0).verdict == "wait"
+    store.release("node:", crashed=True)
+    two = claim(store, "upstream")
+    assert store.reserve_paid("cs:paid:k", two, seconds=10, cap=0).verdict == "go"
+    store.keep_paid("cs:paid:k", two.job, '{"a":1}', seconds=60)
+    answer = store.reserve_paid("cs:paid:k", claim(store, "upstream"), seconds=10, cap=0)
+    assert (answer.verdict, answer.answer) == ("answer", '{"a":1}')
+
+
+def test_a_portal_spends_no_more_seconds_a_day_than_it_may(store: Governor) -> None:
+    """The cap refuses the call that would go beyond it."""
+    accept(store, a_job(store), due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    verdicts = [store.reserve_paid(f"cs:paid:{n}", held, seconds=40, cap=100).verdict for n in range(3)]
+    assert verdicts == ["go", "go", "capped"]
+
+
+def test_a_gate_opens_after_failures_and_lets_one_probe_through(store: Governor) -> None:
+    """Closed at first; open after the third failure; one probe per period; closed by a success."""
+    for _ in range(2):
+        store.tripped("host", after=3, period=0.05)
+    assert store.wait_at("host") == 0
+    store.tripped("host", after=3, period=0.05)
+    assert 0 < store.wait_at("host") <= 0.05
+    end = store.now() + 5
+    while store.wait_at("host") > 0:
+        assert store.now() < end
+    assert store.wait_at("host") > 0  # the probe is under way
+    store.passed("host")
+    assert store.wait_at("host") == 0
+
+
+def test_the_bucket_lets_a_burst_through_and_then_its_rate(store: Governor) -> None:
+    """Fifty at once, then two a second."""
+    take = store.throttle("rest:acme", rate=2, burst=50)
+    assert [take() for _ in range(50)] == [0.0] * 50
+    assert 0 < take() <= 0.5
+
+
+def test_places_are_limited_and_given_back(store: Governor) -> None:
+    """No more than the limit is inside at once, from any thread; who leaves, or has died, makes room."""
+    for n in range(12):
+        accept(store, a_job(store, n))
+    claims = [claim(store, default_limit=12) for _ in range(12)]
+    taken: list[Claim] = []
+
+    def enter(one: Claim) -> None:
+        if store.enter("p", one, limit=3):
+            taken.append(one)
+
+    threads = [threading.Thread(target=enter, args=(one,)) for one in claims]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 3
+    store.leave("p", taken[0])
+    store.release("node:", crashed=True)
+    again = [claim(store, default_limit=12) for _ in range(4)]
+    assert [store.enter("p", one, limit=3) for one in again] == [True, True, True, False]

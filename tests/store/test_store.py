@@ -1,0 +1,293 @@
+"""Records, claims and transitions on a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+import redis
+
+from pipeline.errors import LeaseLost, StoreUnavailable, UnknownJob
+from pipeline.model import Category, JobId, PortalId
+from pipeline.run.retry import MOST_LOST
+from pipeline.store import Governor, Intake, Stale
+from tests.store.jobs import a_job, accept, claim, due
+
+
+def test_fifty_requests_at_once_make_one_job(store: Governor, valkey: str) -> None:
+    """The same portal and key: one is new, all others are known."""
+
+    async def all_at_once() -> list[str]:
+        intake, job = Intake(valkey), a_job(store)
+        try:
+            answers = await asyncio.gather(
+                *(intake.accept(job, [due("fetch")], queue_limit=100) for _ in range(50))
+            )
+        finally:
+            await intake.close()
+        return [verdict for verdict, _ in answers]
+
+    verdicts = asyncio.run(all_at_once())
+    assert sorted(set(verdicts)) == ["known", "new"]
+    assert verdicts.count("new") == 1
+    assert store.claim("media", "a", lease_seconds=30) is not None
+    assert store.claim("media", "a", lease_seconds=30) is None
+
+
+def test_a_record_is_read_as_it_was_written(store: Governor) -> None:
+    """Nothing of a job changes on its way through the store, but times follow the store's clock."""
+    job = a_job(store, facts={"fetch": {"blob": "x", "size_bytes": 3}}, digest="d")
+    accept(store, job)
+    read = store.load(job.id)
+    assert replace(read, accepted_at=job.accepted_at, deadline=job.deadline) == job
+    assert read.accepted_at == pytest.approx(job.accepted_at, abs=2)
+    assert read.deadline - read.accepted_at == pytest.approx(3600)
+
+
+def test_the_clock_of_the_accepting_host_does_not_count(store: Governor) -> None:
+    """A job accepted by a host whose clock is a day off has its whole ttl by the store's clock."""
+    now = store.now()
+    job = a_job(store, accepted_at=now - 86_400, deadline=now - 86_400 + 3600)
+    accept(store, job, due("expire", "upstream", at=job.deadline - 120))
+    read = store.load(job.id)
+    assert read.deadline == pytest.approx(now + 3600, abs=2)
+    assert store.claim("upstream", "a", lease_seconds=30) is None
+
+
+def test_a_portal_has_its_own_limit_of_unfinished_jobs(store: Governor) -> None:
+    """The third job of a portal with a limit of two is refused, another portal's is not."""
+    assert [accept(store, a_job(store, n), limit=2) for n in range(3)] == ["new", "new", "full"]
+    assert accept(store, a_job(store, 0, "other"), limit=2) == "new"
+    assert accept(store, a_job(store, 1), limit=2) == "known"
+
+
+def test_a_lease_that_ends_goes_to_another_and_the_first_is_fenced_out(store: Governor) -> None:
+    """The late worker's result is refused, the second worker's taken; the loss is counted."""
+    job = a_job(store)
+    accept(store, job)
+    first = claim(store, lease=0.05)
+    deadline = store.now() + 5
+    second = None
+    while second is None and store.now() < deadline:
+        second = store.claim("media", "node:other", lease_seconds=30)
+    assert second is not None
+    assert (second.attempt, second.lost) == (2, 1)
+    read = store.load(job.id)
+    with pytest.raises(LeaseLost):
+        store.finish(read, claim=first, facts={"fetch": 1}, dues=(), status="running")
+    assert not store.renew(first, 30)
+    store.finish(read, claim=second, facts={"fetch": 2}, dues=(), status="running")
+    assert store.load(job.id).facts == {"fetch": 2}
+
+
+def test_a_record_that_moved_on_is_read_again(store: Governor) -> None:
+    """Two chunks that end at the same time: the second must look at the first's fact before the join."""
+    job = a_job(store)
+    accept(store, job, due("transcribe:0", "upstream"), due("transcribe:1", "upstream"))
+    one, two = claim(store, "upstream"), claim(store, "upstream")
+    read = store.load(job.id)
+    store.finish(read, claim=one, facts={one.step: 1}, dues=(), status="running")
+    with pytest.raises(Stale):
+        store.finish(read, claim=two, facts={two.step: 2}, dues=(), status="running")
+    again = store.load(job.id)
+    store.finish(again, claim=two, facts={two.step: 2}, dues=[due("merge", "upstream")], status="running")
+    assert claim(store, "upstream").step == "merge"
+
+
+def test_one_portals_thousand_jobs_delay_anothers_by_two_rounds_at_most(store: Governor) -> None:
+    """The single job of a quiet portal is among the next two claims."""
+    for n in range(1000):
+        accept(store, a_job(store, n, "greedy"), limit=5000)
+    for _ in range(3):
+        claim(store, default_limit=1000)
+    accept(store, a_job(store, 0, "quiet"))
+    assert "quiet" in [claim(store, default_limit=1000).portal for _ in range(2)]
+
+
+def test_a_portal_runs_no_more_steps_than_it_may(store: Governor) -> None:
+    """The limit of one portal holds; what stays is claimed when a place is free."""
+    for n in range(3):
+        accept(store, a_job(store, n))
+    held = [claim(store, default_limit=2) for _ in range(2)]
+    assert store.claim("media", "a", lease_seconds=30, default_limit=2) is None
+    store.finish(store.load(held[0].job), claim=held[0], facts={"fetch": 1}, dues=(), status="running")
+    assert claim(store, default_limit=2).attempt == 1
+
+
+def test_text_comes_before_audio_and_outcomes_before_new_work(store: Governor) -> None:
+    """Within a portal: text and image first, then callbacks, then the rest by deadline."""
+    accept(store, a_job(store, 1), due("transcribe:0", "upstream"))
+    accept(store, a_job(store, 2), due("callback", "upstream"))
+    accept(store, a_job(store, 3, category=Category.TEXT), due("reply", "upstream"))
+    assert [claim(store, "upstream").step for _ in range(3)] == ["reply", "callback", "transcribe:0"]
+
+
+def test_the_last_place_is_kept_for_who_waits(store: Governor) -> None:
+    """A worker that asks for interactive work alone gets no audio."""
+    accept(store, a_job(store, 1), due("transcribe:0", "upstream"))
+    assert store.claim("upstream", "a", lease_seconds=30, interactive_only=True) is None
+    accept(store, a_job(store, 2, category=Category.IMAGE), due("draw", "upstream"))
+    assert claim(store, "upstream", interactive_only=True).step == "draw"
+
+
+def test_a_deferred_step_comes_back_when_it_is_due_and_is_not_hastened_by_others(store: Governor) -> None:
+    """Scheduling a step that waits already leaves its time alone, unless it is to be hastened."""
+    job = a_job(store)
+    accept(store, job, due("callback", "upstream", at=store.now() + 60), due("fetch"))
+    first = claim(store)
+    store.finish(
+        store.load(job.id),
+        claim=first,
+        facts={"fetch": 1},
+        dues=[due("callback", "upstream")],
+        status="running",
+    )
+    assert store.claim("upstream", "a", lease_seconds=30) is None
+    hastened = due("callback", "upstream", hasten=True)
+    store.finish(store.load(job.id), claim=None, facts={}, dues=[hastened], status="running")
+    assert claim(store, "upstream").step == "callback"
+
+
+def test_a_deferral_that_was_no_try_is_not_counted(store: Governor) -> None:
+    """An uncounted deferral leaves the number of attempts as it was; a counted one does not."""
+    accept(store, a_job(store))
+    store.defer(claim(store), at=0, uncounted=True)
+    again = claim(store)
+    assert again.attempt == 1
+    store.defer(again, at=0, doubtful=True)
+    third = claim(store)
+    assert third.attempt == 2
+    assert store.load(third.job).doubts == {"fetch": 1}
+
+
+def test_a_dead_workers_leases_are_freed_at_once(store: Governor) -> None:
+    """Freed by the owner's name: the step is due again, and the crash is counted."""
+    accept(store, a_job(store, 1))
+    accept(store, a_job(store, 2))
+    claim(store)
+    store.claim("media", "elsewhere:task", lease_seconds=30)
+    assert store.release("node:", crashed=True) == 1
+    again = claim(store)
+    assert (again.lost, again.attempt) == (1, 2)
+
+
+def test_a_process_that_dies_alone_is_blamed_more(store: Governor) -> None:
+    """Two such crashes are over the limit of a step; two of a whole worker are not."""
+    for n in (1, 2):
+        accept(store, a_job(store, n))
+    lost = []
+    for alone in (True, False):
+        held = claim(store)
+        for _ in range(2):
+            store.release("node:", crashed=True, alone=alone)
+            held = claim(store)
+        lost.append(held.lost >= MOST_LOST)
+        store.finish(store.load(held.job), claim=held, facts={"fetch": 1}, dues=(), status="running")
+    assert lost == [True, False]
+
+
+def test_leases_stand_still_while_the_store_is_away(store: Governor, valkey: str) -> None:
+    """What passes while nobody can look, no worker could have renewed either."""
+    accept(store, a_job(store))
+    claim(store, lease=1.0)
+    with redis.Redis.from_url(valkey) as raw:
+        for key, ago in (("cs:looked", 100.0), ("cs:leases", 99.5)):  # as if the last look was long ago
+            if key == "cs:looked":
+                raw.set(key, store.now() - ago)
+            else:
+                (member,) = raw.zrange(key, 0, -1)
+                raw.zadd(key, {member: store.now() - ago})
+    assert store.tick() == {"media": 0, "upstream": 0}
+    assert store.claim("media", "node:other", lease_seconds=30) is None
+    end = store.now() + 5
+    while not store.tick()["media"]:
+        assert store.now() < end
+
+
+def test_what_is_under_way_goes_on_when_the_memory_is_full(store: Governor, valkey: str) -> None:
+    """New jobs are refused; claims, paid answers and results are kept."""
+    accept(store, a_job(store, 1), due("transcribe:0", "upstream"))
+    with redis.Redis.from_url(valkey) as raw:
+        raw.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(StoreUnavailable):
+                accept(store, a_job(store, 2))
+            held = claim(store, "upstream")
+            assert store.reserve_paid("cs:paid:k", held, seconds=1, cap=0).verdict == "go"
+            store.keep_paid("cs:paid:k", held.job, "{}", seconds=60)
+            facts = {"transcribe:0": {}}
+            store.finish(
+                store.load(held.job), claim=held, facts=facts, dues=(due("merge"),), status="running"
+            )
+            assert claim(store).step == "merge"
+        finally:
+            raw.config_set("maxmemory", 0)
+
+
+def test_an_erased_job_leaves_nothing(store: Governor) -> None:
+    """No key of the server names the job afterwards, and its claimed step finds nothing."""
+    job = a_job(store)
+    accept(store, job, due("fetch"), due("expire", "upstream", at=store.now() + 60))
+    held = claim(store)
+    store.keep_paid("cs:paid:acme:x", job.id, "{}", seconds=60)
+    assert store.erase(job.id)
+    assert not store.erase(job.id)
+    with pytest.raises(UnknownJob):
+        store.load(job.id)
+    with pytest.raises(UnknownJob):
+        store.finish(job, claim=held, facts={"fetch": 1}, dues=(), status="running")
+    dump = redis.Redis.from_url(store_url(store), decode_responses=True)
+    names = set(dump.scan_iter("*"))
+    members = {m for name in names if dump.type(name) == "zset" for m in dump.zrange(name, 0, -1)}
+    assert not [text for text in names | members if job.id in text]
+    assert "cs:paid:acme:x" not in names
+    dump.close()
+
+
+def store_url(store: Governor) -> str:
+    """Where the store is connected."""
+    return "unix://" + store._redis.connection_pool.connection_kwargs["path"]
+
+
+def test_jobs_are_listed_newest_first_and_page_by_page(store: Governor) -> None:
+    """Each page goes on where the last one ended."""
+    made = [a_job(store, n) for n in range(5)]
+    for job in made:
+        accept(store, job)
+    first = store.page(limit=3)
+    rest = store.page(before=first[-1][1], limit=3)
+    assert [row[0] for row in [*first, *rest]] == [job.id for job in reversed(made)]
+
+
+def test_a_closed_job_is_finished_and_kept_until_retention(store: Governor) -> None:
+    """Closing frees the portal's place, forgets the expiry step and gives the record its end."""
+    job = a_job(store)
+    accept(store, job, due("fetch"), due("expire", "upstream", at=store.now() + 60))
+    store.finish(
+        store.load(job.id), claim=claim(store), facts={"callback": {}}, dues=(), status="done", closed=True,
+        retention_seconds=77,
+    )  # fmt: skip
+    assert store.unfinished(PortalId("acme")) == 0
+    assert store.tick() == {"media": 0, "upstream": 0}
+    raw = redis.Redis.from_url(store_url(store))
+    assert 0 < raw.ttl(f"cs:job:{job.id}") <= 77
+    assert raw.zcard("cs:later") == 0
+    raw.close()
+
+
+def test_a_store_that_is_away_is_said_so_in_time() -> None:
+    """No server: StoreUnavailable at once, from both clients."""
+    nowhere = "unix:///tmp/callscribe-no-such.sock"
+    with pytest.raises(StoreUnavailable):
+        Governor(nowhere).load(JobId("job_a"))
+
+    async def ask() -> None:
+        intake = Intake(nowhere)
+        try:
+            await intake.ping()
+        finally:
+            await intake.close()
+
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(ask())

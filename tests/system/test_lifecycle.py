@@ -1,0 +1,65 @@
+"""How the service starts, stops, and is found when it runs already."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import httpx
+
+from tests.system.processes import (
+    Portal,
+    Service,
+    alive,
+    command,
+    descendants,
+    environment,
+    short_folder,
+    until,
+)
+
+
+def test_stop_in_the_middle_start_again_and_kill(portal: Portal) -> None:
+    """SIGTERM amid a job exits 0, the next start ends the job once, a killed supervisor leaves no child."""
+    with short_folder() as folder, Service(folder, portal, drain_seconds="0.5") as service:
+        first = descendants(service.up.pid)
+        portal.script(path="/disk/downloadFile/*", drip_seconds=20, times=1)
+        token, _ = portal.call(service.engines, folder)
+        until(lambda: portal.asked("/disk/downloadFile/*"))
+
+        assert service.up.end(signal.SIGTERM, seconds=15) == 0
+        assert not [pid for pid in first if alive(pid)]
+        assert portal.job(token)["outcome"] is None
+
+        service.start()
+        again = subprocess.run(
+            command("up", "--port", "0"),
+            env=service.env,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert again.returncode == 3
+        assert "another callscribe" in again.stderr
+        assert portal.outcome(token)["outcome"] == "success"
+        until(lambda: service.job()["status"] == "done")
+        assert len(portal.job(token)["callbacks"]) == 1
+
+        second = descendants(service.up.pid)
+        assert len(second) >= 5
+        assert service.up.end(signal.SIGKILL) == -signal.SIGKILL
+        until(lambda: not [pid for pid in second if alive(pid)], seconds=5)
+        service.http.close()
+
+
+def test_a_port_that_is_taken_is_told(portal: Portal) -> None:
+    """`up` on a port where something listens exits 3 and names it."""
+    port = str(httpx.URL(portal.url).port)
+    with short_folder() as folder:
+        env = environment(data_dir=str(folder / "data"))
+        done = subprocess.run(
+            command("up", "--port", port), env=env, cwd=folder, capture_output=True, text=True, timeout=30
+        )
+        assert done.returncode == 3
+        assert port in done.stderr

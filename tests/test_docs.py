@@ -1,0 +1,49 @@
+"""What the documents say is true of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from docs.generate import settings_page
+from pipeline.cli import callscribe
+from pipeline.portals import load_portals
+from pipeline.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+]
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
+
+
+def test_the_page_of_settings_is_the_one_the_code_makes() -> None:
+    """docs/settings.md is current; `python docs/generate.py > docs/settings.md` renews it."""
+    assert (ROOT / "docs/settings.md").read_text() == settings_page()
+
+
+def test_the_example_of_many_portals_is_read_as_it_stands() -> None:
+    """The committed example names every key that a portal may have, and loads."""
+    path = ROOT / "docs/portals.example.toml"
+    portals = load_portals(Settings(portals_file=path, _env_file=None))  # type: ignore[call-arg]
+    assert list(portals) == ["acme", "romashka"]
+    assert portals["acme"].hosts == ("files.acme.example",)  # type: ignore[index]
+    assert portals["romashka"].channels == ("client", "manager")  # type: ignore[index]
+
+
+def test_the_readme_is_short_and_names_every_command() -> None:
+    """At most 150 lines, and no command is left out or made up."""
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 150
+    named = set(re.findall(r"`(?:\.venv/bin/)?callscribe ([a-z]+)", text))
+    assert named == set(callscribe.list_commands(click.Context(callscribe)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file that is there."""
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []

@@ -1,0 +1,249 @@
+"""Jobs as `/v1/jobs` shows them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import flow
+from pipeline.blobs import Blobs
+from pipeline.model import (
+    Category,
+    Chunk,
+    Delivery,
+    Event,
+    Failure,
+    Fetched,
+    Job,
+    JobId,
+    Lead,
+    Media,
+    Plan,
+    PortalId,
+    Recognition,
+    Request,
+    Segment,
+    Source,
+    Span,
+    Step,
+    Timeline,
+    Transcript,
+    to_plain,
+)
+from pipeline.store import Governor, fields_of
+from pipeline.web.openapi import described
+from tests.web.conftest import Client
+
+NOW = 1_900_000_000.0
+
+FACTS: dict[str, Any] = {
+    "fetch": Fetched(blob="x/recording", size_bytes=10, sha256="ab" * 32),
+    "sniff": Media(
+        container="wav", codec="pcm_alaw", channels=2, sample_rate=8000, size_bytes=10, sha256="ab" * 32
+    ),
+    "split": Plan(
+        seconds=12.5,
+        sides=2,
+        chunks=tuple(
+            Chunk(
+                id=str(side),
+                channel=side,
+                span=Span(start=0.0, end=12.5),
+                blob="x/c.flac",
+                filename="chunk-000.flac",
+                content_type="audio/flac",
+                size_bytes=5,
+                sounding_seconds=5.0,
+            )
+            for side in (0, 1)
+        ),
+    ),
+    "transcribe:0": Recognition(text="Hello", language="en", paid_seconds=12.5),
+    "transcribe:1": Recognition(text="Hi & bye", language="en", paid_seconds=12.5),
+    "merge": {
+        "at": NOW + 3,
+        "transcript": Transcript(
+            text="[Manager] Hello\n[Client] Hi & bye",
+            language="en",
+            segments=(
+                Segment(start=0.5, end=1.0, speaker="manager", text="Hello"),
+                Segment(start=1.5, end=2.25, speaker="client", text="Hi & bye"),
+            ),
+            empty_spans=(Span(start=3.0, end=4.0),),
+        ),
+    },
+    "classify": {
+        "lead": Lead(quality="high", score=88, reason="Budget named."),
+        "usage": {"prompt_tokens": 100, "completion_tokens": 20},
+    },
+    "callback": {"accepted": True, "asked": True},
+    "link": Timeline(state="unlinked", why="no activity matches"),
+}
+
+
+def put(store: Governor, number: int = 0, facts: dict[str, Any] | None = None, **changes: Any) -> JobId:
+    """A job with facts, as workers would have left it."""
+    known: dict[str, Any] = {
+        "id": JobId(f"job_{number:026d}"),
+        "portal": PortalId("portal"),
+        "category": Category.AUDIO,
+        "source": Source.ENGINE,
+        "accepted_at": NOW + number,
+        "deadline": NOW + number + 14_400,
+        "request": Request(
+            file_url="https://portal.example/r?token=secret", callback_url="https://portal.example/c"
+        ),
+    }
+    job = Job(**(known | changes), facts=to_plain(facts or {}))
+    store.accept(job, flow.advance(job, NOW).dues, fields_of(job), 10_000)
+    return job.id
+
+
+def test_a_finished_job(client: Client, store: Governor) -> None:
+    """All that is known of a job stands in its answer, and nothing of the request's links."""
+    job = put(store, facts=FACTS)
+    loaded = store.load(job)
+    store.finish(
+        loaded,
+        claim=None,
+        facts={},
+        dues=(),
+        status="done",
+        events=(Event(at=NOW + 1, step=Step("fetch"), what="done", took=0.5, attempt=2),),
+        deliveries=(Delivery(at=NOW + 5, kind="success", status=200, answer="ok", accepted=True),),
+        closed=True,
+    )
+    answer = client.v1("GET", f"/v1/jobs/{job}")
+    assert answer.status_code == 200
+    assert "secret" not in answer.text
+    body = answer.json()
+    assert {"id": job, "portal": "portal", "category": "audio", "status": "done"}.items() <= body.items()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", body["accepted_at"])
+    assert body["progress"] == {"parts_done": 2, "parts_total": 2}
+    media = {"codec": "pcm_alaw", "seconds": 12.5, "channels": 2, "sample_rate": 8000, "bytes": 10}
+    assert (media | {"sha256": "ab" * 32}).items() <= body["media"].items()
+    assert body["transcript"]["segments"][0] == {
+        "start": 0.5,
+        "end": 1.0,
+        "speaker": "manager",
+        "text": "Hello",
+    }
+    assert body["transcript"]["empty_spans"] == [{"start": 3.0, "end": 4.0}]
+    assert (body["transcript"]["partial"], body["transcript"]["missing"]) == (False, [])
+    assert body["lead"] == {"quality": "high", "score": 88, "reason": "Budget named."}
+    assert body["timeline"] == {"state": "unlinked", "entity": None, "why": "no activity matches"}
+    assert body["usage"] == {"transcription_seconds": 25.0, "prompt_tokens": 100, "completion_tokens": 20}
+    assert body["deliveries"] == [
+        {"at": "2030-03-17T17:46:45.000Z", "kind": "success", "status": 200, "answer": "ok"}
+    ]
+    done = {"at": "2030-03-17T17:46:41.000Z", "step": "fetch", "what": "done", "took": 0.5, "attempt": 2}
+    assert body["events"][-1] == done
+    assert body["error"] is None
+
+
+def test_the_document_tells_the_same(client: Client, store: Governor) -> None:
+    """What /openapi.json requires of a job and its parts stands in the answer, from the first moment on."""
+    schema = described()["components"]["schemas"]["Job"]
+    for number, facts in enumerate((None, FACTS)):
+        body = client.v1("GET", f"/v1/jobs/{put(store, number, facts)}").json()
+        assert set(schema["required"]) <= set(body)
+        for name, part in schema["properties"].items():
+            part = part.get("anyOf", [part])[0]
+            if "required" in part and body[name] is not None:
+                assert set(part["required"]) <= set(body[name]), name
+
+
+def test_a_job_that_has_just_begun(client: Client, store: Governor) -> None:
+    """What is not known yet is null, and never left out."""
+    body = client.v1("GET", f"/v1/jobs/{put(store)}").json()
+    assert body["status"] == "accepted"
+    assert [body[name] for name in ("media", "transcript", "lead", "error")] == [None] * 4
+    assert body["progress"] == {"parts_done": 0, "parts_total": 0}
+    assert [event["what"] for event in body["events"]] == ["accepted"]
+
+
+def test_exports(client: Client, store: Governor) -> None:
+    """The transcript comes as text, SubRip, WebVTT and JSON; without one it is 404."""
+    job = put(store, facts=FACTS)
+    text = client.v1("GET", f"/v1/jobs/{job}/transcript.txt")
+    assert text.text.startswith("[Manager] Hello\n[Client] Hi & bye")
+    assert text.headers["content-type"].startswith("text/plain")
+    assert "00:00:00,500 --> 00:00:01,000" in client.v1("GET", f"/v1/jobs/{job}/transcript.srt").text
+    assert client.v1("GET", f"/v1/jobs/{job}/transcript.vtt").text.startswith("WEBVTT")
+    assert len(client.v1("GET", f"/v1/jobs/{job}/transcript.json").json()["segments"]) == 2
+    assert client.v1("GET", f"/v1/jobs/{job}/transcript.doc").status_code == 404
+    assert client.v1("GET", f"/v1/jobs/{put(store, 1)}/transcript.txt").status_code == 404
+
+
+def test_pages(client: Client, store: Governor) -> None:
+    """Pages are newest first, cover every job once, and filter."""
+    jobs = [
+        put(store, number, category=Category.TEXT if number % 3 == 0 else Category.AUDIO)
+        for number in range(25)
+    ]
+    seen, cursor = [], ""
+    while True:
+        page = client.v1("GET", f"/v1/jobs?limit=10&cursor={cursor}").json()
+        seen += [row["id"] for row in page["jobs"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+        assert len(page["jobs"]) == 10
+    assert seen == jobs[::-1]
+    texts = client.v1("GET", "/v1/jobs?category=text&limit=9").json()
+    assert ([row["id"] for row in texts["jobs"]], texts["next"]) == (jobs[::-3], None)
+    assert client.v1("GET", "/v1/jobs?portal=other").json() == {"jobs": [], "next": None}
+    assert len(client.v1("GET", "/v1/jobs?status=accepted&portal=portal").json()["jobs"]) == 25
+
+
+@pytest.mark.parametrize(
+    "query", ["status=lost", "category=dogs", "limit=0", "limit=x", "limit=²", "cursor=nan"]
+)
+def test_bad_queries(client: Client, query: str) -> None:
+    """A wrong filter is a 400 that names it."""
+    answer = client.v1("GET", f"/v1/jobs?{query}")
+    assert answer.status_code == 400
+    assert list(answer.json()["error"]["fields"]) == [query.partition("=")[0]]
+
+
+def test_a_failed_job_runs_again(client: Client, store: Governor) -> None:
+    """Retry of a failed job is 202 and has its work due again; of another job 409."""
+    failure = Failure(slug="not_audio", code=415, message="No audio.", step=Step("sniff"))
+    job = put(store, facts={"fetch": FACTS["fetch"], "failure": failure, "callback": {"accepted": True}})
+    assert client.v1("POST", f"/v1/jobs/{job}/retry").status_code == 409
+    store.finish(store.load(job), claim=None, facts={}, dues=(), status="failed", closed=True)
+    failed = client.v1("GET", f"/v1/jobs/{job}").json()
+    assert (failed["status"], failed["error"]["slug"], failed["error"]["code"]) == (
+        "failed",
+        "not_audio",
+        415,
+    )
+    assert client.v1("POST", f"/v1/jobs/{job}/retry").status_code == 202
+    claim = store.claim("media", "test", lease_seconds=5)
+    assert claim is not None
+    assert (claim.job, claim.step) == (job, "sniff")
+
+
+def test_erasure(client: Client, store: Governor, tmp_path: Path) -> None:
+    """DELETE takes the record and its audio away; a second one is 404."""
+    job = put(store, facts=FACTS)
+    blobs: Blobs = client.app.state.service.tools.blobs
+    source = tmp_path / "sound"
+    source.write_bytes(b"sound")
+    blobs.put(f"{job}/recording", source)
+    assert client.v1("DELETE", f"/v1/jobs/{job}").status_code == 204
+    assert not blobs.exists(f"{job}/recording")
+    assert client.v1("GET", f"/v1/jobs/{job}").status_code == 404
+    assert client.v1("DELETE", f"/v1/jobs/{job}").status_code == 404
+
+
+@pytest.mark.parametrize("job", ["job_unknown", "x", "job_..%2f..", "job_" + "a" * 200, "job_é"])
+def test_unknown_jobs_are_404(client: Client, job: str) -> None:
+    """Whatever the id looks like."""
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/retry"), ("GET", "/transcript.txt")):
+        answer = client.v1(method, f"/v1/jobs/{job}{path}")
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] in ("unknown_job", "not_found")

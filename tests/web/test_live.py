@@ -1,0 +1,231 @@
+"""The api as a real server on a loopback port: slow, huge and broken clients, and a store that is away."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import uvicorn
+
+from pipeline.settings import Settings
+from pipeline.store import Governor
+from pipeline.web import bodies
+from pipeline.web.app import create_app
+from pipeline.web.server import Bounded
+from tests.conftest import embedded_store
+from tests.web.conftest import API_KEY, PORTAL, TOKEN, audio_request
+
+
+class Hurried(Bounded):
+    head_seconds = 0.3
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[int]:
+    """The port of a server in a thread."""
+    config = uvicorn.Config(create_app(settings), http=Hurried, ws="none", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: Any
+
+
+def ask(port: int, method: str, path: str, body: bytes | None = None) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path, body=body)
+        answer = connection.getresponse()
+        text = answer.read()
+        return Answer(answer.status, answer.headers, json.loads(text) if text.startswith(b"{") else None)
+    finally:
+        connection.close()
+
+
+def post(port: int, body: bytes) -> Answer:
+    return ask(port, "POST", f"/engines/{TOKEN}/audio", body)
+
+
+def numbered(number: int) -> bytes:
+    return json.dumps(audio_request(callbackUrl=f"{PORTAL}/cb?hash=n{number}")).encode()
+
+
+def closed_after(port: int, data: bytes) -> float:
+    """Seconds until the server closes a connection on which only `data` was sent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        begun = time.monotonic()
+        connection.sendall(data)
+        while connection.recv(65_536):
+            pass
+        return time.monotonic() - begun
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /engines/x HTTP/1.1\r\nHost: a\r\nX-Slow:",
+        b"GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /hea",
+    ],
+)
+def test_half_a_head_is_not_waited_for(make_settings: Callable[..., Settings], sent: bytes) -> None:
+    """A connection whose request never ends its head is closed, a second request's too."""
+    with serving(make_settings()) as port:
+        assert closed_after(port, sent) < 5
+
+
+def test_a_thousand_idle_connections(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that send half a head by the thousand keep no valid request from its answer."""
+    monkeypatch.setattr(Hurried, "head_seconds", 30.0)
+    with serving(make_settings()) as port, ExitStack() as idle:
+        for _ in range(1_500):
+            connection = idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            connection.sendall(b"POST /engines/x")
+        begun = time.monotonic()
+        assert post(port, numbered(1)).status == 202
+        assert time.monotonic() - begun < 2
+
+
+def test_an_endless_head_is_cut_off(make_settings: Callable[..., Settings]) -> None:
+    """Headers beyond 64 KiB close the connection."""
+    with serving(make_settings()) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as sender:
+        sender.sendall(b"GET /health HTTP/1.1\r\n")
+        with pytest.raises(ConnectionError):
+            sender.sendall((b"X-More: " + b"x" * 1000 + b"\r\n") * 100_000)
+
+
+def test_half_a_body_is_not_waited_for(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that stops flowing is a 408, and healthy requests are answered meanwhile."""
+    monkeypatch.setattr(bodies, "PATIENCE_SECONDS", 0.5)
+    with serving(make_settings()) as port:
+        slow = []
+        for _ in range(50):
+            connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+            connection.sendall(f"POST /engines/{TOKEN}/audio HTTP/1.1\r\nHost: a\r\n".encode())
+            connection.sendall(b"Content-Length: 1000\r\n\r\n{")
+            slow.append(connection)
+        begun = time.monotonic()
+        assert post(port, numbered(1)).status == 202
+        assert time.monotonic() - begun < 1
+        for connection in slow:
+            with connection:
+                assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_who_sends_too_much_hears_it(make_settings: Callable[..., Settings]) -> None:
+    """A client that sends its whole body before it reads still gets the 413."""
+    with serving(make_settings()) as port:
+        assert post(port, b"x" * (9 << 20)).status == 413
+
+
+def test_fifty_at_once_are_one_job(make_settings: Callable[..., Settings], store: Governor) -> None:
+    """The same request, fifty times in parallel: 202 each, one job."""
+    with serving(make_settings()) as port, ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: post(port, numbered(0)).status, range(50)))
+    assert answers == [202] * 50
+    assert len(store.page()) == 1
+
+
+def test_a_store_that_hangs_or_is_away(make_settings: Callable[..., Settings], short_path: Path) -> None:
+    """503 with Retry-After within 3 s, /health goes on, and all is well once the store is back."""
+
+    def refused(port: int, number: int) -> None:
+        begun = time.monotonic()
+        answer = post(port, numbered(number))
+        assert time.monotonic() - begun < 3
+        assert answer.status == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.body["error"]["code"] == "store_unavailable"
+
+    with embedded_store(short_path) as (process, url), serving(make_settings(redis_url=url)) as port:
+        assert post(port, numbered(1)).status == 202
+        os.kill(process.pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: refused(port, number), range(2, 10)))
+        assert ask(port, "GET", "/health").status == 200
+        assert ask(port, "GET", "/ready").status == 503
+        os.kill(process.pid, signal.SIGCONT)
+        assert post(port, numbered(2)).status == 202
+        process.terminate()
+        process.wait(20)
+        refused(port, 11)
+        with embedded_store(short_path):
+            assert post(port, numbered(11)).status == 202
+
+
+def test_the_documented_command(valkey: str, short_path: Path) -> None:
+    """`uvicorn pipeline.web.app:create_app --factory` serves, logs each job, and leaks no secret."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    settings = {
+        "REDIS_URL": valkey,
+        "DATA_DIR": str(short_path),
+        "PORTAL_URL": PORTAL,
+        "PORTAL_TOKEN": TOKEN,
+        "API_KEY": API_KEY,
+    }
+    environment = {**os.environ, **{f"CALLSCRIBE_{name}": value for name, value in settings.items()}}
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "pipeline.web.app:create_app",
+        "--factory",
+        "--port",
+        str(port),
+    ]
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        _await_health(port)
+        assert post(port, numbered(1)).status == 202
+        assert post(port, b'{"callbackUrl": "https://evil.example/?secret=1"}').status == 400
+        assert ask(port, "GET", f"/?key={API_KEY}").status == 303
+    finally:
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=20)
+    lines: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    accepted = [line for line in lines if line["event"] == "job_accepted"]
+    assert len(accepted) == 1
+    assert accepted[0]["job"].startswith("job_")
+    for secret in (TOKEN, API_KEY, "secret"):
+        assert secret not in output
+
+
+def _await_health(port: int) -> None:
+    for _ in range(400):
+        try:
+            if ask(port, "GET", "/health").status == 200:
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not begin to serve")

@@ -1,0 +1,12 @@
+"""The Celery application: `celery -A workers worker -Q media -P prefork`, `-Q upstream -P threads`.
+
+Celery is the executor and the doorbell, nothing more: no chord, no ETA, no result backend, no retries of
+its own. Where a job lives, and when it is tried again, is the record's matter.
+"""
+
+from celery import Celery
+
+app = Celery("callscribe", include=["workers.tasks", "workers.lifecycle"])
+app.config_from_object("workers.config")
+
+__all__ = ["app"]

@@ -1,0 +1,103 @@
+"""How a worker begins and ends: its tools, its sweeper, and leaving without losing or repaying anything."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from multiprocessing import Event
+from typing import Any
+
+import structlog
+from celery import signals
+
+from pipeline import failpoints, settings
+from pipeline.dispatch import Bells
+from pipeline.errors import CallscribeError
+from pipeline.portals import load_portals
+from pipeline.run.runner import Runner
+from pipeline.run.tools import open_tools
+from pipeline.telemetry import configure, secrets_of
+from workers.reconciler import Reconciler
+from workers.sweeper import Sweeper
+
+log = structlog.get_logger()
+
+PR_SET_PDEATHSIG = 1
+MEDIA_DRAIN_SECONDS = 0.5
+
+
+class Worker:
+    """What a worker process holds; the children of a prefork pool open their own tools."""
+
+    def __init__(self) -> None:
+        self.node = os.environ.get("CALLSCRIBE_NODE") or f"{socket.gethostname()}-{os.getpid()}"
+        self.leaving = Event()  # shared with the pool's children
+        self._runner: Runner | None = None
+        self._pid = 0
+        self._lock = threading.Lock()
+        self.slots = 1
+
+    def runner(self) -> Runner:
+        """This process's runner, opened at first use: connections do not survive a fork."""
+        with self._lock:
+            if self._runner is None or self._pid != os.getpid():
+                loaded = settings.load()
+                self._runner = Runner(open_tools(loaded), bells=Bells(loaded.store_url), slots=self.slots)
+                self._pid = os.getpid()
+            return self._runner
+
+
+worker = Worker()
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _logging(**_: Any) -> None:
+    loaded = settings.load()
+    configure(loaded.log_format, secrets=secrets_of(loaded, load_portals(loaded)))
+
+
+@signals.celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _begin(sender: str, instance: Any, **_: Any) -> None:
+    failpoints.arm(settings.load().failpoints)
+    queues = set(instance.app.amqp.queues.consume_from)
+    threads = "thread" in str(instance.pool_cls).lower()
+    worker.slots = instance.concurrency if threads else 1
+    if threads:
+        Sweeper(worker.runner(), settings.load(), worker.leaving).start()
+        Reconciler(worker.runner(), worker.leaving).start()
+    log.info("worker_begins", node=worker.node, queues=sorted(queues), slots=instance.concurrency)
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _child(**_: Any) -> None:
+    """A child of the media pool does not outlive its parent, however that ends."""
+    failpoints.arm(settings.load().failpoints)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _leave(how: str, **_: Any) -> None:
+    """SIGTERM: claim nothing more, give paid calls their time, then free all leases and leave with 0."""
+    worker.leaving.set()
+    drain = settings.load().drain_seconds if worker.slots > 1 else MEDIA_DRAIN_SECONDS
+
+    def end() -> None:
+        until = time.monotonic() + drain
+        while time.monotonic() < until and (worker.slots == 1 or worker.runner().holds):
+            time.sleep(0.05)
+        try:
+            held = worker.runner().tools.store.release(f"{worker.node}:", crashed=False)
+            log.info("worker_left", node=worker.node, cut_off=held)
+        except CallscribeError as error:
+            log.warning("leases_not_freed", error=error.slug)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    threading.Thread(target=end, name="leaving", daemon=True).start()

@@ -1,0 +1,51 @@
+"""The sweeper: a thread that moves what is due and rings for what is ready. Any number of them may run."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import Protocol
+
+import structlog
+
+from pipeline.dispatch import Bells
+from pipeline.errors import CallscribeError
+from pipeline.run.runner import Runner
+from pipeline.scratch import tidy
+from pipeline.settings import Settings
+from pipeline.store.store import FILE_SECONDS
+
+log = structlog.get_logger()
+
+
+class _Flag(Protocol):
+    def wait(self, timeout: float) -> bool: ...
+
+
+class Sweeper(threading.Thread):
+    """Every SWEEP_SECONDS: due retries, expired leases, lost bells, files of the dead."""
+
+    def __init__(self, runner: Runner, settings: Settings, leaving: _Flag) -> None:
+        super().__init__(name="sweeper", daemon=True)
+        self._store = runner.tools.store
+        self._bells = Bells(settings.store_url)
+        self._pause = settings.sweep_seconds
+        self._leaving = leaving
+        # an external store's file is its operator's
+        self._renew_at = time.monotonic() if settings.redis_url is None else math.inf
+
+    def run(self) -> None:
+        while not self._leaving.wait(self._pause):
+            try:
+                tidy()
+                for queue, ready in self._store.tick().items():
+                    if ready:
+                        self._bells.ring(queue, ready)
+                if time.monotonic() >= self._renew_at:
+                    self._renew_at += FILE_SECONDS
+                    self._renew_at = time.monotonic() + self._store.renew_file()
+            except CallscribeError as error:
+                log.warning("sweep_failed", error=error.slug)
+            except Exception:
+                log.exception("sweep_broke")

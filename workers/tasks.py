@@ -1,0 +1,63 @@
+"""The one task: a queue has work."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from celery import Task
+from celery.worker.request import Request
+from kombu.transport.virtual.base import QoS
+
+from pipeline.dispatch import TASK
+from pipeline.errors import CallscribeError
+from workers import app
+from workers.lifecycle import worker
+
+BELL_SECONDS = 20.0
+
+log = structlog.get_logger()
+
+
+class WorkRequest(Request):  # type: ignore[misc]
+    """Seen by the pool's parent: when a child dies over its task, the leases it held are freed at once."""
+
+    def acknowledge(self) -> None:
+        """As Celery does; but what the broker could not be told is over here all the same.
+
+        Celery only logs it, and the message would count against the prefetch limit for ever: a few of them,
+        and the worker hears no bell any more.
+        """
+        super().acknowledge()
+        with suppress(AttributeError):
+            QoS.ack(self._message.channel.qos, self._message.delivery_tag)  # type: ignore[no-untyped-call]
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        self._free()
+        return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> Any:
+        if not soft:
+            self._free()
+        return super().on_timeout(soft, timeout)
+
+    def _free(self) -> None:
+        try:
+            worker.runner().tools.store.release(f"{worker.node}:{self.id}", crashed=True, alone=True)
+        except CallscribeError as error:  # the lease ends by itself
+            log.warning("leases_not_freed", error=error.slug)
+
+
+class Work(Task):  # type: ignore[misc]
+    """Celery's task with our request."""
+
+    Request = WorkRequest
+
+
+@app.task(name=TASK, base=Work, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
+def work(self: Task, queue: str) -> int:
+    """Claims and runs what is due in the queue until nothing is, or 20 s have passed."""
+    return worker.runner().drain(
+        queue, f"{worker.node}:{self.request.id}", seconds=BELL_SECONDS, stop=worker.leaving.is_set
+    )

@@ -1,15 +1,16 @@
 """Limits of memory, processor time and file size around native code that reads untrusted bytes.
 
-Set as soft limits for one media step at a time, relative to what the process has used already (processor
-time adds up over the life of a pool child), and lifted afterwards: a child serves any number of recordings.
-Native code that loops without end never returns to where an exception can be raised: then the process ends,
-which the pool sees at once, and the recording counts as one that crashes its worker.
+Set for one media step at a time, relative to what the process has used already, and lifted afterwards: a
+child of the pool serves any number of recordings. Processor time is counted by interval timers, which start
+at nought with each step (setitimer(2)); RLIMIT_CPU counts from the start of the process, and by the kernel's
+ticks, which on a busy virtual machine fall far behind what getrusage(2) tells. Native code that loops without
+end never returns to where an exception can be raised: then the process ends, which the pool sees at once, and
+the recording counts as one that crashes its worker.
 """
 
 from __future__ import annotations
 
 import errno
-import math
 import resource
 import signal
 import threading
@@ -49,20 +50,18 @@ def confined(
         before.append((kind, (soft, hard)))
 
     def out_of_time(*_: Any) -> None:
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))  # else the signal comes again every second
         raise NotAudio(f"It takes more than {cpu_seconds:.0f} s of processor time to read.")
 
     in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGXCPU, out_of_time) if in_main_thread else None
+    handler = signal.signal(signal.SIGVTALRM, out_of_time) if in_main_thread else None
     try:
         limit(resource.RLIMIT_CORE, 0)
         limit(resource.RLIMIT_FSIZE, file_bytes)
         if (held := _data_bytes()) is not None:
             limit(resource.RLIMIT_DATA, held + memory_bytes)
         if in_main_thread:
-            limit(resource.RLIMIT_CPU, math.ceil(_cpu_seconds() + cpu_seconds))
-            # counts processor time like the limit, but kills: no handler, no interpreter has to run for it
+            signal.setitimer(signal.ITIMER_VIRTUAL, cpu_seconds)
+            # kills: no handler, so no interpreter has to run for it
             signal.setitimer(signal.ITIMER_PROF, cpu_seconds + grace_seconds)
         yield
     except MemoryError:
@@ -73,16 +72,12 @@ def confined(
         raise
     finally:
         if in_main_thread:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             signal.setitimer(signal.ITIMER_PROF, 0)
         for kind, was in reversed(before):
             resource.setrlimit(kind, was)
         if in_main_thread:
-            signal.signal(signal.SIGXCPU, handler)
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+            signal.signal(signal.SIGVTALRM, handler)
 
 
 def _data_bytes() -> int | None:

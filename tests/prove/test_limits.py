@@ -72,7 +72,7 @@ def test_slow_and_huge_requests_keep_nobody_out() -> None:
         assert set(huge) == {413}
         jobs = service.calls(20)
         assert not service.refused
-        assert all((job.answer or {})["seconds"] < 4 for job in jobs)
+        assert all((job.answer or {})["seconds"] < 5 for job in jobs)
         service.settle(60)
         service.check()
         for one in slow[1::2]:  # those whose body stopped

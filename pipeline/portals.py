@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from pipeline.errors import SettingsError
 from pipeline.model import PortalId, Speaker
 from pipeline.settings import Settings, http_address
+from pipeline.tables import fitted, read_table
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22,}")
 LOOK_SECONDS = 1.0
@@ -199,20 +199,9 @@ class _Entry(BaseModel):
 
 
 def _from_file(settings: Settings, path: Path) -> tuple[Portal, ...]:
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"CALLSCRIBE_PORTALS_FILE: cannot read {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"CALLSCRIBE_PORTALS_FILE: {path}: {error}") from None
     portals = []
-    for name, table in tables.items():
-        try:
-            entry = _Entry.model_validate(table)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(str(part) for part in (name, *first["loc"]))
-            raise SettingsError(f"CALLSCRIBE_PORTALS_FILE: {path}: {where}: {first['msg']}") from None
+    for name, table in read_table(path, named="CALLSCRIBE_PORTALS_FILE").items():
+        entry = fitted(_Entry, table, named=f"CALLSCRIBE_PORTALS_FILE: {path}: portal {name}")
         if entry.rubric and not entry.rubric.is_absolute():
             entry.rubric = path.parent / entry.rubric
         portals.append(_portal(settings, entry, name))

@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     own_prompts: bool = Field(False, description="use own prompts for CRM's text steps (boxed portals)")
 
     # limits
+    prices_file: Path | None = Field(None, description="TOML file of models' prices, for `callscribe usage`")
     daily_paid_seconds: float = Field(0, ge=0, description="spend cap per portal and day; 0: none")
     account_hold_seconds: float = Field(3600, ge=0, description="how long calls wait for a refused account")
     chunk_seconds: float = Field(600, ge=5, description="the longest piece sent in one transcription call")

@@ -3,56 +3,105 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.cli import attached, drawing
 from pipeline.clients.transport import Transport, Unreachable
 from pipeline.errors import CallscribeError
 from pipeline.portals import Portal, load_portals
 from pipeline.settings import Settings, load
+from pipeline.store import Governor
+from pipeline.tables import fitted, read_table
 
 ASK_SECONDS = 10.0
+HEAD = ["portal", "model", "jobs", "paid seconds", "prompt tokens", "answer tokens", "images", "cost"]
+
+
+class Price(BaseModel):
+    """What a model costs, in any currency."""
+
+    model_config = ConfigDict(extra="forbid")
+    minute: float = Field(0.0, ge=0)
+    million_prompt_tokens: float = Field(0.0, ge=0)
+    million_completion_tokens: float = Field(0.0, ge=0)
+    image: float = Field(0.0, ge=0)
+
+    def of(self, used: Mapping[str, float]) -> float:
+        """The cost of what was counted."""
+        return (
+            used.get("paid_seconds", 0) / 60 * self.minute
+            + used.get("prompt_tokens", 0) / 1e6 * self.million_prompt_tokens
+            + used.get("completion_tokens", 0) / 1e6 * self.million_completion_tokens
+            + used.get("images", 0) * self.image
+        )
+
+
+def read_prices(path: Path) -> dict[str, Price]:
+    """Model -> price; raises SettingsError naming the file, the model and the field."""
+    named = "CALLSCRIBE_PRICES_FILE"
+    return {
+        model: fitted(Price, table, named=f"{named}: {path}: {model}")
+        for model, table in read_table(path, named=named).items()
+    }
 
 
 @click.command()
 @click.option("--days", default=7, show_default=True, type=click.IntRange(1, 400), help="Today and before.")
 @click.option("--portal", "only", help="Only this portal.")
-@click.option(
-    "--price-per-minute", type=float, default=0.0, help="Of recognition, to work out the cost; any currency."
-)
-@click.option("--price-per-million-tokens", type=float, default=0.0, help="Of chat, prompt and answer alike.")
-def usage(days: int, only: str | None, price_per_minute: float, price_per_million_tokens: float) -> None:
-    """What each portal has used, by the days of UTC."""
+def usage(days: int, only: str | None) -> None:
+    """What each portal has used, by the days of UTC; the cost by CALLSCRIBE_PRICES_FILE."""
     settings = load()
+    prices = read_prices(settings.prices_file) if settings.prices_file else {}
     portals = load_portals(settings)
-    if only is not None and only not in portals:
-        raise click.BadParameter(f"no such portal: {only}", param_hint="--portal")
-    chosen = [portal for portal in portals.values() if only in (None, portal.id)]
-    rows = []
+    chosen = [portals.one(only)] if only else list(portals.values())
     with attached.opened_store(settings) as store:
-        for portal in chosen:
-            used: Counter[str] = Counter()
-            for day in last_days(days):
-                used.update(store.usage(portal.id, day))
-            tokens = used["prompt_tokens"] + used["completion_tokens"]
-            paid = used["paid_seconds"]
-            cost = paid / 60 * price_per_minute + tokens / 1e6 * price_per_million_tokens
-            rows.append(
-                [
-                    portal.id,
-                    f"{used['jobs_done'] + used['jobs_failed']:.0f}",
-                    f"{paid:.0f}",
-                    f"{used['prompt_tokens']:.0f}",
-                    f"{used['completion_tokens']:.0f}",
-                    f"{cost:.2f}" if price_per_minute or price_per_million_tokens else "-",
-                ]
-            )
-    head = ["portal", "jobs", "paid seconds", "prompt tokens", "answer tokens", "cost"]
-    click.echo("\n".join(drawing.table(head, rows)))
+        rows = [row for portal in chosen for row in rows_of(portal, used_by(store, portal, days), prices)]
+    click.echo("\n".join(drawing.table(HEAD, rows)))
     for line in provider_says(settings, chosen, days):
         click.echo(line)
+
+
+def used_by(store: Governor, portal: Portal, days: int) -> dict[str, dict[str, float]]:
+    """Model -> what -> amount over the last days; "" for what has no model."""
+    used: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for day in last_days(days):
+        for model, taken in store.usage_by_model(portal.id, day).items():
+            for what, amount in taken.items():
+                used[model][what] += amount
+    return used
+
+
+def rows_of(
+    portal: Portal, used: Mapping[str, Mapping[str, float]], prices: Mapping[str, Price]
+) -> list[list[str]]:
+    """A row for each model, the last one for the portal as a whole."""
+    whole: dict[str, float] = defaultdict(float)
+    rows, cost = [], 0.0
+    for model, taken in sorted(used.items()):
+        for what, amount in taken.items():
+            whole[what] += amount
+        price = prices.get(model) or prices.get("default", Price())
+        cost += price.of(taken)
+        if taken.get("paid_calls"):
+            rows.append(_row(portal, model or "(unnamed)", taken, price.of(taken) if prices else None))
+    return [*rows, _row(portal, "all", whole, cost if prices else None)]
+
+
+def _row(portal: Portal, model: str, used: Mapping[str, float], cost: float | None) -> list[str]:
+    jobs = used.get("jobs_done", 0) + used.get("jobs_failed", 0)
+    amounts = [used.get(name, 0) for name in ("paid_seconds", "prompt_tokens", "completion_tokens", "images")]
+    return [
+        portal.id,
+        model,
+        f"{jobs:.0f}" if model == "all" else "-",
+        *(f"{amount:.0f}" for amount in amounts),
+        "-" if cost is None else f"{cost:.2f}",
+    ]
 
 
 def last_days(days: int) -> list[str]:

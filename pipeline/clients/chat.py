@@ -13,6 +13,7 @@ from pipeline.clients.providers import (
     FORM_REFUSED,
     Caller,
     Capabilities,
+    amounts,
     body_object,
     raw_answer,
     refused_parameter,
@@ -106,16 +107,11 @@ def read(raw: Mapping[str, Any]) -> Reply:
         why = choice.get("finish_reason") if isinstance(choice, dict) else None
         known = why if why in ("length", "content_filter", "tool_calls", "stop") else "no reason given"
         raise BadAnswer(f"The chat model's answer holds no text ({known}).", http_status=raw["status"])
-    usage = body.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
+    took = amounts(raw)
     model = body.get("model")
     return Reply(
         text=text,
         model=model if isinstance(model, str) else raw.get("model"),
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
+        prompt_tokens=took["prompt_tokens"],
+        completion_tokens=took["completion_tokens"],
     )
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0

@@ -193,7 +193,7 @@ def body_object(raw: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         body = json.loads(raw["body"])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadAnswer("The provider's answer is not JSON.", http_status=raw["status"]) from None
     if not isinstance(body, dict):
         raise BadAnswer("The provider's answer is no JSON object.", http_status=raw["status"])
@@ -205,6 +205,28 @@ def body_object(raw: Mapping[str, Any]) -> dict[str, Any]:
             provider_code=code,
         )
     return body
+
+
+def amounts(raw: Mapping[str, Any]) -> dict[str, int]:
+    """What a stored answer says it took: prompt_tokens, completion_tokens, images; 0 where it does not tell.
+
+    The names of tokens are those of chat completions, or input_tokens and output_tokens of newer interfaces.
+    """
+    with suppress(BadAnswer):
+        body = body_object(raw)
+        usage = body.get("usage")
+        told = usage if isinstance(usage, dict) else {}
+        data = body.get("data")
+        return {
+            "prompt_tokens": _amount(told.get("prompt_tokens", told.get("input_tokens"))),
+            "completion_tokens": _amount(told.get("completion_tokens", told.get("output_tokens"))),
+            "images": len(data) if isinstance(data, list) else 0,
+        }
+    return {"prompt_tokens": 0, "completion_tokens": 0, "images": 0}
+
+
+def _amount(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 
 def failure(answer: Answer, *, host: str) -> Upstream:
@@ -285,7 +307,7 @@ def _moment(text: str) -> float | None:
 
 
 def _error_body(answer: Answer) -> dict[str, Any]:
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         body = json.loads(answer.body)
         if isinstance(body, dict):
             return body

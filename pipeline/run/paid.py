@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from pipeline import failpoints, flow
+from pipeline.clients.providers import amounts
 from pipeline.errors import (
     BadAnswer,
     CallscribeError,
@@ -99,7 +100,8 @@ def buy(
                 kept_seconds = job.deadline - now + KEEP_BEYOND_SECONDS
                 persist(tools.store.keep_paid, key(model), job.id, json.dumps(raw), seconds=kept_seconds)
                 failpoints.hit("paid.kept")
-                persist(tools.store.count, portal.id, {"paid_calls": 1, "paid_seconds": seconds})
+                took = {"paid_calls": 1, "paid_seconds": seconds, **amounts(raw)}
+                persist(tools.store.count, portal.id, took, model=model)
                 persist(tools.store.passed, account)
                 persist(tools.store.passed, f"provider:{host}")
                 return _read(tools, key(model), read, raw)

@@ -68,7 +68,6 @@ def classify(job: Job, claim: Claim, tools: Tools) -> Result:
         if claim.attempt >= CLASSIFY_TRIES:
             return Result(facts={claim.step: {"lead": None, "why": error.message}})
         raise
-    tools.store.count(portal.id, _tokens(reply))
     return Result(facts={claim.step: {"lead": lead, "usage": _tokens(reply), "model": reply.model}})
 
 
@@ -124,7 +123,6 @@ def reply(job: Job, claim: Claim, tools: Tools) -> Result:
         ),
         read=chats.read,
     )
-    tools.store.count(portal.id, _tokens(answer))
     return Result(facts={claim.step: {"text": answer.text, "usage": _tokens(answer)}})
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import BadAnswer, CallscribeError, SettingsError
 from pipeline.model import Lead, Message, Quality, Segment, Speaker, Transcript
 from pipeline.scoring.lead import read_lead
 from pipeline.scoring.question import messages, repair_messages, schema
 from pipeline.scoring.rubric import Rubric
+from pipeline.tables import fitted
 
 BANDS: tuple[Quality, ...] = ("low", "medium", "high")
 Ask = Callable[[Sequence[Message], Mapping[str, Any]], str]  # messages and JSON schema to the answer's text
@@ -153,14 +154,10 @@ def _weighted_kappa(pairs: Sequence[tuple[Quality, Quality]]) -> float | None:
 
 def _read_case(path: Path) -> Case:
     try:
-        file = _File.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        if isinstance(error, ValidationError):
-            first = error.errors(include_input=False, include_url=False)[0]
-            why = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        else:
-            why = "cannot be read as JSON"
-        raise SettingsError(f"golden set: {path}: {why}") from None
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(f"golden set: {path}: cannot be read as JSON") from None
+    file = fitted(_File, table, named=f"golden set: {path}")
     segments = tuple(
         Segment(start=turn.start, end=turn.end, speaker=turn.speaker, text=turn.text)
         for turn in file.segments

@@ -16,16 +16,16 @@ said_by = "client"                               # whose words prove it; unset: 
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.errors import SettingsError
 from pipeline.model import Quality
+from pipeline.tables import fitted, read_table
 
 HIGH, MEDIUM = 70, 40  # without a rubric
 DEFAULTS = ("en", "ru")
@@ -101,32 +101,17 @@ def read_rubric(path: Path, *, language: str = "en") -> Rubric:
     """
     if path.name == "default" and not path.exists():
         return default_rubric(language)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"rubric: cannot read {path}: {why}") from None
-    return parse_rubric(text, source=str(path))
+    return _read(path)
 
 
 def default_rubric(language: str) -> Rubric:
     """The rubric that comes with callscribe, in Russian or (for any other language) in English."""
     chosen = language if language in DEFAULTS else "en"
-    text = resources.files("pipeline").joinpath("rubrics", f"{chosen}.toml").read_text(encoding="utf-8")
-    return parse_rubric(text, source=f"rubrics/{chosen}.toml")
+    return _read(resources.files("pipeline").joinpath("rubrics", f"{chosen}.toml"))
 
 
-def parse_rubric(text: str, *, source: str) -> Rubric:
-    """A rubric from its TOML text; raises SettingsError as `read_rubric` does."""
-    try:
-        file = _File.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"rubric: {source}: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        why = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"rubric: {source}: {where + ': ' if where else ''}{why}") from None
+def _read(path: Path | Traversable) -> Rubric:
+    file = fitted(_File, read_table(path, named="rubric"), named=f"rubric: {path}")
     return Rubric(
         name=file.name,
         language=file.language,

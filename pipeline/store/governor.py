@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -95,19 +96,33 @@ class Governor(Store):
         return float(cast(str, self._redis.get(f"cs:connected:{portal}")))
 
     @guarded
-    def count(self, portal: PortalId, amounts: Mapping[str, float]) -> None:
-        """Adds to the portal's usage of today."""
+    def count(self, portal: PortalId, amounts: Mapping[str, float], *, model: str | None = None) -> None:
+        """Adds to the portal's usage of today; `model`: the one that did it, where one has to be paid."""
         pipe = self._redis.pipeline()
         for name, amount in amounts.items():
-            pipe.hincrbyfloat(f"cs:usage:{portal}:{day()}", name, amount)
+            if amount:
+                pipe.hincrbyfloat(f"cs:usage:{portal}:{day()}", f"{name}:{model}" if model else name, amount)
         pipe.expire(f"cs:usage:{portal}:{day()}", 400 * 86_400)
         pipe.execute()
 
     @guarded
     def usage(self, portal: PortalId, on: str | None = None) -> dict[str, float]:
-        """The portal's usage of a day (default today): name -> amount."""
+        """The portal's usage of a day (default today): name -> amount, all models together."""
+        used: dict[str, float] = defaultdict(float)
+        for taken in self.usage_by_model(portal, on).values():
+            for name, amount in taken.items():
+                used[name] += amount
+        return dict(used)
+
+    @guarded
+    def usage_by_model(self, portal: PortalId, on: str | None = None) -> dict[str, dict[str, float]]:
+        """The portal's usage of a day (default today): model -> name -> amount; "" for what has no model."""
         row = cast(dict[str, str], self._redis.hgetall(f"cs:usage:{portal}:{on or day()}"))
-        return {name: float(amount) for name, amount in row.items()}
+        used: dict[str, dict[str, float]] = {}
+        for field, amount in row.items():
+            name, _, model = field.partition(":")
+            used.setdefault(model, {})[name] = float(amount)
+        return used
 
 
 def _place(claim: Claim) -> str:

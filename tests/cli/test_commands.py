@@ -124,14 +124,6 @@ def test_rotate_makes_a_token_that_is_good(run: Run) -> None:
     assert run("portals", "list").out.splitlines()[1].split()[:3] == ["portal", "-", "2"]
 
 
-def test_usage_of_a_fresh_installation_is_nothing(run: Run) -> None:
-    """Each portal has its row, of zeros."""
-    done = run("usage", "--price-per-minute", "0.006")
-    assert done.code == 0
-    assert done.out.splitlines()[1].split() == ["portal", "0", "0", "0", "0", "0.00"]
-    assert run("usage", "--portal", "other").code == 2
-
-
 def test_a_reader_that_leaves_is_no_crash(short_path: Path) -> None:
     """`callscribe config --all | head -1` ends without a traceback."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("CALLSCRIBE_")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,9 @@ def opened(valkey: str, tmp_path: Path) -> Iterator[list[Tools]]:
     made = []
     for hold in (3600.0, 0.0):
         settings = Settings(
-            _env_file=None, redis_url=valkey, storage_url=tmp_path.as_uri(), account_hold_seconds=hold
-        )
+            _env_file=None, redis_url=valkey, storage_url=tmp_path.as_uri(), account_hold_seconds=hold,
+            transcription_model="a/b",
+        )  # fmt: skip
         made.append(open_tools(settings))
     yield made
     for tools in made:
@@ -54,12 +56,13 @@ def ask(tools: Tools, job: Job, claim: Claim, *, refused: bool) -> Any:
     def answer(model: str | None, seconds: float) -> dict[str, Any]:
         if refused:
             raise ProviderAccount(REFUSED, http_status=401)
-        return {"text": "served"}
+        body = {"text": "served", "usage": {"type": "tokens", "input_tokens": 40, "output_tokens": 8}}
+        return {"status": 200, "body": json.dumps(body)}
 
     provider = tools.portals[PortalId("portal")].transcription
     return buy(
         tools, job, claim, provider, key=lambda model: f"cs:paid:{claim.job}:{claim.step}", ask=answer,
-        read=lambda raw: raw["text"], until=job.deadline,
+        read=lambda raw: json.loads(raw["body"])["text"], until=job.deadline, seconds=30,
     )  # fmt: skip
 
 
@@ -89,3 +92,19 @@ def test_a_key_without_the_scope_of_one_kind_of_work_holds_no_other(opened: list
     with pytest.raises(ProviderAccount):
         ask(patient, job, replace(claim, step=Step("classify")), refused=True)
     assert ask(patient, job, claim, refused=False) == "served"
+
+
+def test_what_is_paid_is_counted_by_model_and_once(opened: list[Tools]) -> None:
+    """The answer that is there already costs nothing; what was refused costs nothing."""
+    patient, _ = opened
+    job, claim = a_claim(patient, 1)
+    with pytest.raises(ProviderAccount):
+        ask(patient, job, claim, refused=True)
+    job, claim = a_claim(patient, 2, Category.TEXT)
+    for _ in range(2):
+        assert ask(patient, job, claim, refused=False) == "served"
+    paid = {"paid_calls": 1, "paid_seconds": 30, "prompt_tokens": 40, "completion_tokens": 8}
+    counted = patient.store.usage_by_model(PortalId("portal"))
+    assert counted["a/b"] == paid
+    assert counted[""] == {"reserved_seconds": 30}
+    assert patient.store.usage(PortalId("portal")) == {**paid, "reserved_seconds": 30}

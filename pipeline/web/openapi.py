@@ -42,7 +42,7 @@ def described() -> dict[str, Any]:
 
 def _paths() -> dict[str, Any]:
     token = _path("token", {"type": "string"}, "the portal's secret")
-    category = _path("category", {"type": "string"}, ", ".join(Category))
+    category = _path("category", {"enum": list(Category)}, "what the engine does")
     job = _path("id", {"type": "string"}, "as in the answer that accepted the job")
     accepted = _answer("the job is durable", {"type": "object", "properties": {"result": {"const": "OK"}}})
     taken = _answer("the job is durable", _ref("Taken"))
@@ -240,10 +240,29 @@ def _schemas() -> dict[str, Any]:
             "type": "object",
             "required": ["prompt", "callbackUrl"],
             "properties": {
-                "prompt": {"description": "a text, or {file, fields, fileExtension} of a recording"},
+                "prompt": {
+                    "anyOf": [
+                        {"type": "string", "minLength": 1, "description": "text: what to answer"},
+                        {
+                            "type": "object",
+                            "required": ["file"],
+                            "properties": {"file": url, "fileExtension": _or_null(text)},
+                            "description": "audio, call: the recording",
+                        },
+                        {
+                            "type": "object",
+                            "required": ["prompt"],
+                            "properties": {"prompt": {"type": "string", "minLength": 1}},
+                            "description": "image: what to draw",
+                        },
+                    ]
+                },
                 "callbackUrl": url,
                 "errorCallbackUrl": url,
-                "ttl": {"type": ["integer", "string", "null"]},
+                "ttl": {
+                    "anyOf": [whole, {"type": "string", "pattern": "^[0-9]{1,6}$"}, {"type": "null"}],
+                    "description": "seconds; 14400 where there is none",
+                },
             },
         },
         "Jobs": _object(

@@ -79,7 +79,12 @@ def test_a_recording_that_kills_its_process_harms_no_other(tmp_path: Path) -> No
     with Service() as service:
         service.start()
         service.leave("media")
-        service.start_part("media", PYTHONPATH=f"{tmp_path}:{ROOT}", DEATHS=str(tmp_path / "deaths"))
+        service.start_part(
+            "media",
+            PYTHONPATH=f"{tmp_path}:{ROOT}",
+            DEATHS=str(tmp_path / "deaths"),
+            CALLSCRIBE_LEASE_SECONDS="60",  # in seconds the pool tells of the death, which says more
+        )
         poisons = service.calls(3, seconds=3.0)
         others = service.calls(20)
         service.settle(60)

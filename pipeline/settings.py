@@ -95,7 +95,10 @@ class Settings(BaseSettings):
     provider_concurrency: int = Field(64, gt=0, description="paid calls to one provider at a time")
     retention_seconds: int = Field(604_800, gt=0, description="how long records are kept")
     backfill_seconds: float = Field(0, ge=0, description="how far back calls are looked for on connecting")
-    capture_dir: Path | None = Field(None, description="masked requests and answers are kept here")
+    capture_dir: Path | None = Field(
+        None,
+        description="masked requests and outcomes are kept here, as fixtures for `callscribe replay`",
+    )
 
     # operating
     api_key: SecretStr | None = Field(None, description="opens /v1, /metrics and the console")

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline import contract, failpoints, flow
+from pipeline.capture import capture_callback
 from pipeline.errors import Expired
 from pipeline.model import Category, Claim, Delivery, Failure, Job, Source
 from pipeline.run.retry import callback_at, failure_of
@@ -42,9 +43,10 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     portal = tools.portal(job)
     secret = tools.settings.webhook_secret if job.source is Source.API else None
     failpoints.hit("callback.before")
+    body = body_of(job, failure)
     sent = deliver(
         url,
-        body_of(job, failure),
+        body,
         transport=tools.transport,
         at=now,
         kind="error" if failure else "success",
@@ -57,6 +59,8 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     if sent.accepted or (_is_refusal(sent) and _may_stand(claim, tools)):
         persist(tools.store.passed, host)
         persist(tools.store.count, job.portal, {"jobs_failed" if failure else "jobs_done": 1})
+        if folder := tools.settings.capture_dir:
+            capture_callback(folder, job, body, sent)
         return Result(facts={claim.step: {"accepted": True, "asked": True}}, deliveries=(sent,))
     if sent.status is None or sent.status >= 500:
         persist(tools.store.tripped, host)

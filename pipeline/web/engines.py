@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipeline.capture import capture_request
 from pipeline.contract import read_engine_request
 from pipeline.errors import BadRequest
 from pipeline.model import Category, Due, Source
@@ -19,7 +20,6 @@ from pipeline.portals import Portal
 from pipeline.store import job_id
 from pipeline.web.answers import Json
 from pipeline.web.bodies import whole
-from pipeline.web.capture import capture
 from pipeline.web.service import Service, service_of
 
 
@@ -71,7 +71,7 @@ async def _take(service: Service, portal: Portal, category: Category, body: byte
 
 async def _capture(service: Service, category: Category, body: bytes, status: int) -> None:
     if folder := service.settings.capture_dir:
-        await service.blocking(capture, folder, category, body, status=status)
+        await service.blocking(capture_request, folder, category, body, status=status)
 
 
 def _engine(service: Service, request: Request) -> tuple[Portal, Category]:

@@ -44,10 +44,20 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def captured_outcomes(folder: Path) -> list[str]:
+    """The kinds of callbacks among the captured requests."""
+    return sorted(
+        json.loads(fixture).get("callback", {}).get("kind", "none") for fixture in files_of(folder).values()
+    )
+
+
 def test_secrets_stay_secret(portal: Portal) -> None:
-    """No token, key, signed query or word of a call in any log; what is erased is gone from the disk."""
+    """No token, key, signed query or word of a call in a log or capture; what is erased leaves the disk."""
     portal.forget()
-    with short_folder() as folder, Service(folder, portal, **SETTINGS) as service:
+    with (
+        short_folder() as folder,
+        Service(folder, portal, capture_dir=str(folder / "captured"), **SETTINGS) as service,
+    ):
         portal.script(path="/v1/audio/transcriptions", text=WORDS)
         (folder / "call").write_bytes((ROOT / "fixtures" / "audio" / "weak-lead").read_bytes())
         done = send(portal, service, folder / "call", number=1)
@@ -87,6 +97,8 @@ def test_secrets_stay_secret(portal: Portal) -> None:
         assert any(job["id"].encode() in log for log in logs.values())  # the logs are where we look
         for where, text in {"config": config.stdout, "answers": told, "errors": config.stderr}.items():
             logs[where] = text.encode()
+        until(lambda: captured_outcomes(folder / "captured") == ["error", "success"])
+        logs |= files_of(folder / "captured")
         for name, log in logs.items():
             found = {secret for secret in keys | signed if secret.encode() in log}
             assert not found, (name, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from pipeline import capture
+from pipeline.capture import masked
 from pipeline.cli.replay import read
+from pipeline.model import Category, Delivery, Job, JobId, PortalId, Request, Source
 from pipeline.settings import Settings
-from pipeline.web import capture
-from pipeline.web.capture import masked
 from tests.web.conftest import PORTAL, audio_request, running
 
 
@@ -50,6 +52,31 @@ def test_requests_become_fixtures(make_settings: Callable[..., Settings], tmp_pa
     }
     assert (fixture["recording"], fixture["expect"]) == ("sales-call", {"outcome": "success"})
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_what_the_portal_took_is_captured_with_what_it_asked(tmp_path: Path) -> None:
+    """The callback stands beside its request, masked alike; without a request there is nothing to add to."""
+    body = json.dumps(audio_request()).encode()
+    job = Job(
+        id=JobId("job_x"), portal=PortalId("portal"), category=Category.AUDIO, source=Source.ENGINE,
+        accepted_at=0, deadline=1, request=Request(), digest=hashlib.sha256(body).hexdigest(),
+    )  # fmt: skip
+    sent = Delivery(
+        at=1.0, kind="success", status=200, answer='{"status": "success", "data": {"id": 7}}', accepted=True
+    )
+    said = {"result": ["[Manager] My number is 900"], "lead": {"quality": "high", "score": 88, "reason": "A"}}
+    capture.capture_callback(tmp_path, job, said, sent)
+    assert list(tmp_path.iterdir()) == []
+    capture.capture_request(tmp_path, Category.AUDIO, body, status=202)
+    capture.capture_callback(tmp_path, job, said, sent)
+    assert captured(tmp_path)["callback"] == {
+        "kind": "success",
+        "body": {
+            "result": ["[xxxxxxx] xx xxxxxx xx 000"],
+            "lead": {"quality": "high", "score": 88, "reason": "x"},
+        },
+        "answer": {"status": 200, "body": {"status": "success", "data": {"id": 7}}},
+    }
 
 
 def test_refusals_are_captured_too(make_settings: Callable[..., Settings], tmp_path: Path) -> None:

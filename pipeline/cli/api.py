@@ -19,7 +19,7 @@ GRACEFUL_SECONDS = 5  # requests of portals take milliseconds; nothing else may 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free.")
+@parts.at_port
 @click.option("--fd", type=int, hidden=True, help="An open listening socket of the supervisor.")
 def api(host: str, port: int, fd: int | None) -> None:
     """Takes requests; needs a store, and workers somewhere."""

@@ -6,10 +6,16 @@ import socket
 import sys
 from collections.abc import Sequence
 
+import click
+
 from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves
 from pipeline.settings import Settings
 
+PORT = 8000  # of the api, unless told otherwise
+at_port = click.option(
+    "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any free."
+)
 QUEUES = ("media", "upstream")
 LEAVE_SECONDS = 10.0  # beyond what a child was told to wait for its work
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import socket
 import sys
@@ -28,7 +29,13 @@ def sandbox(host: str, port: int, public_url: str | None, fd: int | None) -> Non
     address = (public_url or parts.address_of(listener)).rstrip("/")
     if fd is None:
         click.echo(f"the sandbox listens at {address}; settings for callscribe that fit it:")
-        for name, value in settings_for(address).items():
+        own = f"http://127.0.0.1:{parts.PORT}"
+        fitting = settings_for(address) | {
+            "CALLSCRIBE_PORTAL_TOKEN": secrets.token_urlsafe(24),
+            "CALLSCRIBE_PUBLIC_URL": own,
+            "CALLSCRIBE_TRUSTED_HOSTS": ",".join(url.partition("://")[2] for url in (address, own)),
+        }
+        for name, value in fitting.items():
             click.echo(f"  {name}={value}")
     config = uvicorn.Config(
         create_app(public_url=address),

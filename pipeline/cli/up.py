@@ -21,7 +21,7 @@ LOOK_SECONDS = 0.1
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the api listens.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free.")
+@parts.at_port
 def up(host: str, port: int) -> None:
     """The whole service on this machine in one command.
 

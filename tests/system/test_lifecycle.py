@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 
 import httpx
 
 from tests.system.processes import (
     Portal,
+    Process,
     Service,
     alive,
     command,
@@ -63,3 +65,27 @@ def test_a_port_that_is_taken_is_told(portal: Portal) -> None:
         )
         assert done.returncode == 3
         assert port in done.stderr
+
+
+def test_what_the_sandbox_prints_is_all_that_it_takes(portal: Portal) -> None:
+    """Its settings as `.env`: the service starts, registers its engines there and is called by them."""
+    with short_folder() as folder, socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+        probe.close()
+        printed = [f"CALLSCRIBE_{name.upper()}={value}" for name, value in portal.settings.items()]
+        (folder / ".env").write_text("\n".join(printed).replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
+        up = Process("up", "--port", port, env=environment(data_dir=str(folder / "data")), cwd=folder)
+        try:
+            up.line("callscribe is ready at")
+            for args in (("engines", "register"), ("engines", "list")):
+                done = subprocess.run(
+                    command(*args), env=environment(), cwd=folder, capture_output=True, text=True, timeout=60
+                )
+                assert done.returncode == 0, done.stdout + done.stderr
+            assert done.stdout.count(f"http://127.0.0.1:{port}/engines/") == 4
+            assert portal.settings["portal_token"] not in done.stdout
+            engines = f"http://127.0.0.1:{port}/engines/{portal.settings['portal_token']}"
+            portal.forget()
+            assert portal.outcome(portal.send("text", engines))["outcome"] == "success"
+        finally:
+            up.end(signal.SIGTERM)

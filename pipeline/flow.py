@@ -24,6 +24,7 @@ from pipeline.model import (
     Failure,
     Job,
     Lead,
+    Manner,
     Plan,
     Recognition,
     Source,
@@ -128,14 +129,24 @@ def progress(job: Job) -> tuple[int, int]:
     return sum(recognition is not None for _, recognition in answers), len(answers)
 
 
+def manner(job: Job) -> Manner | None:
+    """How the recording is heard, once that is settled."""
+    return from_plain(Manner, job.facts["manner"]) if "manner" in job.facts else None
+
+
 def language(job: Job) -> str | None:
     """One language per job: asked for, else as the first answered chunk was heard."""
-    if job.request.language:
-        return job.request.language
+    if asked := _asked_language(job):
+        return asked
     probe = _probe(plan(job))
     fact = job.facts.get(f"transcribe:{probe.id}") if probe else None
     heard = from_plain(Recognition, fact).language if fact else None
     return iso639(heard) if heard else None  # Whisper says "english"
+
+
+def _asked_language(job: Job) -> str | None:
+    settled = manner(job)
+    return settled.language if settled else job.request.language
 
 
 def chunk_of(job: Job, chunk_id: str) -> Chunk:
@@ -198,7 +209,7 @@ def _work(job: Job) -> Iterator[Due]:
 def _recognition(job: Job) -> Iterator[Due]:
     whole = plan(job)
     probe = _probe(whole)
-    if probe and not job.request.language and f"transcribe:{probe.id}" not in job.facts:
+    if probe and not _asked_language(job) and f"transcribe:{probe.id}" not in job.facts:
         yield _due(f"transcribe:{probe.id}")  # the others wait for the language that it is heard in
         return
     waiting = False

@@ -101,6 +101,19 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a recording is to be heard: all that makes its paid calls the same calls, whichever job makes them.
+
+    language: ISO 639-1, as it was asked for. hint: digest of the words that are expected. timestamps: whether
+    the model is known to give them, by which it is cut.
+    """
+
+    language: str | None
+    hint: str
+    timestamps: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fetched:
     """A recording on our storage."""
 

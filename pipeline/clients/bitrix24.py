@@ -19,6 +19,7 @@ from pipeline.errors import BadAnswer, PortalRefused, PortalUnavailable, Upstrea
 MAX_BATCH = 50  # commands
 PATIENCE_SECONDS = 2.0  # how long a call may sleep for its turn; more is the record's business
 LIMITED_SECONDS = 5.0  # to let a full bucket run down
+LONGEST_PAUSE_SECONDS = 3600.0  # it counts over ten minutes: more is a misunderstanding
 RESET_SECONDS = 60.0  # the portal counts running time in buckets of a minute
 READS = ("get", "list", "gettranscript", "profile", "scope", "batch")  # last words of methods; we batch reads
 
@@ -179,7 +180,7 @@ class Bitrix24:
             spent = body.get("time")
             reset = spent.get("operating_reset_at") if isinstance(spent, dict) else None
             left = float(reset) - self._clock() if isinstance(reset, int | float) else 0.0
-            return left if left > 0 else asked or RESET_SECONDS
+            return min(left, LONGEST_PAUSE_SECONDS) if left > 0 else asked or RESET_SECONDS
         return asked
 
 

@@ -231,15 +231,29 @@ def recording_url(rest: Bitrix24, call: Activity) -> str | None:
     return own
 
 
+def recording_bytes(rest: Bitrix24, call: Activity) -> int | None:
+    """How large a call's recording is, or None where there is not just one or the portal does not tell."""
+    if len(call.file_ids) != 1:
+        return None
+    try:
+        return whole(_disk_file(rest, call.file_ids[0]).get("SIZE")) or None
+    except PortalRefused:
+        return None
+
+
 def disk_url(rest: Bitrix24, identifier: int) -> str | None:
     """The download link of a file on the portal's disk, or None when there is no such file."""
+    return filled(_disk_file(rest, identifier).get("DOWNLOAD_URL"))
+
+
+def _disk_file(rest: Bitrix24, identifier: int) -> Mapping[str, Any]:
     try:
         file = rest.call("disk.file.get", {"id": identifier})
     except PortalRefused as error:
         if (error.provider_code or "").upper() in ("ERROR_NOT_FOUND", "NOT_FOUND", "400", "404"):
-            return None
+            return {}
         raise
-    return filled(file.get("DOWNLOAD_URL")) if isinstance(file, dict) else None
+    return file if isinstance(file, dict) else {}
 
 
 class LogMessages:

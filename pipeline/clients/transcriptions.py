@@ -86,7 +86,7 @@ class Transcriptions:
         """Remembers whether this model gives times; an answer without words tells nothing."""
         try:
             body = json.loads(raw["body"])
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(body, dict) and isinstance(body.get("text"), str) and body["text"].strip():
             self._caller.remember(raw["model"], "timestamps", "yes" if _segments(body) else "no")
@@ -179,6 +179,6 @@ def _number(value: Any) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,6 +22,7 @@ from pipeline.errors import (
     ProviderAccount,
     ProviderRefused,
     ProviderUnavailable,
+    StoreUnavailable,
 )
 from pipeline.model import Entity
 
@@ -65,7 +67,8 @@ class VibeCode:
             answer = self._request("POST", self._url, body=forms[form])
             if answer.status in (200, 201):
                 if form != known:
-                    self._capabilities.remember(fact, form)
+                    with suppress(StoreUnavailable):  # the entry stands
+                        self._capabilities.remember(fact, form)
                 return
             # 422 is what validators answer where others say 400
             if answer.status not in (400, 422) or form == order[-1]:

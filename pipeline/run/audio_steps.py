@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,8 @@ from pipeline.audio.limits import UploadLimits
 from pipeline.clients.transcriptions import Transcriptions
 from pipeline.confine import confined
 from pipeline.errors import BadRequest, SpendCapReached
-from pipeline.model import Chunk, Claim, Fetched, Job, Media, Plan, from_plain, to_plain
+from pipeline.model import Chunk, Claim, Fetched, Job, Manner, Media, Plan, Source, from_plain, to_plain
+from pipeline.portals import Portal
 from pipeline.run.tools import Result, Tools
 from pipeline.scratch import scratch
 from pipeline.stages.fetch import fetch as fetch_stage
@@ -19,8 +22,11 @@ from pipeline.stages.halve import halve as halve_stage
 from pipeline.stages.merge import merge as merge_stage
 from pipeline.stages.sniff import sniff as sniff_stage
 from pipeline.stages.split import split as split_stage
+from pipeline.store.records import dumps
 
 FETCH_SECONDS = 600.0
+HINT_CHARACTERS = 600  # Whisper reads the last 224 tokens of a prompt
+MANNER_SECONDS = 86_400  # about as long as paid answers are kept
 
 
 def fetch(job: Job, claim: Claim, tools: Tools) -> Result:
@@ -61,8 +67,7 @@ def sniff(job: Job, claim: Claim, tools: Tools) -> Result:
 def split(job: Job, claim: Claim, tools: Tools) -> Result:
     """The recording cut into what the recogniser takes."""
     fetched, media = from_plain(Fetched, job.facts["fetch"]), from_plain(Media, job.facts["sniff"])
-    portal = tools.portal(job)
-    client = Transcriptions(portal.transcription, tools.transport, tools.store)
+    manner = _settled(job, fetched, tools)
     with tools.blobs.get(fetched.blob) as path, scratch() as out, confined():
         plan = split_stage(
             path,
@@ -70,15 +75,40 @@ def split(job: Job, claim: Claim, tools: Tools) -> Result:
             out=out,
             limits=UploadLimits(),
             chunk_seconds=tools.settings.chunk_seconds,
-            # unknown counts as none: cutting each side at its own turns keeps the order either way
-            timestamps=client.timestamps(portal.transcription.models[0]) is True,
+            timestamps=manner.timestamps,
             name="chunk",
             max_seconds=tools.settings.max_audio_seconds,
         )
         stored = replace(plan, chunks=_store(plan.chunks, out, job, tools))
     _within_cap(stored, job, tools)
     media = replace(media, seconds=plan.seconds)
-    return Result(facts={"split": stored, "media": media})
+    return Result(facts={"split": stored, "media": media, "manner": manner})
+
+
+def hint_of(job: Job, portal: Portal) -> str | None:
+    """Words that the recogniser may expect: the portal's glossary, and what the request brings."""
+    words = ", ".join(portal.glossary)
+    return " ".join(part for part in (words, job.request.prompt or "") if part)[-HINT_CHARACTERS:] or None
+
+
+def _settled(job: Job, fetched: Fetched, tools: Tools) -> Manner:
+    """How this recording is heard: as by the portal's job that had it first, so that it is paid for once.
+
+    Not where two requests name two languages, nor where somebody asks through /v1 for a language or words.
+    """
+    portal = tools.portal(job)
+    client = Transcriptions(portal.transcription, tools.transport, tools.store)
+    own = Manner(
+        language=job.request.language,
+        hint=hashlib.sha256((hint_of(job, portal) or "").encode()).hexdigest(),
+        # unknown counts as none: cutting each side at its own turns keeps the order either way
+        timestamps=client.timestamps(portal.transcription.models[0]) is True,
+    )
+    name = f"manner:{portal.id}:{fetched.sha256}"
+    first = from_plain(Manner, json.loads(tools.store.first(name, dumps(own), seconds=MANNER_SECONDS)))
+    if job.source is Source.API and (own.language or job.request.prompt):
+        return own
+    return own if own.language and first.language and own.language != first.language else first
 
 
 def halve(job: Job, claim: Claim, tools: Tools) -> Result:

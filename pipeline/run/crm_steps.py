@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -10,19 +11,20 @@ from pipeline import failpoints, flow
 from pipeline.clients.bitrix24 import Bitrix24
 from pipeline.clients.crm import Comments, LogMessages
 from pipeline.clients.vibecode import VibeCode
-from pipeline.errors import CallscribeError, PortalRefused, RecordingGone, UnknownJob, Upstream
-from pipeline.model import Claim, Entity, Fetched, Job, Plan, Timeline, from_plain
+from pipeline.errors import CallscribeError, LeaseLost, PortalRefused, RecordingGone, UnknownJob, Upstream
+from pipeline.model import Claim, Entity, Fetched, Job, JobId, Plan, Timeline, from_plain
 from pipeline.portals import Portal
 from pipeline.run.tools import Later, Result, Tools
 from pipeline.stages import link as linking
 from pipeline.stages import resolve as resolving
 from pipeline.stages.attach import attach
-from pipeline.stages.timeline import Journal
+from pipeline.stages.timeline import Journal, find_entry
 from pipeline.stages.timeline import timeline as timeline_stage
 
 log = structlog.get_logger()
 
 RATE, BURST = 2.0, 50  # Bitrix24's own leaky bucket, per portal and address
+ENTRY_SECONDS = 30 * 86_400  # how long it is known that a call has its entry; calls are linked for two weeks
 SETTLE_SECONDS = 30.0  # before an entry whose write was left unanswered can be read back for certain
 
 
@@ -37,13 +39,17 @@ def rest_of(portal: Portal, tools: Tools) -> Bitrix24 | None:
 def resolve(job: Job, claim: Claim, tools: Tools) -> Result:
     """An event's ids to the call, its deal and its recording, which may be attached later."""
     portal = tools.portal(job)
+    if tools.store.recall(f"erased:{job.id}"):
+        tools.store.erase(job.id)
+        raise UnknownJob(f"job {job.id} was erased, and stays so")
     rest = rest_of(portal, tools)
     if rest is None:
         raise PortalRefused("An event names a call, and there is no webhook to look it up by.")
     found = resolving.resolve(rest=rest, activity_id=job.request.activity_id, call_id=job.request.call_id)
     since = tools.store.connected_at(job.portal) - tools.settings.backfill_seconds
+    since = max(since, tools.store.now() - tools.memory_seconds)
     if found.state == "ignored" or (found.ended_at is not None and found.ended_at < since):
-        log.info("event_ignored", why=found.why or "the call ended before the portal was connected")
+        log.info("event_ignored", why=found.why or "the call ended too long ago, or before we were connected")
         tools.store.erase(job.id)
         raise UnknownJob(f"job {job.id} was no call of ours")
     if found.state == "waiting":
@@ -95,6 +101,7 @@ def _search(job: Job, rest: Bitrix24, tools: Tools) -> Timeline:
     delivered_at = sent[-1] if sent else now
     where = linking.link(
         transcript.text,
+        size_bytes=from_plain(Fetched, job.facts["fetch"]).size_bytes,
         rest=rest,
         accepted_at=job.accepted_at,
         delivered_at=delivered_at,
@@ -114,23 +121,27 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
     assert lead is not None
     assert transcript is not None
     assert where.entity is not None
-    for name in _names(job, where):
-        owner = tools.store.reserve_once(name, job.id, seconds=tools.settings.retention_seconds)
-        if owner != job.id:
-            stands = Timeline(
-                state="written", entity=where.entity, activity_id=where.activity_id, why=f"by {owner}"
-            )
-            return Result(facts={claim.step: stands})
     rest = rest_of(portal, tools)
     journals = list(_journals(portal, rest, tools))
     if not journals:
         raise PortalRefused("Writing to the timeline takes CALLSCRIBE_BITRIX24_WEBHOOK.")
+    seconds = max(ENTRY_SECONDS, tools.settings.retention_seconds)
+    for name in _names(job, where):
+        owner = tools.store.first(name, job.id, seconds=seconds)
+        if owner == job.id:
+            continue
+        if stands := _by_another(JobId(owner), where, journals, tools):
+            return Result(facts={claim.step: stands})
+        if tools.store.first(name, job.id, seconds=seconds, instead_of=owner) != job.id:
+            raise Later(1.0, "another job of this call was faster")
     plan = from_plain(Plan, job.facts["split"])
     # a plain refusal wrote nothing: only after a lost answer or a crash is an entry looked for
     again = claim.lost > 0 or job.doubts.get(claim.step, 0) > 0
     if again and (wait := _settled_at(claim, tools) - tools.store.now()) > 0:
         raise Later(wait, "what a dead worker wrote may still come to stand")
     failpoints.hit("timeline.before")
+    if not tools.store.renew(claim, tools.settings.lease_seconds):
+        raise LeaseLost("another worker writes the entry by now")
     try:
         written = timeline_stage(
             where.entity,
@@ -153,6 +164,26 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
     failpoints.hit("timeline.after")
     _attach(job, portal, rest)
     return Result(facts={claim.step: written})
+
+
+def _by_another(owner: JobId, where: Timeline, journals: Sequence[Journal], tools: Tools) -> Timeline | None:
+    """How the entry stands that another job of this call is to write; None when it will not, and did not.
+
+    Raises Later while that job is still at it.
+    """
+    assert where.entity is not None
+    try:
+        theirs = flow.timeline(tools.store.load(owner)).state
+    except UnknownJob:  # erased, before or after it wrote
+        theirs = "failed"
+    if theirs == "waiting":
+        raise Later(10.0, f"{owner} is to write the entry")
+    standing = True if theirs == "written" else find_entry(where.entity, owner, journals=journals)
+    if standing is False:
+        return None
+    if standing:
+        return replace(where, state="written", why=f"by {owner}")
+    return replace(where, state="failed", why=f"{owner} may have written it, and entries cannot be read back")
 
 
 def _settle_seconds(tools: Tools) -> float:

@@ -23,15 +23,10 @@ def retry_job(tools: Tools, job_id: JobId) -> Job:
         job, now = tools.store.load(job_id), tools.store.now()
         if job.status != "failed":
             raise BadRequest(f"job {job_id} is {job.status}; only a failed job is run again", field="id")
-        ended = [step for step in ("failure", "callback", "expire", "link", "timeline") if step in job.facts]
+        ended = _to_do_again(job, tools)
         facts = {step: fact for step, fact in job.facts.items() if step not in ended}
-        if (
-            job.category.spoken
-            and "fetch" not in facts
-            and not job.request.file_url
-            and not job.request.activity_id
-        ):
-            raise BadRequest("the link to its recording was removed when the job ended", field="id")
+        if job.category.spoken and not facts.keys() & {"fetch", "merge"} and not _source(job):
+            raise BadRequest("its recording, and the link to it, were removed when the job ended", field="id")
         if (
             not job.category.spoken
             and not job.request.prompt
@@ -59,8 +54,24 @@ def retry_job(tools: Tools, job_id: JobId) -> Job:
             continue
 
 
+def _to_do_again(job: Job, tools: Tools) -> list[str]:
+    """The facts that stand in the way of another outcome: never an entry that is written."""
+    again = ["failure", "callback", "expire"]
+    if flow.timeline(job).state != "written":
+        again += ["link", "timeline"]
+    fetched = job.facts.get("fetch")
+    if fetched and "merge" not in job.facts and not tools.blobs.exists(fetched["blob"]):
+        again = list(job.facts)  # what was paid for is in the ledger all the same
+    return [step for step in again if step in job.facts]
+
+
+def _source(job: Job) -> str | int | None:
+    return job.request.file_url or job.request.activity_id or job.request.call_id
+
+
 def erase_job(tools: Tools, job_id: JobId) -> bool:
     """Removes the record, its audio and its paid answers, and has the append-only file written anew."""
+    tools.store.remember(f"erased:{job_id}", "yes", seconds=tools.memory_seconds)
     tools.blobs.delete_prefix(f"{job_id}/")
     erased = tools.store.erase(job_id)
     if erased:

@@ -9,13 +9,16 @@ from pipeline import contract, failpoints, flow
 from pipeline.capture import capture_callback
 from pipeline.errors import Expired
 from pipeline.model import Category, Claim, Delivery, Failure, Job, Source
-from pipeline.run.retry import callback_at, failure_of
+from pipeline.run.retry import LAST_TRY_SECONDS, callback_at, failure_of, is_before
 from pipeline.run.tools import Later, Result, Tools
 from pipeline.stages.deliver import deliver
 from pipeline.store import persist
 
 CALLBACK_SECONDS = 15.0
 CERTAIN_SECONDS = 5.0  # so close to the deadline the outcome is sent even to a host that seems dead
+# A portal that refuses again and again what it may have taken has it, or is not well; after half a minute,
+# in which a restart is over, the first is taken to be true.
+STANDS_SECONDS = 30.0
 
 DOING = {
     "resolve": "waiting for the recording",
@@ -38,6 +41,8 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
         return Result(facts={claim.step: {"accepted": True, "asked": False}})
     now, host = tools.store.now(), f"callback:{urlsplit(url).netloc}"
     near = now >= job.deadline - CERTAIN_SECONDS
+    last = job.deadline - LAST_TRY_SECONDS
+    ends_at = last if is_before(now, last) else job.deadline  # a portal that hangs holds no last try up
     if not near and (wait := tools.store.wait_at(host)) > 0:
         raise Later(min(wait, max(job.deadline - CERTAIN_SECONDS - now, 0.0)), "the portal does not answer")
     portal = tools.portal(job)
@@ -53,10 +58,12 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
         same_host=portal.url,
         secret=secret.get_secret_value() if secret else None,
         message_id=job.id,
-        timeout_seconds=min(CALLBACK_SECONDS, max(job.deadline - now, 2.0)),
+        timeout_seconds=min(CALLBACK_SECONDS, max(ends_at - now, 2.0)),
     )
     failpoints.hit("callback.after")
-    if sent.accepted or (_is_refusal(sent) and _may_stand(claim, tools)):
+    ended = tools.store.now()
+    at = callback_at(claim.attempt, now=ended, deadline=job.deadline)
+    if sent.accepted or (_is_refusal(sent) and _may_stand(claim, tools, ended, is_last=at is None)):
         persist(tools.store.passed, host)
         persist(tools.store.count, job.portal, {"jobs_failed" if failure else "jobs_done": 1})
         if folder := tools.settings.capture_dir:
@@ -64,22 +71,22 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
         return Result(facts={claim.step: {"accepted": True, "asked": True}}, deliveries=(sent,))
     if sent.status is None or sent.status >= 500:
         persist(tools.store.tripped, host)
-    at = callback_at(claim.attempt, now=now, deadline=job.deadline)
     if at is None:
         persist(tools.store.count, job.portal, {"jobs_undelivered": 1})
         return Result(facts={claim.step: {"accepted": False, "asked": True}}, deliveries=(sent,))
-    raise Later(at - now, "the outcome was not taken", uncounted=False, deliveries=(sent,))
+    raise Later(at - ended, "the outcome was not taken", uncounted=False, deliveries=(sent,))
 
 
 def _is_refusal(sent: Delivery) -> bool:
     return sent.status is not None and 200 <= sent.status < 300
 
 
-def _may_stand(claim: Claim, tools: Tools) -> bool:
+def _may_stand(claim: Claim, tools: Tools, now: float, *, is_last: bool) -> bool:
     """Whether an earlier attempt was taken unseen: its answer, or its worker, was lost.
 
     The first outcome consumes the portal's job, so the same one again finds none and is refused. One such
-    refusal may have another reason; the second one after that loss is taken as proof that it stands.
+    refusal may have another reason; refused for STANDS_SECONDS after that loss, or refused to the last, it
+    is taken to stand.
     """
     deliveries = persist(tools.store.deliveries, claim.job)
     lost = [delivery.at for delivery in deliveries if delivery.unknown] + [
@@ -87,7 +94,8 @@ def _may_stand(claim: Claim, tools: Tools) -> bool:
         for event in persist(tools.store.events, claim.job)
         if event.step == claim.step and event.what in ("lost", "released")
     ]
-    return bool(lost) and any(_is_refusal(sent) and sent.at > max(lost) for sent in deliveries)
+    refused = [sent.at for sent in deliveries if lost and _is_refusal(sent) and sent.at > max(lost)]
+    return bool(refused) and (is_last or now - min(refused) >= STANDS_SECONDS)
 
 
 def body_of(job: Job, failure: Failure | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pipeline.errors import (
     ProviderUnavailable,
     SpendCapReached,
     StoreUnavailable,
+    UnknownJob,
     Upstream,
 )
 from pipeline.model import Claim, Job
@@ -32,7 +33,8 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-FALLBACK_FROM_ATTEMPT = 3  # a busy model is asked twice before the next one is
+FALLBACK_FROM_ATTEMPT = 3  # a busy model is asked twice before the next one is,
+FALLBACK_FROM_PAUSE_SECONDS = 60.0  # unless it asks for so much patience itself
 KEEP_BEYOND_SECONDS = 3600.0
 
 
@@ -72,6 +74,8 @@ def buy(
     # per kind of work: a key may lack the scope of one and have that of another
     key_name = f"{provider.url} {provider.key} {flow.kind(claim.step)}"
     account = "account:" + hashlib.sha256(key_name.encode()).hexdigest()[:16]
+    if ends_at <= now:
+        raise Later(1.0, "nothing is paid any more in the reserve before the deadline")
     if _can_wait(job, tools, now) and tools.store.wait_at(account) > 0:
         raise ProviderAccount("The provider refuses the account.")
     if (wait := tools.store.wait_at(f"provider:{host}")) > 0:
@@ -87,6 +91,8 @@ def buy(
             )
             if reservation.verdict == "answer":
                 return _read(tools, key(model), read, json.loads(reservation.answer))
+            if reservation.verdict == "gone":
+                raise UnknownJob(f"job {job.id} was erased")
             if reservation.verdict == "wait":
                 raise Later(1.0, "another job asks for the same answer")
             if reservation.verdict == "capped":
@@ -137,7 +143,8 @@ def _try_next(error: Upstream, claim: Claim) -> bool:
     if error.ambiguous and not isinstance(error, BadAnswer):
         return False
     if isinstance(error, ProviderUnavailable):
-        return claim.attempt >= FALLBACK_FROM_ATTEMPT
+        pause = error.retry_after_seconds or 0.0
+        return claim.attempt >= FALLBACK_FROM_ATTEMPT or pause > FALLBACK_FROM_PAUSE_SECONDS
     return isinstance(error, ProviderAccount | ProviderRefused | BadAnswer)
 
 

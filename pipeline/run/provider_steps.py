@@ -8,6 +8,7 @@ from pipeline.clients import images, transcriptions
 from pipeline.errors import BadAnswer, ProviderRefused, Upstream
 from pipeline.model import Claim, Fetched, Job, Reply, from_plain
 from pipeline.portals import Portal
+from pipeline.run.audio_steps import hint_of
 from pipeline.run.paid import buy, key_of
 from pipeline.run.tools import Result, Tools
 from pipeline.scoring.lead import read_lead
@@ -17,7 +18,6 @@ from pipeline.stages.draw import draw as draw_stage
 from pipeline.stages.reply import reply as reply_stage
 from pipeline.stages.transcribe import transcribe as transcribe_stage
 
-HINT_CHARACTERS = 600  # Whisper reads the last 224 tokens of a prompt
 CLASSIFY_TRIES = 6
 
 
@@ -25,8 +25,9 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
     """One chunk heard; the same audio of the same portal is paid for once."""
     chunk = flow.chunk_of(job, claim.step.partition(":")[2])
     portal = tools.portal(job)
-    language = flow.language(job) or portal.speech_language
-    hint = _hint(job, portal)
+    manner = flow.manner(job)
+    assert manner is not None
+    language, hint = flow.language(job) or portal.speech_language, hint_of(job, portal)
     fetched = from_plain(Fetched, job.facts["fetch"])
     client = transcriptions.Transcriptions(portal.transcription, tools.transport, tools.store)
     with tools.blobs.get(chunk.blob) as path:
@@ -37,7 +38,7 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
             portal.transcription,
             key=lambda model: key_of(
                 portal.id, fetched.sha256, chunk.channel, chunk.span, portal.transcription.url, model,
-                language, hint,
+                language, manner.hint,
             ),
             ask=lambda model, seconds: transcribe_stage(
                 chunk, path, client=client, model=model, language=language, prompt=hint,
@@ -144,11 +145,6 @@ def draw(job: Job, claim: Claim, tools: Tools) -> Result:
         read=images.read,
     )
     return Result(facts={claim.step: {"urls": urls}})
-
-
-def _hint(job: Job, portal: Portal) -> str | None:
-    words = ", ".join(portal.glossary)
-    return " ".join(part for part in (words, job.request.prompt or "") if part)[-HINT_CHARACTERS:] or None
 
 
 def _rubric(portal: Portal) -> Rubric | None:

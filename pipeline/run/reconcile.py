@@ -10,7 +10,7 @@ import structlog
 from pipeline import flow
 from pipeline.clients import crm
 from pipeline.errors import CallscribeError
-from pipeline.model import Category, Job, JobId, Request, Source
+from pipeline.model import Category, Job, Request, Source
 from pipeline.portals import Portal
 from pipeline.run.crm_steps import rest_of
 from pipeline.run.tools import Tools
@@ -36,8 +36,8 @@ def reconcile(tools: Tools) -> int:
         tools.store.connected_at(portal.id)  # notes the first time: what ended before is history
         if not (portal.webhook and portal.application_token):
             continue
-        turn = JobId(secrets.token_hex(8))
-        if tools.store.reserve_once(f"reconcile:{portal.id}", turn, seconds=EVERY_SECONDS) != turn:
+        turn = secrets.token_hex(8)
+        if tools.store.first(f"reconcile:{portal.id}", turn, seconds=EVERY_SECONDS) != turn:
             continue
         try:
             found += _poll(portal, tools)
@@ -68,7 +68,7 @@ def _poll(portal: Portal, tools: Tools) -> int:
         if verdict == "full":
             return found  # the mark stays: the next poll looks at the same calls again
         found += verdict == "new"
-    store.remember(mark, f"{last:.3f}")
+    store.remember(mark, f"{last:.3f}", seconds=None)
     if found:
         log.info("reconciled", portal=portal.id, calls=found)
     return found

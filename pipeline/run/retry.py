@@ -18,6 +18,7 @@ MOST_UNEXPECTED = 3  # an error that nobody foresaw
 # Workers that died over a step. What ends the process of its own step alone counts ALONE times as much, so
 # two such crashes are enough, and a step that goes down with others has five lives.
 MOST_LOST = 5
+MOST_LOST_OUTCOME = 50  # an outcome that is not sent is a lost call
 AFTER_SECONDS = 86_400.0
 PROBE_SECONDS = 60.0  # one probe a minute of a refused account
 CALLBACK_GAPS = (0.0, 2.0, 5.0, 15.0, 30.0, 60.0)
@@ -90,10 +91,15 @@ def callback_at(attempt: int, *, now: float, deadline: float) -> float | None:
     attempt: how often it was sent by now.
     """
     last = deadline - LAST_TRY_SECONDS
-    if now >= last - 0.5:
+    if not is_before(now, last):
         return None
     gap = CALLBACK_GAPS[attempt] if attempt < len(CALLBACK_GAPS) else random.uniform(60, 120)  # noqa: S311
     return min(now + gap, last)
+
+
+def is_before(now: float, last: float) -> bool:
+    """Whether `last` is still to come; half a second before it, it is now."""
+    return now < last - 0.5
 
 
 def failure_of(error: CallscribeError, claim: Claim) -> Failure:

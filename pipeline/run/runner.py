@@ -25,7 +25,7 @@ from pipeline.errors import (
 )
 from pipeline.model import Claim, Event, Failure, Job, Request, to_plain
 from pipeline.run import audio_steps, crm_steps, outcome_steps, provider_steps
-from pipeline.run.retry import MOST_LOST, decide
+from pipeline.run.retry import MOST_LOST, MOST_LOST_OUTCOME, decide
 from pipeline.run.tools import Later, Result, Tools
 from pipeline.store import Stale, persist
 from pipeline.store.records import dumps
@@ -50,6 +50,7 @@ STEPS: dict[str, Callable[[Job, Claim, Tools], Result]] = {
 }
 
 
+PAID = frozenset({"transcribe", "classify", "reply", "draw"})
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # it passes, and is not the recording's doing
 
 
@@ -151,7 +152,7 @@ class Runner:
         error: CallscribeError
         unexpected = False
         try:
-            if claim.lost >= MOST_LOST:
+            if claim.lost >= (MOST_LOST_OUTCOME if claim.step in ("callback", "expire") else MOST_LOST):
                 raise Poison(f"The step {claim.step} ended its worker again and again.")
             return STEPS[flow.kind(claim.step)](job, claim, self.tools), "done", None
         except (LeaseLost, UnknownJob):
@@ -219,6 +220,7 @@ class Runner:
 
     def _commit(self, job: Job, claim: Claim, result: Result, events: tuple[Event, ...]) -> None:
         store = self.tools.store
+        served = flow.kind(claim.step) in PAID and claim.step in result.facts
         while True:
             facts = {step: to_plain(fact) for step, fact in result.facts.items()}
             if "failure" in facts and flow.has_outcome(job):
@@ -237,6 +239,7 @@ class Runner:
                     facts=facts,
                     dues=following.dues,
                     status=following.status,
+                    forget=("held_since",) if job.held_since is not None and served else (),
                     fields={"request": dumps(_ended(after.request))} if ended else None,
                     events=events,
                     deliveries=result.deliveries,

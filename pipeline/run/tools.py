@@ -15,6 +15,8 @@ from pipeline.settings import Settings
 from pipeline.store import Governor
 from pipeline.telemetry import REDACTOR, secrets_of
 
+DAY_SECONDS = 86_400
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
@@ -37,6 +39,11 @@ class Tools:
         """The portals in force."""
         return self.live.current()
 
+    @property
+    def memory_seconds(self) -> int:
+        """How old a call may be for an event about it: its record is not gone yet, so it is no second one."""
+        return int(max(self.settings.retention_seconds, self.settings.backfill_seconds, DAY_SECONDS))
+
     def close(self) -> None:
         """Gives all connections back."""
         self.transport.close()
@@ -44,9 +51,10 @@ class Tools:
 
 
 class UnknownPortal(CallscribeError):
-    """The job's portal is not in the settings any more."""
+    """The job's portal is not in the settings, or not yet in those of this process."""
 
     slug = "unknown_portal"
+    transient = True
     mend = "Put the portal back into the settings, or erase the job."
 
 

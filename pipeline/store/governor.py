@@ -13,9 +13,9 @@ from pipeline.store.store import Store, day, guarded
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
-    """What stands before a paid call: an answer that is here already, another who asks, the cap, or go."""
+    """What stands before a paid call: an answer that is here, another who asks, the cap, no job, or go."""
 
-    verdict: Literal["answer", "wait", "capped", "go"]
+    verdict: Literal["answer", "wait", "capped", "gone", "go"]
     answer: str = ""
 
 
@@ -79,15 +79,13 @@ class Governor(Store):
         return cast("str | None", self._redis.get(f"cs:known:{key}"))
 
     @guarded
-    def remember(self, key: str, value: str) -> None:
-        """Keeps such a fact for a day: servers change."""
-        self._redis.set(f"cs:known:{key}", value, ex=86_400)
+    def remember(self, key: str, value: str, *, seconds: int | None = 86_400) -> None:
+        """Keeps such a fact, for a day unless told otherwise: servers change."""
+        self._redis.set(f"cs:known:{key}", value, ex=seconds)
 
-    @guarded
-    def reserve_once(self, name: str, job: JobId, *, seconds: int) -> JobId:
-        """The job that owns `name`: this one if nobody came before."""
-        self._redis.set(f"cs:once:{name}", job, nx=True, ex=seconds)
-        return JobId(cast(str, self._redis.get(f"cs:once:{name}")))
+    def first(self, name: str, value: str, *, seconds: int, instead_of: str = "") -> str:
+        """What was said first under `name`, for `seconds`: `value`, if nothing was, or just `instead_of`."""
+        return str(self._run("first", name, value, seconds, instead_of))
 
     @guarded
     def connected_at(self, portal: PortalId) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,6 +24,8 @@ from pipeline.model import (
     to_plain,
 )
 
+_HALVES = re.compile("[\\ud800-\\udfff]")
+
 
 def job_id(portal: str, key: str | None) -> JobId:
     """The same portal and key give the same id; without a key a new one."""
@@ -31,8 +34,12 @@ def job_id(portal: str, key: str | None) -> JobId:
 
 
 def dumps(value: Any) -> str:
-    """Compact JSON of plain values and of the model's classes."""
-    return json.dumps(to_plain(value), ensure_ascii=False, separators=(",", ":"))
+    """Compact JSON of plain values and of the model's classes.
+
+    Half a surrogate pair, which JSON can carry and UTF-8 cannot, becomes U+FFFD.
+    """
+    text = json.dumps(to_plain(value), ensure_ascii=False, separators=(",", ":"))
+    return text if text.isascii() else _HALVES.sub("\ufffd", text)
 
 
 def fields_of(job: Job) -> dict[str, str]:

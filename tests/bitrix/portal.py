@@ -38,6 +38,7 @@ class Portal:
     entries: list[dict[str, Any]] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)
     files: dict[int, str] = field(default_factory=dict)
+    sizes: dict[int, str] = field(default_factory=dict)
     engines: dict[str, dict[str, Any]] = field(default_factory=dict)
     attached: list[dict[str, Any]] = field(default_factory=list)
     statistics: list[dict[str, Any]] = field(default_factory=list)
@@ -131,7 +132,8 @@ class Portal:
     def do_disk_file_get(self, params: dict[str, Any]) -> Any:
         if (number := int(params["id"])) not in self.files:
             raise Fault(403, "insufficient_scope")
-        return {"ID": str(number), "DOWNLOAD_URL": self.files[number]}
+        size = {"SIZE": self.sizes[number]} if number in self.sizes else {}
+        return {"ID": str(number), "DOWNLOAD_URL": self.files[number], **size}
 
     def do_voximplant_statistic_get(self, params: dict[str, Any]) -> Any:
         wanted = params["FILTER"]["CALL_ID"]

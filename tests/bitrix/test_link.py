@@ -160,7 +160,46 @@ def test_a_call_without_a_transcript_is_waited_for_however_the_portal_says_so(
     portal.bound[7] = [(2, 42)]
     assert look(rest).state == "waiting"
     portal.transcripts = {7: STORED}
-    assert look(rest).entity == DEAL
+    assert look(rest, 40.0).entity == DEAL
+
+
+def test_a_newer_call_whose_text_is_to_come_keeps_an_older_one_waiting(
+    portal: Portal, rest: Bitrix24
+) -> None:
+    """ "No answer" is said every day: an older call's equal text is not ours while ours is not stored yet."""
+    portal.call(5, NOW - 600)
+    portal.call(7, NOW - 60)
+    portal.transcripts[5] = STORED
+    portal.bound = {5: [(2, 41)], 7: [(2, 42)]}
+    assert look(rest).state == "waiting"
+    assert look(rest).entity is None
+    portal.transcripts[7] = STORED
+    assert look(rest).state == "unlinked"
+
+
+def test_the_size_of_the_recording_decides_among_equal_texts(portal: Portal, rest: Bitrix24) -> None:
+    """The call whose recording is as large as ours, and no call whose recording is not."""
+    for number, size in ((5, "1000"), (7, "2000")):
+        portal.call(number, NOW - 60 * number, FILES=[{"id": number}])
+        portal.files[number], portal.sizes[number] = "https://x", size
+        portal.transcripts[number] = STORED
+    portal.bound = {5: [(2, 41)], 7: [(2, 42)]}
+    assert look(rest, size_bytes=2000).entity == DEAL
+    assert look(rest, size_bytes=1000).entity == Entity(type="deal", id=41)
+    assert look(rest, size_bytes=3000).state == "waiting"
+    assert look(rest, size_bytes=3000).entity is None
+    portal.sizes[5] = "2000"
+    assert look(rest, size_bytes=2000).state == "unlinked"
+
+
+def test_more_calls_than_can_be_compared_are_not_certain(portal: Portal, rest: Bitrix24) -> None:
+    """An equal text beyond the thousandth call is not seen: without sizes nothing is written."""
+    for number in range(1, 1102):
+        portal.call(number, NOW - 60 * (1102 - number))
+        portal.transcripts[number] = f"another talk {number}"
+    portal.transcripts[1101] = portal.transcripts[5] = STORED
+    portal.bound = {1101: [(2, 42)], 5: [(2, 41)]}
+    assert look(rest).state == "unlinked"
 
 
 def test_a_portal_without_batch_or_bindings_is_read_all_the_same(portal: Portal, rest: Bitrix24) -> None:

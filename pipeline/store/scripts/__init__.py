@@ -4,7 +4,7 @@ from importlib.resources import files
 
 NAMES = (
     "accept", "claim", "renew", "finish", "defer", "release", "tick",
-    "reserve_paid", "unreserve_paid", "keep_paid", "enter", "gate", "throttle", "erase",
+    "reserve_paid", "unreserve_paid", "keep_paid", "first", "enter", "gate", "throttle", "erase",
 )  # fmt: skip
 
 

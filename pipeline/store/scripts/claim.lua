@@ -1,5 +1,5 @@
 -- The fairest due work: fewest running, then least recently served, then nearest deadline.
--- ARGV: queue, owner, lease_seconds, interactive_only (0/1), limits (JSON: portal -> at most running), default limit
+-- ARGV: queue, owner, lease_seconds, urgent_only (0/1: outcomes, and what a person waits for), limits (JSON: portal -> at most running), default limit
 -- Answers {} or {id, step, portal, fence, tries, lost, deadline}
 local queue, owner, lease, only, limits = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', cjson.decode(ARGV[5])
 local at = now()
@@ -10,7 +10,7 @@ for _, portal in ipairs(redis.call('SMEMBERS', 'cs:ready:' .. queue)) do
   local first = redis.call('ZRANGE', ready, 0, 0, 'WITHSCORES')
   if #first == 0 then
     redis.call('SREM', 'cs:ready:' .. queue, portal)
-  elseif not (only and tonumber(first[2]) >= 1e11) then
+  elseif not (only and tonumber(first[2]) >= 2e11) then
     local running = redis.call('SCARD', 'cs:running:' .. queue .. ':' .. portal)
     -- outcomes and what a person waits for may pass a portal's own limit
     if running < (limits[portal] or tonumber(ARGV[6])) or tonumber(first[2]) < 2e11 then

@@ -19,8 +19,8 @@ append(key .. ':events', t.events or {})
 append(key .. ':deliveries', t.deliveries or {})
 if t.fence then drop_lease(t.queue .. '|' .. t.portal .. '|' .. t.id .. '|' .. t.step, t.id, t.step) end
 for _, due in ipairs(t.dues or {}) do schedule(at, t.id, t.portal, due) end
+if t.closed or (t.set and t.set['fact:callback']) then redis.call('SREM', 'cs:open:' .. t.portal, t.id) end
 if t.closed then
-  redis.call('SREM', 'cs:open:' .. t.portal, t.id)
   redis.call('ZREM', 'cs:later', 'upstream|' .. t.portal .. '|' .. t.id .. '|expire')
   for _, suffix in ipairs({'', ':events', ':deliveries', ':paid'}) do
     redis.call('EXPIRE', key .. suffix, t.retention)

@@ -8,7 +8,7 @@
 --   cs:served:QUEUE          hash    portal -> number of the claim that served it last
 --   cs:later                 zset    QUEUE|PORTAL|ID|STEP by due time
 --   cs:leases                zset    QUEUE|PORTAL|ID|STEP by expiry
---   cs:jobs, cs:open:PORTAL  zset, set   index by time of acceptance; unfinished jobs
+--   cs:jobs, cs:open:PORTAL  zset, set   index by time of acceptance; jobs without an outcome
 --   cs:looked                string  when somebody last looked for what is due
 -- Time is the server's own.
 local function now()

@@ -1,6 +1,7 @@
 -- Before a paid call: is there an answer, does somebody else ask, may the portal spend?
 -- ARGV: key, id, step, fence, portal, day, seconds, cap (0: none)
--- Answers {"answer", raw}, {"wait"}, {"capped"} or {"go"}
+-- Answers {"answer", raw}, {"wait"}, {"capped"}, {"gone"} (the job was erased) or {"go"}
+if redis.call('EXISTS', job_key(ARGV[2])) == 0 then return {'gone'} end
 local held = redis.call('GET', ARGV[1])
 if held and string.sub(held, 1, 1) ~= '@' then return {'answer', held} end
 if held then

@@ -62,7 +62,7 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     )
     failpoints.hit("callback.after")
     ended = tools.store.now()
-    at = callback_at(claim.attempt, now=ended, deadline=job.deadline)
+    at = callback_at(claim.attempt, begun=now, now=ended, deadline=job.deadline)
     if sent.accepted or (_is_refusal(sent) and _may_stand(claim, tools, ended, is_last=at is None)):
         persist(tools.store.passed, host)
         persist(tools.store.count, job.portal, {"jobs_failed" if failure else "jobs_done": 1})

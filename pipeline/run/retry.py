@@ -84,17 +84,17 @@ def _held(job: Job, now: float, hold_seconds: float) -> Again | None:
     return Again(at=now + min(PROBE_SECONDS, left), held=True)
 
 
-def callback_at(attempt: int, *, now: float, deadline: float) -> float | None:
+def callback_at(attempt: int, *, begun: float, now: float, deadline: float) -> float | None:
     """When an undelivered outcome is sent again: 0, 2, 5, 15, 30, 60 s, then 60-120 s, and always once
     more 3 s before the deadline; None when that was the last time.
 
-    attempt: how often it was sent by now.
+    attempt: how often it was sent by now. begun: when it was sent last; it may have taken until now.
     """
     last = deadline - LAST_TRY_SECONDS
-    if not is_before(now, last):
+    if not is_before(begun, last):
         return None
     gap = CALLBACK_GAPS[attempt] if attempt < len(CALLBACK_GAPS) else random.uniform(60, 120)  # noqa: S311
-    return min(now + gap, last)
+    return min(now + gap, max(now, last))
 
 
 def is_before(now: float, last: float) -> bool:

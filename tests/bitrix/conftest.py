@@ -9,6 +9,9 @@ import pytest
 from pipeline.clients.bitrix24 import Bitrix24
 from pipeline.clients.transport import Transport
 from tests.bitrix.portal import Portal, open_portal
+from tests.installation import opened, sandbox, served
+
+__all__ = ["opened", "sandbox", "served"]
 
 
 @pytest.fixture

@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipeline.model import JobId, Source
 from pipeline.run.reconcile import EVERY_SECONDS, GRACE_SECONDS, reconcile
 from pipeline.run.runner import Runner
-from pipeline.run.tools import Tools, open_tools
-from pipeline.settings import load
+from pipeline.run.tools import Tools
 from pipeline.store import job_id
 from tests.bitrix.portal import Portal
-
-PORTAL = "portal"
+from tests.installation import PORTAL, Open, connected
 
 
 @pytest.fixture
-def opened(
-    valkey: str, portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Tools]]:
-    """Real tools over a real store, connected an hour ago."""
+def opened(valkey: str, portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Real tools over a real store."""
     monkeypatch.chdir(tmp_path)
-    made = []
-
-    def make(**changes: Any) -> Tools:
-        settings: dict[str, Any] = {
-            "redis_url": valkey, "data_dir": tmp_path, "bitrix24_webhook": portal.url, "timeline": "bitrix24",
-            "portal_application_token": "apptoken", "portal_token": "t" * 24,
-        }  # fmt: skip
-        tools = open_tools(load(**{**settings, **changes}))
-        tools.store._redis.set(f"cs:connected:{PORTAL}", str(tools.store.now() - 3600))
-        made.append(tools)
-        return tools
-
-    yield make
-    for tools in made:
-        tools.close()
+    with connected(
+        redis_url=valkey, data_dir=tmp_path, bitrix24_webhook=portal.url, timeline="bitrix24",
+        portal_application_token="apptoken", portal_token="t" * 24,
+    ) as make:  # fmt: skip
+        yield make
 
 
 @pytest.fixture
-def tools(opened: Callable[..., Tools]) -> Tools:
+def tools(opened: Open) -> Tools:
     return opened()
 
 
@@ -81,7 +66,7 @@ def test_history_and_the_last_minutes_are_left_alone(tools: Tools, portal: Porta
     assert reconcile(tools) == 0
 
 
-def test_backfill_reaches_back(opened: Callable[..., Tools], tools: Tools, portal: Portal) -> None:
+def test_backfill_reaches_back(opened: Open, tools: Tools, portal: Portal) -> None:
     """BACKFILL_SECONDS before the connection count as well."""
     portal.call(4, tools.store.now() - 7200)
     assert reconcile(opened(backfill_seconds=10_000)) == 1
@@ -105,7 +90,7 @@ def test_a_call_of_no_recording_is_dropped_when_it_is_looked_up(tools: Tools, po
     assert tools.store.page() == []
 
 
-def test_portals_without_events_are_not_polled(opened: Callable[..., Tools], portal: Portal) -> None:
+def test_portals_without_events_are_not_polled(opened: Open, portal: Portal) -> None:
     """No application token: the operator did not ask for events."""
     tools = opened(portal_application_token=None)
     portal.call(5, tools.store.now() - 600)

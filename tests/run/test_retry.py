@@ -104,8 +104,9 @@ def test_after_the_callback_nobody_waits_for_the_score() -> None:
 def test_callbacks_follow_their_gaps_and_end_with_one_last_try() -> None:
     """0, 2, 5, 15, 30, 60 s, then 60-120 s, and once more 3 s before the deadline."""
     deadline = NOW + 10_000
-    gaps = [(callback_at(n, now=NOW, deadline=deadline) or 0) - NOW for n in range(7)]
+    gaps = [(callback_at(n, begun=NOW, now=NOW, deadline=deadline) or 0) - NOW for n in range(7)]
     assert gaps[:6] == [0, 2, 5, 15, 30, 60]
     assert 60 <= gaps[6] <= 120
-    assert callback_at(9, now=deadline - 20, deadline=deadline) == deadline - 3
-    assert callback_at(9, now=deadline - 3, deadline=deadline) is None
+    assert callback_at(9, begun=deadline - 20, now=deadline - 20, deadline=deadline) == deadline - 3
+    assert callback_at(9, begun=deadline - 6, now=deadline - 2, deadline=deadline) == deadline - 2
+    assert callback_at(9, begun=deadline - 3, now=deadline - 2, deadline=deadline) is None

@@ -1,0 +1,179 @@
+"""One call, one payment, one entry: whatever comes again, late, or from a worker thought dead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipeline import failpoints, flow
+from pipeline.errors import StoreUnavailable, UnknownJob
+from pipeline.model import Entity, Job, Request, Source
+from pipeline.run import crm_steps
+from pipeline.run.operate import erase_job, retry_job
+from pipeline.run.runner import Runner
+from pipeline.run.tools import Tools
+from pipeline.sandbox.app import Sandbox
+from tests.installation import PORTAL, SAYS, Open, accept, recording, run, settled
+
+DEAL = Entity(type="deal", id=42)
+
+
+@pytest.fixture
+def tools(opened: Open) -> Tools:
+    return opened()
+
+
+def ended(job: Job) -> bool:
+    return settled(job) and "callback" in job.facts
+
+
+def asked(sandbox: Sandbox) -> int:
+    """How many paid recognitions there were."""
+    return len(sandbox.ledger.find("*/transcriptions"))
+
+
+def link_to(sandbox: Sandbox, file: Any) -> str:
+    return sandbox.crm.link(sandbox.base_url, file)
+
+
+def test_a_retried_job_keeps_the_entry_that_stands(tools: Tools, sandbox: Sandbox) -> None:
+    """Its outcome was never taken, its entry was written: run again, only the outcome is sent."""
+    sandbox.crm.add_entity("deal", 42)
+    down = sandbox.script.add(path="/hook", status=500, times=None)
+    hook = f"{sandbox.base_url}/hook"
+    request = Request(file_url=link_to(sandbox, recording(sandbox)), entity=DEAL, callback_url=hook)
+    job = accept(tools, request, Source.API, ttl=9.0)
+    (failed,) = run(tools, job, until=ended)
+    assert (failed.status, flow.timeline(failed).state) == ("failed", "written")
+    down.status, down.body = 200, {"status": "success"}
+    retry_job(tools, job)
+    (done,) = run(tools, job, until=ended)
+    assert (done.status, flow.timeline(done).state) == ("done", "written")
+    assert len(sandbox.crm.logs(2, 42)) == 1
+
+
+def test_an_entry_that_one_job_could_not_write_is_written_by_the_next(tools: Tools, sandbox: Sandbox) -> None:
+    """The first job of the call was refused for good: the second does not say written, it writes."""
+    file = recording(sandbox)
+    call = sandbox.crm.add_call(owner=("deal", 42), recording=file)
+    refusal = {"error": "ACCESS_DENIED"}
+    sandbox.script.add(path="*crm.timeline.logmessage.add", status=403, body=refusal, times=1)
+    (first,) = run(tools, accept(tools, Request(activity_id=int(call.fields["ID"])), key="a"), until=ended)
+    assert flow.timeline(first).state == "failed"
+    second = accept(tools, Request(file_url=link_to(sandbox, file), entity=DEAL), Source.API, key="b")
+    (done,) = run(tools, second, until=ended)
+    assert flow.timeline(done).state == "written"
+    (entry,) = sandbox.crm.logs(2, 42)
+    assert entry["text"].endswith(second)
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing(
+    tools: Tools, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before its write and awake again afterwards, it finds that the step is another's."""
+    sandbox.crm.add_entity("deal", 42)
+    job = accept(tools, Request(file_url=link_to(sandbox, recording(sandbox)), entity=DEAL), Source.API)
+    monkeypatch.setattr(crm_steps, "SETTLE_SECONDS", 0.0)
+    stopped: list[str] = []
+
+    def stop(name: str) -> None:
+        if name == "timeline.before" and not stopped:
+            stopped.append(name)
+            tools.store.release("test", crashed=True)
+            run(tools, job, until=settled)
+
+    monkeypatch.setattr(failpoints, "hit", stop)
+    run(tools, job, until=settled)
+    assert stopped
+    assert len(sandbox.crm.logs(2, 42)) == 1
+
+
+def test_a_store_that_goes_away_after_the_write_does_not_double_it(
+    opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What VibeCode's form was cannot be remembered; the entry stands all the same."""
+    tools = opened(timeline="vibecode", bitrix24_webhook=None)
+    sandbox.crm.add_entity("deal", 42)
+    remember = tools.store.remember
+
+    def away(key: str, value: str, **more: Any) -> None:
+        if key.startswith("timeline-logs"):
+            raise StoreUnavailable("away")
+        remember(key, value, **more)
+
+    monkeypatch.setattr(tools.store, "remember", away)
+    job = accept(tools, Request(file_url=link_to(sandbox, recording(sandbox)), entity=DEAL), Source.API)
+    run(tools, job, until=settled)
+    assert len(sandbox.crm.logs(2, 42)) == 1
+
+
+def test_a_recording_that_comes_in_two_languages_wishes_is_paid_once(tools: Tools, sandbox: Sandbox) -> None:
+    """The portal's request names a language and words, the event of the same call does not."""
+    file = recording(sandbox)
+    call = sandbox.crm.add_call(owner=("deal", 42), recording=file)
+    event = accept(tools, Request(activity_id=int(call.fields["ID"])), key="event")
+    request = Request(file_url=link_to(sandbox, file), language="en", prompt="Vodafone")
+    engine = accept(tools, request, Source.ENGINE, key="engine")
+    run(tools, event, engine, until=lambda job: "callback" in job.facts)
+    assert asked(sandbox) == 1
+
+
+def test_who_asks_for_a_language_by_hand_is_heard_anew(tools: Tools, sandbox: Sandbox) -> None:
+    """A person who names another language than was heard wants another transcript."""
+    url = link_to(sandbox, recording(sandbox))
+    for number, language in enumerate((None, "ru", "de")):
+        job = accept(tools, Request(file_url=url, language=language), Source.API, key=f"{number}")
+        run(tools, job, until=lambda job: "callback" in job.facts)
+    said = [entry["fields"].get("language") for entry in sandbox.ledger.find("*/transcriptions")]
+    assert said == [None, "ru", "de"]
+
+
+def test_a_stereo_call_is_cut_alike_for_all_its_ways(tools: Tools, sandbox: Sandbox) -> None:
+    """What was learned of the model between the two ways does not change how the call is cut."""
+    file = sandbox.portal.recording("sales-call")
+    sandbox.script.clear()
+    segments = [{"start": 0.0, "end": 2.0, "text": SAYS}]
+    sandbox.script.add(path="*/transcriptions", text=SAYS, segments=segments, times=None)
+    first = accept(tools, Request(file_url=link_to(sandbox, file), entity=DEAL), Source.API, key="api")
+    run(tools, first, until=lambda job: "callback" in job.facts)
+    paid = asked(sandbox)
+    call = sandbox.crm.add_call(owner=("deal", 42), recording=file)
+    second = accept(tools, Request(activity_id=int(call.fields["ID"])), key="event")
+    run(tools, second, until=lambda job: "callback" in job.facts)
+    assert asked(sandbox) == paid
+
+
+def test_an_event_about_a_call_of_long_ago_is_left_alone(tools: Tools, sandbox: Sandbox) -> None:
+    """Somebody edits an old call, whose record is gone: it is neither paid nor written again."""
+    tools.store._redis.set(f"cs:connected:{PORTAL}", "0")
+    old = datetime.now(UTC) - timedelta(days=8)
+    call = sandbox.crm.add_call(owner=("deal", 42), recording=recording(sandbox), ended_at=old)
+    job = accept(tools, Request(activity_id=int(call.fields["ID"])))
+    Runner(tools).drain(flow.UPSTREAM, "test", seconds=5, stop=lambda: False)
+    with pytest.raises(UnknownJob):
+        tools.store.load(job)
+
+
+def test_an_erased_call_stays_erased(tools: Tools, sandbox: Sandbox) -> None:
+    """An event that comes after the erasure brings nothing back."""
+    call = sandbox.crm.add_call(owner=("deal", 42), recording=recording(sandbox))
+    job = accept(tools, Request(activity_id=int(call.fields["ID"])))
+    run(tools, job, until=settled)
+    assert erase_job(tools, job)
+    accept(tools, Request(activity_id=int(call.fields["ID"])))
+    Runner(tools).drain(flow.UPSTREAM, "test", seconds=5, stop=lambda: False)
+    with pytest.raises(UnknownJob):
+        tools.store.load(job)
+    assert (asked(sandbox), len(sandbox.crm.logs(2, 42))) == (1, 1)
+
+
+def test_a_done_job_that_waits_for_its_deal_fills_no_queue(tools: Tools, sandbox: Sandbox) -> None:
+    """What the portal has its outcome of does not count against QUEUE_LIMIT."""
+    sandbox.script.add(path="/hook", status=200, body={"status": "success"}, times=None)
+    request = Request(file_url=link_to(sandbox, recording(sandbox)), callback_url=f"{sandbox.base_url}/hook")
+    job = accept(tools, request, Source.ENGINE)
+    (done,) = run(tools, job, until=lambda job: "callback" in job.facts and "classify" in job.facts)
+    assert (done.status, flow.timeline(done).state) == ("done", "waiting")
+    assert tools.store.unfinished(done.portal) == 0

@@ -1,0 +1,5 @@
+"""An installation to run steps in."""
+
+from tests.installation import opened, sandbox, served
+
+__all__ = ["opened", "sandbox", "served"]

@@ -64,7 +64,7 @@ class Runner:
     """Runs steps over a store.
 
     slots: how many steps this process runs at a time in all; the last free one of several is kept for
-    text and image, since a person waits.
+    outcomes, and for text and image, since a person waits.
     """
 
     def __init__(self, tools: Tools, *, bells: Doorbell | None = None, slots: int = 1) -> None:
@@ -99,14 +99,14 @@ class Runner:
     def _next(self, queue: str, owner: str) -> bool:
         with self._lock:
             self._busy += 1
-            interactive_only = 1 < self._slots <= self._busy
+            urgent_only = 1 < self._slots <= self._busy
         try:
             settings = self.tools.settings
             claim = self.tools.store.claim(
                 queue,
                 owner,
                 lease_seconds=settings.lease_seconds,
-                interactive_only=interactive_only,
+                urgent_only=urgent_only,
                 limits={portal.id: portal.concurrency for portal in self.tools.portals.values()},
                 default_limit=settings.concurrency,
             )

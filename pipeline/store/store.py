@@ -186,12 +186,12 @@ class Store:
         owner: str,
         *,
         lease_seconds: float,
-        interactive_only: bool = False,
+        urgent_only: bool = False,
         limits: Mapping[PortalId, int] | None = None,
         default_limit: int = 8,
     ) -> Claim | None:
         """The fairest due step of the queue, leased to `owner`; None when nothing is due."""
-        args = (queue, owner, lease_seconds, int(interactive_only), dumps(dict(limits or {})), default_limit)
+        args = (queue, owner, lease_seconds, int(urgent_only), dumps(dict(limits or {})), default_limit)
         while True:
             row = self._run("claim", *args)
             if not row:

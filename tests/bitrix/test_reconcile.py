@@ -55,7 +55,8 @@ def test_a_missed_call_becomes_a_job_once(tools: Tools, portal: Portal) -> None:
     assert len(portal.asked) == asked  # not its turn
     next_turn(tools)
     tools.store.erase(job_of(5))
-    assert reconcile(tools) == 0  # it was looked at before
+    assert reconcile(tools) == 0  # it was looked at before,
+    assert tools.store._redis.ttl(f"cs:known:reconciled:{PORTAL}") == -1  # which is never forgotten
 
 
 def test_history_and_the_last_minutes_are_left_alone(tools: Tools, portal: Portal) -> None:

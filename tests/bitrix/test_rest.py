@@ -73,10 +73,11 @@ def test_limits_say_when_to_come_back(portal: Portal, transport: Transport) -> N
         (503, {"error": "QUERY_LIMIT_EXCEEDED"}),
         (503, {"error": "QUERY_LIMIT_EXCEEDED"}, {"Retry-After": "9"}),
         (429, {"error": "OPERATION_TIME_LIMIT", "time": {"operating_reset_at": 1321}}),
+        (429, {"error": "OPERATION_TIME_LIMIT", "time": {"operating_reset_at": 1_321_000}}),
         (429, {"error": "OPERATION_TIME_LIMIT"}),
         (503, {"error": "OVERLOAD_LIMIT"}),
     ]
-    for seconds in (5.0, 9.0, 321.0, 60.0):
+    for seconds in (5.0, 9.0, 321.0, 3600.0, 60.0):
         with pytest.raises(PortalUnavailable) as caught:
             rest.call("crm.activity.get", {"id": 1})
         assert caught.value.retry_after_seconds == seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ProviderAccount
+from pipeline.errors import ProviderAccount, ProviderUnavailable
 from pipeline.model import Category, Claim, Due, Job, PortalId, Request, Source, Step
 from pipeline.run.paid import buy
-from pipeline.run.tools import Tools, open_tools
+from pipeline.run.runner import Runner
+from pipeline.run.tools import Later, Result, Tools, open_tools
 from pipeline.settings import Settings
 from pipeline.store import fields_of, job_id
 
@@ -50,7 +52,7 @@ def a_claim(tools: Tools, number: int, category: Category = Category.AUDIO) -> t
     return job, claim
 
 
-def ask(tools: Tools, job: Job, claim: Claim, *, refused: bool) -> Any:
+def ask(tools: Tools, job: Job, claim: Claim, *, refused: bool, until: float | None = math.inf) -> Any:
     """One paid call to a provider that refuses the account, or does not."""
 
     def answer(model: str | None, seconds: float) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def ask(tools: Tools, job: Job, claim: Claim, *, refused: bool) -> Any:
     provider = tools.portals[PortalId("portal")].transcription
     return buy(
         tools, job, claim, provider, key=lambda model: f"cs:paid:{claim.job}:{claim.step}", ask=answer,
-        read=lambda raw: json.loads(raw["body"])["text"], until=job.deadline, seconds=30,
+        read=lambda raw: json.loads(raw["body"])["text"], until=until, seconds=30,
     )  # fmt: skip
 
 
@@ -108,3 +110,53 @@ def test_what_is_paid_is_counted_by_model_and_once(opened: list[Tools]) -> None:
     assert counted["a/b"] == paid
     assert counted[""] == {"reserved_seconds": 30}
     assert patient.store.usage(PortalId("portal")) == {**paid, "reserved_seconds": 30}
+
+
+def test_nothing_is_paid_in_the_reserve(opened: list[Tools]) -> None:
+    """A step that is claimed so late waits for the end of its job, and asks nobody."""
+    patient, _ = opened
+    job, claim = a_claim(patient, 1)
+    late = replace(job, deadline=patient.store.now() + 2.0)
+    with pytest.raises(Later, match="reserve"):
+        ask(patient, late, claim, refused=False, until=None)
+    assert "paid_calls" not in patient.store.usage(PortalId("portal"))
+
+
+def test_a_model_that_asks_for_long_patience_is_passed_over_at_once(opened: list[Tools]) -> None:
+    """Retry-After of a day: the fallback is asked now, not after a try that never comes."""
+    patient, _ = opened
+    job, claim = a_claim(patient, 1)
+    provider = replace(patient.portals[PortalId("portal")].transcription, models=("busy", "free"))
+    asked: list[str | None] = []
+
+    def answer(model: str | None, seconds: float) -> dict[str, Any]:
+        asked.append(model)
+        if model == "busy":
+            raise ProviderUnavailable("slow down", http_status=429, retry_after_seconds=86_400.0)
+        return {"status": 200, "body": "{}"}
+
+    buy(patient, job, claim, provider, key=lambda model: f"cs:paid:{model}", ask=answer, read=lambda raw: raw)
+    assert asked == ["busy", "free"]
+
+
+def test_a_hold_begins_anew_after_the_account_has_served(opened: list[Tools]) -> None:
+    """What was held for most of its hour once, and served, may be held for a whole hour again."""
+    patient, _ = opened
+    job, claim = a_claim(patient, 1)
+    patient.store.defer(claim, at=0.0, first={"held_since": "1000.0"})
+    patient.store.tick()
+    claim = patient.store.claim("upstream", "node:task", lease_seconds=30) or claim
+    held = patient.store.load(job.id)
+    assert held.held_since == 1000.0
+    served = Result(facts={claim.step: {"text": "hello"}})
+    Runner(patient)._commit(held, claim, served, ())
+    assert patient.store.load(job.id).held_since is None
+
+
+def test_half_a_surrogate_pair_harms_no_record(opened: list[Tools]) -> None:
+    """A model's answer may hold what UTF-8 cannot: it is kept with a mark in its place."""
+    patient, _ = opened
+    job, claim = a_claim(patient, 1, Category.TEXT)
+    broken = json.loads('"dear \\ud83d friend"')
+    Runner(patient)._commit(job, claim, Result(facts={claim.step: {"text": broken}}), ())
+    assert patient.store.load(job.id).facts[claim.step]["text"] == "dear \ufffd friend"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from pipeline.model import Claim
-from pipeline.store import Governor
+from pipeline.store import Governor, governor
 from tests.store.jobs import a_job, accept, claim, due
 
 
@@ -43,6 +45,40 @@ def test_a_portal_spends_no_more_seconds_a_day_than_it_may(store: Governor) -> N
     held = claim(store, "upstream")
     verdicts = [store.reserve_paid(f"cs:paid:{n}", held, seconds=40, cap=100).verdict for n in range(3)]
     assert verdicts == ["go", "go", "capped"]
+
+
+def test_what_was_reserved_before_midnight_is_not_given_back_to_the_new_day(
+    store: Governor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new day begins with nothing spent, not with seconds to spare."""
+    accept(store, a_job(store), due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    store.reserve_paid("cs:paid:k", held, seconds=600, cap=1000)
+    monkeypatch.setattr(governor, "day", lambda: "2999-01-01")
+    store.unreserve_paid("cs:paid:k", held, seconds=600)
+    assert store.usage(held.portal).get("reserved_seconds", 0.0) == 0.0
+
+
+def test_nothing_is_paid_or_kept_for_a_job_that_was_erased(store: Governor) -> None:
+    """The answer to a call under way is dropped, and no further call is made."""
+    job = a_job(store)
+    accept(store, job, due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    assert store.reserve_paid("cs:paid:k", held, seconds=1, cap=0).verdict == "go"
+    store.erase(job.id)
+    store.keep_paid("cs:paid:k", job.id, '{"a":1}', seconds=60)
+    assert store.peek_paid("cs:paid:k") is None
+    assert store.reserve_paid("cs:paid:k", held, seconds=1, cap=0).verdict == "gone"
+    assert not store._redis.keys(f"cs:*{job.id}*")
+
+
+def test_who_is_first_stays_first_unless_somebody_takes_over(store: Governor) -> None:
+    """One owner of a name; only who knows the owner may follow it."""
+    assert store.first("entry", "a", seconds=60) == "a"
+    assert store.first("entry", "b", seconds=60) == "a"
+    assert store.first("entry", "b", seconds=60, instead_of="c") == "a"
+    assert store.first("entry", "b", seconds=60, instead_of="a") == "b"
+    assert store.first("entry", "c", seconds=60, instead_of="a") == "b"
 
 
 def test_a_gate_opens_after_failures_and_lets_one_probe_through(store: Governor) -> None:

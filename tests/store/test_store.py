@@ -124,11 +124,12 @@ def test_text_comes_before_audio_and_outcomes_before_new_work(store: Governor) -
 
 
 def test_the_last_place_is_kept_for_who_waits(store: Governor) -> None:
-    """A worker that asks for interactive work alone gets no audio."""
+    """A worker that asks for urgent work alone gets outcomes, text and images, and no other step."""
     accept(store, a_job(store, 1), due("transcribe:0", "upstream"))
-    assert store.claim("upstream", "a", lease_seconds=30, interactive_only=True) is None
+    assert store.claim("upstream", "a", lease_seconds=30, urgent_only=True) is None
     accept(store, a_job(store, 2, category=Category.IMAGE), due("draw", "upstream"))
-    assert claim(store, "upstream", interactive_only=True).step == "draw"
+    accept(store, a_job(store, 3), due("callback", "upstream"))
+    assert [claim(store, "upstream", urgent_only=True).step for _ in range(2)] == ["draw", "callback"]
 
 
 def test_a_deferred_step_comes_back_when_it_is_due_and_is_not_hastened_by_others(store: Governor) -> None:

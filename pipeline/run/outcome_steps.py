@@ -16,9 +16,7 @@ from pipeline.store import persist
 
 CALLBACK_SECONDS = 15.0
 CERTAIN_SECONDS = 5.0  # so close to the deadline the outcome is sent even to a host that seems dead
-# A portal that refuses again and again what it may have taken has it, or is not well; after half a minute,
-# in which a restart is over, the first is taken to be true.
-STANDS_SECONDS = 30.0
+STANDS_SECONDS = 30.0  # a portal's restart is over by then
 
 DOING = {
     "resolve": "waiting for the recording",
@@ -85,17 +83,20 @@ def _may_stand(claim: Claim, tools: Tools, now: float, *, is_last: bool) -> bool
     """Whether an earlier attempt was taken unseen: its answer, or its worker, was lost.
 
     The first outcome consumes the portal's job, so the same one again finds none and is refused. One such
-    refusal may have another reason; refused for STANDS_SECONDS after that loss, or refused to the last, it
-    is taken to stand.
+    refusal may have another reason; the second one after that loss is taken as proof that it stands. Where
+    the portal itself left an answer out it may not be well: then it has to refuse for STANDS_SECONDS, or to
+    the last.
     """
     deliveries = persist(tools.store.deliveries, claim.job)
-    lost = [delivery.at for delivery in deliveries if delivery.unknown] + [
+    unanswered = [delivery.at for delivery in deliveries if delivery.unknown]
+    lost = unanswered + [
         event.at
         for event in persist(tools.store.events, claim.job)
         if event.step == claim.step and event.what in ("lost", "released")
     ]
     refused = [sent.at for sent in deliveries if lost and _is_refusal(sent) and sent.at > max(lost)]
-    return bool(refused) and (is_last or now - min(refused) >= STANDS_SECONDS)
+    patience = STANDS_SECONDS if unanswered and not is_last else 0.0
+    return bool(refused) and now - min(refused) >= patience
 
 
 def body_of(job: Job, failure: Failure | None) -> dict[str, Any]:

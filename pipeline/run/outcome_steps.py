@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
+
 from pipeline import contract, failpoints, flow
 from pipeline.capture import capture_callback
 from pipeline.errors import Expired
@@ -13,6 +15,8 @@ from pipeline.run.retry import LAST_TRY_SECONDS, callback_at, failure_of, is_bef
 from pipeline.run.tools import Later, Result, Tools
 from pipeline.stages.deliver import deliver
 from pipeline.store import persist
+
+log = structlog.get_logger()
 
 CALLBACK_SECONDS = 15.0
 CERTAIN_SECONDS = 5.0  # so close to the deadline the outcome is sent even to a host that seems dead
@@ -71,6 +75,12 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
         persist(tools.store.tripped, host)
     if at is None:
         persist(tools.store.count, job.portal, {"jobs_undelivered": 1})
+        log.error(
+            "outcome_not_delivered",
+            http_status=sent.status,
+            why=sent.answer,
+            mend="callscribe jobs show tells of each attempt; callscribe jobs retry sends it again.",
+        )
         return Result(facts={claim.step: {"accepted": False, "asked": True}}, deliveries=(sent,))
     raise Later(at - ended, "the outcome was not taken", uncounted=False, deliveries=(sent,))
 

@@ -16,6 +16,7 @@ from pipeline import failpoints, flow
 from pipeline.errors import (
     CallscribeError,
     Expired,
+    ForbiddenURL,
     LeaseLost,
     Poison,
     Refused,
@@ -280,7 +281,7 @@ def replayable(job: Job) -> bool:
     if failure is None:
         return not sent.get("accepted", True)
     cls = _class_of(failure.slug)
-    return cls in (Expired, SpendCapReached) or not issubclass(cls, Refused)
+    return cls in (Expired, ForbiddenURL, SpendCapReached) or not issubclass(cls, Refused)
 
 
 def _class_of(slug: str) -> type[CallscribeError]:

@@ -177,3 +177,19 @@ def test_a_done_job_that_waits_for_its_deal_fills_no_queue(tools: Tools, sandbox
     (done,) = run(tools, job, until=lambda job: "callback" in job.facts and "classify" in job.facts)
     assert (done.status, flow.timeline(done).state) == ("done", "waiting")
     assert tools.store.unfinished(done.portal) == 0
+
+
+def test_a_recording_whose_host_is_named_afterwards_is_heard_by_a_retry(
+    opened: Open, sandbox: Sandbox
+) -> None:
+    """Its host was not trusted: what the job needs is kept until the operator has mended that."""
+    strict, file = opened(trusted_hosts="", portal_url="https://portal.example"), recording(sandbox)
+    job = accept(strict, Request(file_url=link_to(sandbox, file)), Source.API)
+    (refused,) = run(strict, job, until=lambda job: "callback" in job.facts)
+    failure = flow.failure(refused)
+    assert failure is not None
+    assert failure.slug == "forbidden_url"
+    mended = opened()
+    retry_job(mended, job)
+    (done,) = run(mended, job, until=lambda job: "callback" in job.facts)
+    assert done.status == "done"

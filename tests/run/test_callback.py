@@ -64,13 +64,16 @@ def test_what_is_refused_for_long_after_a_lost_answer_stands(tools: Tools, sandb
     assert refused[-1] - refused[0] >= 0.25
 
 
-def test_what_was_never_lost_and_is_refused_does_not_stand(tools: Tools, sandbox: Sandbox) -> None:
-    """Refusals alone are no delivery, to the last."""
+def test_what_was_never_lost_and_is_refused_does_not_stand(
+    tools: Tools, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refusals alone are no delivery, to the last, and the operator is told."""
     sandbox.script.add(path="/hook", times=None, status=200, body=REFUSED)
     done, deliveries = sent(tools, answered(tools, sandbox, ttl=4.5))
     assert done.status == "failed"
     assert len(deliveries) >= 3
     assert not any(delivery.accepted for delivery in deliveries)
+    assert "outcome_not_delivered" in capsys.readouterr().out
 
 
 def test_a_portal_that_hangs_does_not_hold_the_last_try_up(

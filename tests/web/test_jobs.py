@@ -209,8 +209,13 @@ def test_bad_queries(client: Client, query: str) -> None:
     assert list(answer.json()["error"]["fields"]) == [query.partition("=")[0]]
 
 
-def test_a_failed_job_runs_again(client: Client, store: Governor) -> None:
-    """Retry of a failed job is 202 and has its work due again; of another job 409."""
+@pytest.mark.parametrize(("audio", "step"), [("kept", "sniff"), ("gone", "fetch")])
+def test_a_failed_job_runs_again(
+    client: Client, store: Governor, tmp_path: Path, audio: str, step: str
+) -> None:
+    """Retry of a failed job is 202 and has its work due again, the download too if need be; else 409."""
+    if audio == "kept":
+        keep_recording(client, "x", tmp_path)
     failure = Failure(slug="not_audio", code=415, message="No audio.", step=Step("sniff"))
     job = put(store, facts={"fetch": FACTS["fetch"], "failure": failure, "callback": {"accepted": True}})
     assert client.v1("POST", f"/v1/jobs/{job}/retry").status_code == 409
@@ -222,18 +227,24 @@ def test_a_failed_job_runs_again(client: Client, store: Governor) -> None:
         415,
     )
     assert client.v1("POST", f"/v1/jobs/{job}/retry").status_code == 202
-    claim = store.claim("media", "test", lease_seconds=5)
+    claim = store.claim(flow.queue_of(step), "test", lease_seconds=5)
     assert claim is not None
-    assert (claim.job, claim.step) == (job, "sniff")
+    assert (claim.job, claim.step) == (job, step)
+
+
+def keep_recording(client: Client, job: str, folder: Path) -> Blobs:
+    """Some audio of the job on the storage."""
+    blobs: Blobs = client.app.state.service.tools.blobs
+    source = folder / "sound"
+    source.write_bytes(b"sound")
+    blobs.put(f"{job}/recording", source)
+    return blobs
 
 
 def test_erasure(client: Client, store: Governor, tmp_path: Path) -> None:
     """DELETE takes the record and its audio away; a second one is 404."""
     job = put(store, facts=FACTS)
-    blobs: Blobs = client.app.state.service.tools.blobs
-    source = tmp_path / "sound"
-    source.write_bytes(b"sound")
-    blobs.put(f"{job}/recording", source)
+    blobs = keep_recording(client, job, tmp_path)
     assert client.v1("DELETE", f"/v1/jobs/{job}").status_code == 204
     assert not blobs.exists(f"{job}/recording")
     assert client.v1("GET", f"/v1/jobs/{job}").status_code == 404

@@ -73,7 +73,8 @@ def test_what_was_never_lost_and_is_refused_does_not_stand(
     assert done.status == "failed"
     assert len(deliveries) >= 3
     assert not any(delivery.accepted for delivery in deliveries)
-    assert "outcome_not_delivered" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "outcome_not_delivered" in said.out + said.err
 
 
 def test_a_portal_that_hangs_does_not_hold_the_last_try_up(

@@ -25,6 +25,12 @@ _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*
 _PROBE = "_probe"
 
 
+class StorageFails(StoreUnavailable):
+    """The audio storage refuses or does not answer."""
+
+    mend: ClassVar[str] = "Check what CALLSCRIBE_STORAGE_URL names: that it is there, writable, and has room."
+
+
 class BlobMissing(StoreUnavailable):
     """A recording or chunk is not on the storage, though it should be."""
 
@@ -84,7 +90,7 @@ def _storage_errors() -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise StoreUnavailable(f"The audio storage fails: {reason}.") from None
+        raise StorageFails(f"The audio storage fails: {reason}.") from None
 
 
 class FileBlobs(Blobs):
@@ -151,7 +157,7 @@ def _remote_errors() -> Iterator[None]:
     except CallscribeError:
         raise
     except Exception as error:
-        raise StoreUnavailable(f"The audio storage fails: {type(error).__name__}.") from None
+        raise StorageFails(f"The audio storage fails: {type(error).__name__}.") from None
 
 
 class FsspecBlobs(Blobs):

@@ -5,18 +5,22 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import click
 
+from pipeline.blobs import Blobs, StorageFails
 from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves
 from pipeline.settings import Settings
+from pipeline.web.storage import StorageWatch
 
 PORT = 8000  # of the api, unless told otherwise
 at_port = click.option(
     "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any free."
 )
 QUEUES = ("media", "upstream")
+STORAGE_SECONDS = 15.0  # for the audio storage to answer at the start
 LEAVE_SECONDS = 10.0  # beyond what a child was told to wait for its work
 
 
@@ -42,6 +46,23 @@ def workers(settings: Settings, queues: Sequence[str] = QUEUES) -> list[Child]:
         )
         for queue in queues
     ]
+
+
+class NoStorage(CannotStart):
+    """Audio could not be kept."""
+
+    mend = StorageFails.mend
+
+
+def check_storage(settings: Settings) -> None:
+    """Raises NoStorage where audio cannot be kept, SettingsError where STORAGE_URL makes no sense."""
+    watch = StorageWatch(Blobs.open(settings.storage))
+    try:
+        if why := watch.first(STORAGE_SECONDS):
+            place = urlsplit(settings.storage)
+            raise NoStorage(f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}: {why}")
+    finally:
+        watch.close()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -33,6 +33,7 @@ def up(host: str, port: int) -> None:
         click.echo("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404", err=True)
     leave = told_to_leave()
     with attached.locked(settings.data_dir), parts.listen(host, port) as listener:
+        parts.check_storage(settings)
         find_key(settings, make=True)
         children: list[Child] = [*parts.workers(settings), parts.api(listener)]
         if settings.redis_url is None:

@@ -42,10 +42,9 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """The store takes writes, the disk has room, the settings are valid (or this would not run)."""
+    """The store and the audio storage take writes, and the disk has room."""
     service = service_of(request)
-    if service.no_room:
-        raise StoreUnavailable(service.no_room)
+    service.check_room(audio=True)
     await service.intake.ping()
     return Json({"status": "ready"})
 

@@ -36,6 +36,7 @@ from pipeline.store import Intake
 from pipeline.telemetry import ACCEPT_SECONDS, ACCEPTED, REPEATED
 from pipeline.web.auth import Keyring, find_key
 from pipeline.web.limits import Limit
+from pipeline.web.storage import StorageWatch
 from pipeline.web.uploads import sweep
 
 log = structlog.get_logger()
@@ -45,6 +46,7 @@ R = TypeVar("R")
 
 ACCEPT_BOUND_SECONDS = 2.25  # a portal waits 5 s, and has its answer in 3 s, body and way included
 LOOK_SECONDS = 1.0  # between two looks at the disk
+STORAGE_SECONDS = 2.0  # that the start waits for the first look at the audio storage
 LEAST_FREE_BYTES = 64 << 20  # below it (or below 5 % of a small disk) nothing is accepted
 MOST_FULL = 0.9  # of the store's memory; above it nothing is accepted
 MOST_FILES = 65_536  # open at a time
@@ -68,6 +70,8 @@ class Service:
         self.intake = Intake(self.settings.store_url, bound_seconds=ACCEPT_BOUND_SECONDS)
         self.tools: Tools = await asyncio.to_thread(open_tools, self.settings, self._live)
         self.bells = Bells(self.settings.store_url)
+        self.storage = StorageWatch(self.tools.blobs)
+        await asyncio.to_thread(self.storage.first, STORAGE_SECONDS)
         self._threads = anyio.CapacityLimiter(THREADS)
         await self._look_around()
         self._closing = asyncio.Event()
@@ -78,6 +82,7 @@ class Service:
     async def close(self) -> None:
         """Gives everything back; bells that wait are rung first."""
         self._closing.set()
+        self.storage.close()
         await self._watcher
         await asyncio.to_thread(self.bells.close)
         await self.intake.close()
@@ -119,6 +124,11 @@ class Service:
             )
         raise BadRequest(f"{field}: not on the portal's own host, nor on one that is trusted", field=field)
 
+    def check_room(self, *, audio: bool) -> None:
+        """Raises StoreUnavailable while what is accepted now cannot be kept; `audio`: a recording with it."""
+        if why := self.no_room or (self.storage.why if audio else None):
+            raise StoreUnavailable(why)
+
     async def accept(
         self,
         portal: Portal,
@@ -136,8 +146,7 @@ class Service:
 
         strict: another body under the same key is a Conflict. Raises StoreUnavailable and QueueFull.
         """
-        if self.no_room:
-            raise StoreUnavailable(self.no_room)
+        self.check_room(audio=category.spoken)
         begun, now = time.monotonic(), time.time()  # the store shifts it onto its own clock
         job = Job(
             id=key,

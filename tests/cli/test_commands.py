@@ -133,3 +133,13 @@ def test_a_reader_that_leaves_is_no_crash(short_path: Path) -> None:
     )  # fmt: skip
     assert done.stdout.startswith("CALLSCRIBE_")
     assert "Traceback" not in done.stderr
+
+
+def test_up_does_not_start_where_audio_cannot_be_kept(run: Run) -> None:
+    """An audio storage that is a file, or that nobody can make: exit 3, and its setting is named."""
+    Path("file").write_text("")
+    for path in (Path("file").absolute(), Path("/proc/nowhere/audio")):
+        done = run("up", "--port", "0", storage_url=path.as_uri())
+        assert done.code == 3
+        assert "CALLSCRIBE_STORAGE_URL" in done.err
+        assert str(path) in done.err

@@ -7,18 +7,20 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from pipeline.errors import SettingsError
 from pipeline.model import PortalId, Speaker
-from pipeline.settings import Settings, http_address
+from pipeline.settings import Settings, http_address, language_code, listed_host, two_roles
 from pipeline.tables import fitted, read_table
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22,}")
+PORTAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 LOOK_SECONDS = 1.0
 
 log = structlog.get_logger()
@@ -161,11 +163,19 @@ def _split(text: str) -> list[SecretStr]:
     return [SecretStr(part.strip()) for part in text.split(",") if part.strip()]
 
 
+def _webhook(value: SecretStr) -> SecretStr:
+    http_address(value.get_secret_value())
+    return value
+
+
+Address = Annotated[str, AfterValidator(http_address)]
+
+
 class _Work(BaseModel):
     """A provider in PORTALS_FILE; what is unset comes from the settings."""
 
     model_config = ConfigDict(extra="forbid")
-    url: str | None = None
+    url: Address | None = None
     key: SecretStr | None = None
     model: str | None = None
     fallbacks: list[str] | None = None
@@ -174,15 +184,17 @@ class _Work(BaseModel):
 class _Entry(BaseModel):
     """One portal in PORTALS_FILE; what is unset comes from the settings."""
 
-    model_config = ConfigDict(extra="forbid")
-    url: str | None = None
-    hosts: list[str] = Field(default_factory=list)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    url: Address | None = None
+    hosts: list[Annotated[str, AfterValidator(partial(listed_host, origins=False))]] = Field(
+        default_factory=list
+    )
     tokens: list[SecretStr] = Field(default_factory=list)
     application_token: SecretStr | None = None
-    webhook: SecretStr | None = None
+    webhook: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
     language: Literal["en", "ru"] | None = None
-    speech_language: str | None = None
-    channels: list[Literal["manager", "client"]] | None = None
+    speech_language: Annotated[str, AfterValidator(language_code)] | None = None
+    channels: Annotated[list[str], AfterValidator(two_roles)] | None = None
     glossary: list[str] | None = None
     rubric: Path | None = None
     transcription: _Work = Field(default_factory=_Work)
@@ -201,6 +213,10 @@ class _Entry(BaseModel):
 def _from_file(settings: Settings, path: Path) -> tuple[Portal, ...]:
     portals = []
     for name, table in read_table(path, named="CALLSCRIBE_PORTALS_FILE").items():
+        if not PORTAL_ID.fullmatch(name):  # it is a part of the store's keys and of metrics' labels
+            raise SettingsError(
+                f"CALLSCRIBE_PORTALS_FILE: {path}: portal {name[:64]!r}: expected a name of A-Z a-z 0-9 _ . -"
+            )
         entry = fitted(_Entry, table, named=f"CALLSCRIBE_PORTALS_FILE: {path}: portal {name}")
         if entry.rubric and not entry.rubric.is_absolute():
             entry.rubric = path.parent / entry.rubric
@@ -223,12 +239,9 @@ def _portal(settings: Settings, entry: _Entry, name: str) -> Portal:
             raise SettingsError(
                 f"{where}: expected 22 or more of A-Z a-z 0-9 _ -, got {len(token)} characters"
             )
-    for key, url in (("url", entry.url), ("webhook", entry.webhook and entry.webhook.get_secret_value())):
-        try:
-            if url:
-                http_address(url)
-        except ValueError as error:
-            raise SettingsError(f"portal {name}: {key}: {error}") from None
+
+    def or_else(own: Any, general: Any) -> Any:
+        return own if own is not None else general
 
     def secret(own: SecretStr | None, general: SecretStr | None) -> str | None:
         chosen = own or general
@@ -245,12 +258,9 @@ def _portal(settings: Settings, entry: _Entry, name: str) -> Portal:
     vibecode_url = entry.vibecode.url or settings.vibecode_url or settings.router_url
     vibecode_key = secret(entry.vibecode.key, settings.vibecode_key or settings.router_key)
 
-    def or_else(own: Any, general: Any) -> Any:
-        return own if own is not None else general
-
     return Portal(
         id=PortalId(name),
-        url=entry.url.rstrip("/") if entry.url else None,
+        url=entry.url,
         hosts=tuple(entry.hosts),
         token_digests=tuple(digest(token) for token in tokens),
         token=tokens[0] if tokens else None,
@@ -258,7 +268,7 @@ def _portal(settings: Settings, entry: _Entry, name: str) -> Portal:
         webhook=secret(entry.webhook, settings.bitrix24_webhook),
         language=or_else(entry.language, settings.portal_language),
         speech_language=or_else(entry.speech_language, settings.language),
-        channels=tuple(or_else(entry.channels, settings.channels)),
+        channels=cast("tuple[Speaker, ...]", tuple(or_else(entry.channels, settings.channels))),
         glossary=tuple(or_else(entry.glossary, settings.glossary)),
         rubric=or_else(entry.rubric, settings.rubric),
         transcription=provider("transcription", entry.transcription),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.errors import SettingsError
+from pipeline.errors import ForbiddenURL, SettingsError
+from pipeline.hosts import read_allowed, read_url
 from pipeline.languages import iso639
 
 ROUTER_URL = "https://vibecode.bitrix24.tech/v1"
@@ -20,17 +22,50 @@ Names = Annotated[tuple[str, ...], NoDecode]
 
 
 def http_address(value: str) -> str:
-    """The value without a slash at its end; raises ValueError where it is no http or https URL."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError("expected an address like https://example.com, without user name or password")
-    return value.rstrip("/")
+    """The value without a slash at its end; raises ValueError where no path can be appended to it."""
+    expected = "expected an address like https://example.com, without user name, password, `?` and `#`"
+    try:
+        read_url(value)
+    except ForbiddenURL as error:
+        raise ValueError(f"{expected}. {error.message}") from None
+    if "?" in value or "#" in value:
+        raise ValueError(expected)
+    return value.strip(" ").rstrip("/")
+
+
+def listed_host(value: str, *, origins: bool) -> str:
+    """An entry of a list of hosts as it stands; raises ValueError. origins: `https://host` is one as well."""
+    expected = "expected `host` or `host:port`" + (", or an origin like https://host" if origins else "")
+    try:
+        read_allowed(value)
+    except ForbiddenURL:
+        raise ValueError(f"{expected}, not {value.rpartition('@')[2]}") from None
+    if "://" in value and (not origins or read_url(value).path != "/"):
+        raise ValueError(f"{expected}, not {value}")
+    return value
+
+
+def two_roles(value: Sequence[str]) -> tuple[str, ...]:
+    """Who is on the left and on the right, or nothing where nobody knows; raises ValueError."""
+    if value and sorted(value) != ["client", "manager"]:
+        raise ValueError("name who is on the left and right: manager,client or client,manager")
+    return tuple(value)
+
+
+def language_code(value: str) -> str:
+    """ISO 639-1 of a language's code or name; raises ValueError where it is not known."""
+    code = iso639(value)
+    if code is None:
+        raise ValueError("expected a language as ISO 639-1 (en, ru, ...) or by its name")
+    return code
 
 
 class Settings(BaseSettings):
     """All settings of one installation; the docstring of each field is its row in docs/settings.md."""
 
-    model_config = SettingsConfigDict(env_prefix="CALLSCRIBE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CALLSCRIBE_", env_file=".env", extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     # where things live
     redis_url: SecretStr | None = Field(None, description="`redis://`, `rediss://`; unset: embedded")
@@ -52,7 +87,9 @@ class Settings(BaseSettings):
     channels: Names = Field(("manager", "client"), description="who is left and right; empty: nobody knows")
     glossary: Names = Field((), description="hint words for the recogniser, comma-separated")
     rubric: Path | None = Field(None, description="rubric file of the lead score")
-    trusted_hosts: Names = Field((), description="`host` or `host:port` that may be private or plain http")
+    trusted_hosts: Names = Field(
+        (), description="`host`, `host:port` or `https://host` that may be private or plain http"
+    )
 
     # providers
     router_url: str = Field(ROUTER_URL, description="the OpenAI-compatible provider")
@@ -123,9 +160,12 @@ class Settings(BaseSettings):
     @field_validator("channels")
     @classmethod
     def _two_roles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if value and (len(value) != 2 or not set(value) <= {"manager", "client"} or value[0] == value[1]):
-            raise ValueError("name who is on the left and right: manager,client or client,manager")
-        return value
+        return two_roles(value)
+
+    @field_validator("trusted_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(listed_host(entry, origins=True) for entry in value)
 
     @field_validator("portal_url", "public_url", "router_url", "transcription_url", "chat_url", "image_url",
                      "vibecode_url")  # fmt: skip
@@ -143,8 +183,22 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _store_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
-            raise ValueError("expected redis://host:6379/0, or rediss:// or unix://")
+        expected = "expected redis://host:6379/0 (port and database are numbers), or rediss:// or unix://"
+        try:
+            parts = urlsplit(value.get_secret_value()) if value is not None else None
+            good = parts is None or (
+                (
+                    parts.scheme in ("redis", "rediss")
+                    and parts.port != 0  # reading it raises ValueError where it is no port
+                    and (parts.path.strip("/") or "0").isdigit()
+                    and "db" not in parse_qs(parts.query)  # the broker's client does not know it
+                )
+                or parts.scheme == "unix"
+            )
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError(expected)
         return value
 
     @field_validator("storage_url")
@@ -160,9 +214,7 @@ class Settings(BaseSettings):
     @field_validator("language")
     @classmethod
     def _speech(cls, value: str | None) -> str | None:
-        if value is not None and iso639(value) is None:
-            raise ValueError("expected a language as ISO 639-1 (en, ru, ...) or by its name")
-        return iso639(value) if value else None
+        return language_code(value) if value else None
 
     @model_validator(mode="before")
     @classmethod
@@ -173,7 +225,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.portals_file and (self.portal_url or self.portal_token):
-            raise ValueError("set PORTALS_FILE, or PORTAL_URL and PORTAL_TOKEN, not both")
+            raise ValueError(
+                "set CALLSCRIBE_PORTALS_FILE, or CALLSCRIBE_PORTAL_URL and CALLSCRIBE_PORTAL_TOKEN, not both"
+            )
         return self
 
     @property
@@ -203,3 +257,7 @@ def load(**overrides: Any) -> Settings:
             text = item["msg"].removeprefix("Value error, ")
             lines.append(f"CALLSCRIBE_{name}: {text}" if name else text)
         raise SettingsError("; ".join(lines)) from None
+    except UnicodeDecodeError:
+        raise SettingsError(".env: cannot be read: it is not UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f".env: cannot be read: {error.strerror}") from None

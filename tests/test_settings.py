@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.cli.config import unknown
 from pipeline.errors import SettingsError
+from pipeline.portals import load_portals
 from pipeline.settings import load
+
+WORKS = ("transcription", "chat", "image", "vibecode")
 
 
 @pytest.mark.parametrize(
@@ -18,6 +23,19 @@ from pipeline.settings import load
         ("PORTAL_URL", "acme", "expected an address like https://"),
         ("REDIS_URL", "http://x", "expected redis://"),
         ("QUEUE_LIMIT", "many", "valid integer"),
+        ("REDIS_URL", "redis://store:six/0", "port and database are numbers"),
+        ("REDIS_URL", "redis://store:99999/0", "port and database are numbers"),
+        ("REDIS_URL", "redis://store/jobs", "port and database are numbers"),
+        ("REDIS_URL", "redis://store/0?db=jobs", "port and database are numbers"),
+        ("ROUTER_URL", "https://router.example:65536/v1", "between 1 and 65535"),
+        ("BITRIX24_WEBHOOK", "https://acme.example:99999/rest/1/x/", "between 1 and 65535"),
+        ("PUBLIC_URL", "https://us.example/?a=1", "expected an address like https://"),
+        ("PUBLIC_URL", "https://us.example/#a", "expected an address like https://"),
+        ("TRUSTED_HOSTS", "good.example,https://bad.example/path", "not https://bad.example/path"),
+        ("TRUSTED_HOSTS", "bad.example/path", "not bad.example/path"),
+        ("TRUSTED_HOSTS", "bad.example:99999", "expected `host` or `host:port`"),
+        ("DAILY_PAID_SECONDS", "inf", "finite number"),
+        ("CHUNK_SECONDS", "nan", "finite number"),
     ],
 )
 def test_a_wrong_setting_is_named(
@@ -44,6 +62,64 @@ def test_a_language_may_be_named_in_words(monkeypatch: pytest.MonkeyPatch) -> No
     """A name in any language becomes its code."""
     monkeypatch.setenv("CALLSCRIBE_LANGUAGE", "Русский")
     assert load(_env_file=None).language == "ru"
+
+
+def test_a_trusted_host_may_be_an_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names, names with a port, addresses and origins stand as they were given."""
+    entries = ("a.example", "a.example:81", "10.0.0.1", "::1", "[::1]:81", "http://a.example:81")
+    monkeypatch.setenv("CALLSCRIBE_TRUSTED_HOSTS", ",".join(entries))
+    assert load(_env_file=None).trusted_hosts == entries
+
+
+def test_a_file_of_settings_that_is_not_text_is_named(tmp_path: Path) -> None:
+    """`.env` in another encoding, or as a folder, is a sentence and no traceback."""
+    file = tmp_path / ".env"
+    file.write_bytes("CALLSCRIBE_GLOSSARY=Привет".encode("cp1251"))
+    with pytest.raises(SettingsError, match="UTF-8"):
+        load(_env_file=file)
+
+
+PORTAL = '[{name}]\nurl = "https://acme.example"\ntokens = ["{token}"]\n{more}\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ('hosts = ["https://files.example"]', "hosts.0: expected `host` or `host:port`, not https://files"),
+        ('hosts = ["a b"]', "hosts.0: expected `host` or `host:port`, not a b"),
+        ('webhook = "nothing"', "webhook: expected an address"),
+        ('speech_language = "klingon"', "speech_language: expected a language"),
+        ('channels = ["manager", "manager"]', "channels: name who is on the left and right"),
+        ('channels = ["manager"]', "channels: name who is on the left and right"),
+        ("daily_paid_seconds = inf", "daily_paid_seconds: Input should be a finite number"),
+        *((f'{work} = {{ url = "ftp://x" }}', f"{work}.url: expected an address") for work in WORKS),
+    ],
+)
+def test_a_wrong_entry_of_a_portal_is_named(tmp_path: Path, more: str, expected: str) -> None:
+    """The file of portals is held to the same rules as the settings."""
+    path = tmp_path / "portals.toml"
+    path.write_text(PORTAL.format(name="acme", token="t" * 24, more=more))
+    with pytest.raises(SettingsError) as error:
+        load_portals(load(_env_file=None, portals_file=path))
+    assert f"{path}: portal acme: {expected}" in error.value.message
+
+
+@pytest.mark.parametrize("name", ['"a b"', '"a:b"', '""', '"ключ"', '"a\\n"'])
+def test_a_portal_has_a_plain_name(tmp_path: Path, name: str) -> None:
+    """What is a part of keys in the store and of metrics' labels is letters, digits, `_`, `.`, `-`."""
+    path = tmp_path / "portals.toml"
+    path.write_text(PORTAL.format(name=name, token="t" * 24, more=""))
+    with pytest.raises(SettingsError, match="expected a name of"):
+        load_portals(load(_env_file=None, portals_file=path))
+
+
+def test_a_portal_names_its_language_in_words(tmp_path: Path) -> None:
+    """Names become codes, and empty channels say that nobody has a role, as in the settings."""
+    path = tmp_path / "portals.toml"
+    more = 'speech_language = "Russian"\nchannels = []'
+    path.write_text(PORTAL.format(name="acme", token="t" * 24, more=more))
+    portal = load_portals(load(_env_file=None, portals_file=path)).one(None)
+    assert (portal.speech_language, portal.channels) == ("ru", ())
 
 
 def test_mistyped_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

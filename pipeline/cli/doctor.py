@@ -178,6 +178,14 @@ def _portal(settings: Settings, portal: Portal, inside: Transport) -> Iterator[G
         )
     if portal.webhook is None:
         needs = "engines are registered by hand and scores are not linked to deals"
+        if portal.timeline == "bitrix24":
+            yield Gate(
+                name=f"{portal.id}: webhook",
+                state="shut",
+                says="is not set, and CALLSCRIBE_TIMELINE=bitrix24 cannot write without it",
+                mend="Set CALLSCRIBE_BITRIX24_WEBHOOK, or the portal's `webhook` in the file of portals.",
+            )
+            return
         yield Gate(name=f"{portal.id}: webhook", state="unknown", says=f"is not set: {needs}")
         return
     try:

@@ -77,7 +77,8 @@ def show(job_id: str, as_json: bool) -> None:
         click.echo(f"  {line}")
     for sent in deliveries:
         said = "taken" if sent.accepted else "not taken"
-        click.echo(f"callback {drawing.moment(sent.at)}  {sent.kind}: {sent.status or 'no answer'}, {said}")
+        came = sent.status or sent.answer or "no answer"  # without a status it says why none came
+        click.echo(f"callback {drawing.moment(sent.at)}  {sent.kind}: {came}, {said}")
     if lead:
         click.echo(f"lead     {lead.quality} ({lead.score}/100): {lead.reason}")
     if job.category.spoken:

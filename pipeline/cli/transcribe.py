@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -25,7 +25,7 @@ from pipeline.cli import WorkFailed, attached
 from pipeline.cli.supervise import Supervisor
 from pipeline.errors import BadRequest, StoreUnavailable
 from pipeline.languages import iso639
-from pipeline.model import Category, Fetched, Job, Request, Source, Transcript, to_plain
+from pipeline.model import Category, Event, Fetched, Job, Request, Source, Transcript, to_plain
 from pipeline.portals import Portal, load_portals
 from pipeline.run.runner import Runner
 from pipeline.run.tools import Tools, open_tools
@@ -33,7 +33,8 @@ from pipeline.settings import load
 from pipeline.store import fields_of, job_id
 from pipeline.telemetry import configure, secrets_of
 
-TTL_SECONDS = 6 * 3600.0
+TTL_SECONDS = 24 * 3600.0  # patience ends sooner
+PATIENCE_MINUTES = 15.0
 PARALLEL = 4  # parts asked for at a time
 LOOK_SECONDS = 0.05
 # how far a job is by what is known of it, per cent; the parts share what lies between split and merge
@@ -55,29 +56,43 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> list[str
 @click.option("--language", help="Spoken in it, code or name; else it is detected.")
 @click.option("--prompt", help="Words that occur in it, a hint for the recogniser.")
 @click.option("--portal", "portal_id", help="By whose settings, where there are many portals.")
+@click.option("--patience", default=PATIENCE_MINUTES, show_default=True,
+              type=click.FloatRange(min=0, min_open=True),
+              help="Minutes to wait without any progress.")  # fmt: skip
 def transcribe(
     file: Path, formats: list[str], to: Path | None, language: str | None, prompt: str | None,
-    portal_id: str | None,
+    portal_id: str | None, patience: float,
 ) -> None:  # fmt: skip
     """Transcribes one local FILE; a progress bar goes to stderr."""
     if language and not iso639(language):
         raise click.BadParameter(f"not a language that is known: {language}", param_hint="--language")
+    if to is not None or len(formats) > 1:
+        check_folder(to or Path())
     with attached.interrupted_by(signal.SIGTERM), private_tools() as tools:
         portal = tools.portals.one(portal_id)
         request = Request(language=iso639(language) if language else None, prompt=prompt)
-        found = work(tools, accept(tools, portal, file, request))
+        found = work(tools, accept(tools, portal, file, request), patience_seconds=60 * patience)
     for name in formats:
         text = subtitles.export(found, name, language=portal.language)
         if to is None and len(formats) == 1:
             click.echo(text, nl=False)
         else:
             path = (to or Path()) / f"{file.name}.{name}"
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             click.echo(path)
     if found.partial:
         gaps = ", ".join(f"{span.start:.1f}-{span.end:.1f} s" for span in found.missing)
         click.echo(f"the recording decodes only in part; missing: {gaps}", err=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Makes the folder; raises BadRequest unless files can be written there: recognition is paid by then."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadRequest(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 @contextlib.contextmanager
@@ -95,7 +110,8 @@ def private_tools() -> Iterator[Tools]:
             bitrix24_webhook=None,
             account_hold_seconds=0,
         )
-        configure("text", secrets=secrets_of(settings, load_portals(settings)), level=logging.ERROR)
+        # what goes wrong is told by the command, once
+        configure("text", secrets=secrets_of(settings, load_portals(settings)), level=logging.CRITICAL)
         supervisor = Supervisor([attached.store_child(settings)])
         try:
             supervisor.start()
@@ -145,8 +161,11 @@ def accept(tools: Tools, portal: Portal, file: Path, request: Request) -> Job:
     return made
 
 
-def work(tools: Tools, job: Job) -> Transcript:
-    """Runs the steps up to the transcript, which it returns; raises WorkFailed with what went wrong."""
+def work(tools: Tools, job: Job, *, patience_seconds: float = 60 * PATIENCE_MINUTES) -> Transcript:
+    """Runs the steps up to the transcript, which it returns; raises WorkFailed with what went wrong.
+
+    patience_seconds: how long it waits without any progress.
+    """
     runner, leave = Runner(tools), threading.Event()
 
     def ended() -> bool:  # beyond the transcript nothing is wanted: no score, no callback
@@ -159,9 +178,21 @@ def work(tools: Tools, job: Job) -> Transcript:
     for thread in threads:
         thread.start()
     try:
-        with click.progressbar(length=MERGED, label="transcribing", file=sys.stderr) as bar:
+        with click.progressbar(
+            length=MERGED, label="transcribing", file=sys.stderr, item_show_func=lambda why: why
+        ) as bar:
+            known, until, why = -1, 0.0, None
             while not flow.has_outcome(now := tools.store.load(job.id)):
-                bar.update(progress(now) - bar.pos)
+                if len(now.facts) > known:
+                    known, until, why = len(now.facts), time.monotonic() + patience_seconds, None
+                before, why = why, waits_for(tools.store.events(job.id)) or why
+                if why != before and not sys.stderr.isatty():
+                    click.echo(f"waiting: {why}", err=True)
+                if time.monotonic() > until:
+                    raise WorkFailed(
+                        f"no progress for {patience_seconds / 60:g} minutes: {why or 'it goes on'}"
+                    )
+                bar.update(progress(now) - bar.pos, why)
                 tools.store.tick()
                 if not runner.drain("media", "media:", seconds=1.0, stop=ended):
                     time.sleep(LOOK_SECONDS)
@@ -175,6 +206,12 @@ def work(tools: Tools, job: Job) -> Transcript:
     found = flow.transcript(now)
     assert found
     return found
+
+
+def waits_for(events: Sequence[Event]) -> str | None:
+    """Why the last step that could not be done yet was put off, if that is the last thing that happened."""
+    last = events[-1] if events else None
+    return last.why if last and last.what == "deferred" else None
 
 
 def progress(job: Job) -> int:

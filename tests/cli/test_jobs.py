@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import flow
 from pipeline.cli import attached
-from pipeline.model import Category, Job, JobId, PortalId, Request, Source
+from pipeline.model import Category, Delivery, Job, JobId, PortalId, Request, Source
 from pipeline.settings import load
 from pipeline.store import fields_of, job_id
 from tests.cli.conftest import Run
@@ -46,6 +46,19 @@ def test_list_and_show(run: Run, job: JobId) -> None:
     assert "| accepted" in shown.out
     assert "secret-of-the-link" not in shown.out
     assert not attached.embedded.answers(load().socket)
+
+
+def test_show_tells_why_a_callback_was_not_sent(run: Run, job: JobId) -> None:
+    """Where no answer came, what stands for it is told: our own guard, or the network, has refused."""
+    with attached.opened_store(load()) as store:
+        store.tick()
+        claim = store.claim("upstream", "me:", lease_seconds=60)
+        assert claim
+        sent = Delivery(
+            at=store.now(), kind="error", status=None, answer="No address for us.", accepted=False
+        )
+        store.defer(claim, at=store.now() + 60, deliveries=(sent,))
+    assert "error: No address for us., not taken" in run("jobs", "show", job).out
 
 
 def test_show_as_json(run: Run, job: JobId) -> None:

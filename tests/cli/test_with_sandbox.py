@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,32 @@ def test_transcribe_says_why_it_failed(run: Run, sandbox: Sandbox) -> None:
     assert refused.code == 1
     assert "401" in refused.err
     assert "a-wrong-key" not in refused.err
+    assert "provider_account_refused" not in refused.err
+
+
+def test_transcribe_says_what_it_waits_for_and_gives_up(run: Run, sandbox: Sandbox) -> None:
+    """A provider that is away: the reason is told while it waits, and again when its patience ends."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        away = f"127.0.0.1:{closed.getsockname()[1]}"
+    file = str(AUDIO / "weak-lead")
+    done = run(
+        "transcribe", file, "--patience", "0.04", router_url=f"http://{away}/v1", trusted_hosts=away
+    )  # fmt: skip
+    assert done.code == 1
+    waits, gives_up = done.err.partition("no progress for 0.04 minutes: ")[::2]
+    reason = gives_up.strip()
+    assert reason
+    assert f"waiting: {reason}" in waits
+
+
+def test_transcribe_pays_nothing_for_what_it_cannot_write(run: Run, sandbox: Sandbox) -> None:
+    """A folder that cannot be made is wrong usage, told before the recording is sent anywhere."""
+    Path("taken").write_text("")
+    for folder in ("taken", "taken/below", "/proc/nowhere"):
+        done = run("transcribe", str(AUDIO / "weak-lead"), "--to", folder)
+        assert done.code == 2
+        assert folder in done.err
+    assert sandbox.ledger.entries == []
 
 
 def test_transcribe_refuses_a_language_that_is_none(run: Run) -> None:
@@ -79,6 +106,13 @@ def test_doctor_names_what_needs_mending(run: Run, sandbox: Sandbox) -> None:
     assert any("our address: is not set" in line for line in lines)
     assert "a-wrong-key" not in done.out
     assert "token-of-a-portal" not in done.out
+
+
+def test_doctor_tells_a_timeline_without_a_webhook(run: Run, sandbox: Sandbox) -> None:
+    """Entries that could never be written are a shut gate with its mend."""
+    done = run("doctor", timeline="bitrix24", bitrix24_webhook="")
+    assert "webhook: is not set, and CALLSCRIBE_TIMELINE=bitrix24 cannot write without it" in done.out
+    assert "Set CALLSCRIBE_BITRIX24_WEBHOOK" in done.out
 
 
 def test_doctor_takes_a_provider_that_lists_its_models(run: Run, sandbox: Sandbox) -> None:

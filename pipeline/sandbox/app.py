@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -130,8 +131,14 @@ def _administration(parts: Parts) -> list[Route]:
 
     async def send(request: Request) -> Response:
         given = await request.json()
+        if not isinstance(given, dict) or not isinstance(given.get("fixture"), str | dict):
+            raise ValueError(
+                'expected {"fixture": a name in fixtures/requests, or the object itself, "to": URL}'
+            )
         portal.base_url = portal.base_url or str(request.base_url).rstrip("/")
         if isinstance(given["fixture"], dict):
+            if lacks := {"category", "body"} - given["fixture"].keys():
+                raise ValueError(f"fixture: lacks {' and '.join(sorted(lacks))}")
             _own_files(request, given["fixture"].get("recording"))
         try:
             job = await portal.send(given["fixture"], to=given.get("to"), hash=given.get("hash"))
@@ -206,9 +213,11 @@ def _told(handler: Handler) -> Handler:
     async def told(request: Request) -> Response:
         try:
             return await handler(request)
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+        except json.JSONDecodeError as error:
+            message = f"expected JSON: {error}"
+        except (AttributeError, KeyError, TypeError, ValueError, AssertionError) as error:
             message = f"{type(error).__name__}: {error}"
-            return JSONResponse({"error": {"code": "bad_request", "message": message}}, status_code=400)
+        return JSONResponse({"error": {"code": "bad_request", "message": message}}, status_code=400)
 
     return told
 

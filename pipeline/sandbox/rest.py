@@ -45,6 +45,7 @@ class Rest:
         self.bucket = bucket or Bucket()
         self._methods: dict[str, Callable[[Params, str], Any]] = {
             "profile": self._profile,
+            "scope": lambda params, base: ["ai_admin", "crm", "disk", "telephony"],
             "crm.activity.list": self._activity_list,
             "crm.activity.get": self._activity_get,
             "crm.activity.binding.list": self._binding_list,

@@ -206,6 +206,18 @@ def test_administration_sends_and_waits(sandbox: Sandbox, engine: Engine) -> Non
     assert unknown.status_code == 404
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b'"x"', b"{}", b'{"fixture": 7}', b'{"fixture": {}}', b'{"fixture": "text", "to": 7}',
+     b'{"fixture": {"category": "text"}}'],
+)  # fmt: skip
+def test_administration_says_what_is_wrong(sandbox: Sandbox, body: bytes) -> None:
+    """Whatever is sent to /_send, what was expected of it is said with a 400."""
+    answer = httpx.post(f"{sandbox.base_url}/_send", content=body, trust_env=False, verify=False)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]
+
+
 def test_events_are_forms_with_php_brackets(sandbox: Sandbox, engine: Engine) -> None:
     """An event is posted form-encoded with nested brackets and the application token."""
     status = sandbox.send_event("ONCRMACTIVITYADD", {"FIELDS": {"ID": 501}}, to=engine.url)

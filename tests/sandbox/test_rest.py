@@ -52,6 +52,11 @@ def test_engines_are_registered_listed_and_unregistered(sandbox: Sandbox, rest: 
     assert result(rest, "ai.engine.unregister", code="callscribe_audio") is False
 
 
+def test_the_webhook_tells_its_scopes(rest: httpx.Client) -> None:
+    """`scope` answers all that callscribe needs."""
+    assert set(result(rest, "scope")) == {"ai_admin", "crm", "disk", "telephony"}
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves, Supervisor
@@ -20,6 +21,25 @@ from pipeline.store import Governor, embedded
 
 LONGEST_FOLDER = 60
 STORE_START_SECONDS = 60.0  # a large append-only file takes time to load
+
+
+class StoreAway(StoreUnavailable):
+    """The store of REDIS_URL does not answer, or refuses us."""
+
+    mend = (
+        "Start that server, or correct CALLSCRIBE_REDIS_URL: its host, port, password. "
+        "Unset, callscribe keeps a store of its own in CALLSCRIBE_DATA_DIR."
+    )
+
+
+def away(settings: Settings, error: StoreUnavailable) -> StoreUnavailable:
+    """The error with the server's host and port, and with what its client says."""
+    if settings.redis_url is None:
+        return error
+    url = urlsplit(settings.store_url)
+    place = url.path if url.scheme == "unix" else f"{url.hostname or 'localhost'}:{url.port or 6379}"
+    why = str(error.__cause__ or error.message).strip().rstrip(".")
+    return StoreAway(f"the job store at {place} does not serve: {why}")
 
 
 @contextmanager
@@ -80,7 +100,10 @@ def opened_store(settings: Settings) -> Iterator[Governor]:
 
 def _governor(settings: Settings) -> Iterator[Governor]:
     with contextlib.closing(Governor(settings.store_url)) as store:
-        store.now()
+        try:
+            store.now()
+        except StoreUnavailable as error:
+            raise away(settings, error) from None
         yield store
 
 
@@ -115,7 +138,7 @@ def unreachable(settings: Settings) -> StoreUnavailable | None:
         try:
             store.ping()
         except StoreUnavailable as error:
-            return error
+            return away(settings, error)
     return None
 
 

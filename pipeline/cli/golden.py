@@ -11,7 +11,7 @@ from pipeline.cli import WorkFailed
 from pipeline.clients.chat import Chat, read
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
-from pipeline.errors import BadRequest
+from pipeline.errors import BadRequest, SettingsError
 from pipeline.model import Lead
 from pipeline.portals import Provider
 from pipeline.scoring.golden import Case, agreement, judge, read_cases, table
@@ -63,8 +63,10 @@ def golden(model: str | None, rubric: Path | None, cases: Path, least: float) ->
 
 def _provider(settings: Settings, model: str | None) -> Provider:
     key = settings.chat_key or settings.router_key
+    if key is None:
+        raise SettingsError("no key for chat is set: CALLSCRIBE_ROUTER_KEY, or CALLSCRIBE_CHAT_KEY")
     return Provider(
         url=settings.chat_url or settings.router_url,
-        key=key.get_secret_value() if key else None,
+        key=key.get_secret_value(),
         models=(model or settings.chat_model,),
     )

@@ -83,12 +83,23 @@ def test_no_command_starts_with_a_wrong_setting(run: Run, command: str, name: st
 
 
 def test_a_store_that_is_away_exits_3(run: Run) -> None:
-    """REDIS_URL where nobody listens: could not start, and no traceback."""
+    """REDIS_URL where nobody listens: could not start; where and why is told, and no password."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    done = run("jobs", "list", redis_url=f"redis://127.0.0.1:{port}/0")
+    done = run("jobs", "list", redis_url=f"redis://user:store-password@127.0.0.1:{port}/0")
     assert done.code == 3
+    assert f"127.0.0.1:{port}" in done.err
+    assert "refused" in done.err
+    assert "CALLSCRIBE_REDIS_URL" in done.err
     assert "Traceback" not in done.err
+    assert "store-password" not in done.err + run("doctor").out
+
+
+def test_golden_needs_a_key(run: Run) -> None:
+    """Without any chat key it is one sentence, not a failure per call."""
+    done = run("golden")
+    assert done.code == 2
+    assert "CALLSCRIBE_CHAT_KEY" in done.err
 
 
 def test_config_says_where_each_value_comes_from_and_masks_secrets(run: Run) -> None:

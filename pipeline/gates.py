@@ -14,7 +14,7 @@ from pipeline.clients import crm
 from pipeline.clients.bitrix24 import Bitrix24
 from pipeline.clients.rest_errors import ADMIN, SCOPES
 from pipeline.engines import REMINDERS, Engine, listing
-from pipeline.errors import CallscribeError, PortalRefused, Upstream
+from pipeline.errors import BadAnswer, CallscribeError, PortalRefused, Upstream
 from pipeline.model import Category
 
 NEEDED = {
@@ -55,7 +55,7 @@ def gates(rest: Bitrix24, urls: Mapping[Category, str], *, arrived: int | None =
 def _webhook(rest: Bitrix24) -> Gate:
     try:
         profile = rest.call("profile")
-    except PortalRefused as error:
+    except (PortalRefused, BadAnswer) as error:
         return Gate(name="webhook", state="shut", says=error.message, mend=error.mend)
     except Upstream as error:
         return Gate(name="webhook", state="shut", says=error.message, mend="Check that the portal is up.")

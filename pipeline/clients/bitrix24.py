@@ -26,6 +26,12 @@ READS = ("get", "list", "gettranscript", "profile", "scope", "batch")  # last wo
 Params = Mapping[str, Any]
 
 
+class NotRest(BadAnswer):
+    """Something answers, but it is not a portal's REST."""
+
+    mend = "Check CALLSCRIBE_BITRIX24_WEBHOOK: expected https://acme.bitrix24.com/rest/USER/CODE/."
+
+
 class Bitrix24:
     """Thread-safe as far as its transport is.
 
@@ -67,7 +73,7 @@ class Bitrix24:
             body = self._ask(method, {**params, "start": start})
             items = body.get("result")
             if not isinstance(items, list):
-                raise BadAnswer(f"{method}: expected a list.")
+                raise NotRest(f"{method}: expected a list.")
             yield from items[:left]
             left -= len(items)
             following = body.get("next")
@@ -87,7 +93,7 @@ class Bitrix24:
             body = self._ask("batch", {"halt": 0, "cmd": cmd})
             inner = body.get("result")
             if not isinstance(inner, dict):
-                raise BadAnswer("batch: expected an object.")
+                raise NotRest("batch: expected an object.")
             good, bad = _by_key(inner.get("result")), _by_key(inner.get("result_error"))
             times = _by_key(inner.get("result_time"))
             for i, (method, _) in enumerate(part):
@@ -142,7 +148,7 @@ class Bitrix24:
             )
         hint = " Is CALLSCRIBE_BITRIX24_WEBHOOK a webhook's address?"
         if status < 300:
-            return BadAnswer(
+            return NotRest(
                 f"{method}: the answer is not the REST's.{hint}",
                 ambiguous=_writes(method),
                 http_status=status,

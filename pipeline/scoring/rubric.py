@@ -29,6 +29,7 @@ from pipeline.tables import fitted, read_table
 
 HIGH, MEDIUM = 70, 40  # without a rubric
 DEFAULTS = ("en", "ru")
+NAMED = "CALLSCRIBE_RUBRIC, or a portal's `rubric`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ def default_rubric(language: str) -> Rubric:
 
 
 def _read(path: Path | Traversable) -> Rubric:
-    file = fitted(_File, read_table(path, named="rubric"), named=f"rubric: {path}")
+    file = fitted(_File, read_table(path, named=NAMED), named=f"{NAMED}: {path}")
     return Rubric(
         name=file.name,
         language=file.language,

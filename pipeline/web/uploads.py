@@ -153,6 +153,10 @@ class Form:
             self.upload.has_file = True
             self.upload.content_type = self._headers.get("content-type")
             self._file = self.upload.path.open("wb")
+        elif b"filename" in options:
+            raise BadRequest(
+                "file: expected the recording under this name, got it under another", field="file"
+            )
 
     def _data(self, data: bytes) -> None:
         if self._into_file:

@@ -11,6 +11,7 @@ from pipeline.clients.rest_errors import MEANINGS
 from pipeline.clients.transport import Transport
 from pipeline.contract.php import read_form
 from pipeline.errors import BadAnswer, PortalRefused, PortalUnavailable, Upstream
+from pipeline.gates import gates
 from tests.bitrix.portal import CODE, Portal, serving
 
 
@@ -126,6 +127,17 @@ def test_answers_that_are_none(
     with pytest.raises(kind) as caught:
         rest.call("crm.activity.get", {"id": 1})
     assert not caught.value.ambiguous
+
+
+def test_what_is_no_rest_is_mended_at_the_webhook(portal: Portal, rest: Bitrix24) -> None:
+    """An address on which something else answers: the setting is named, and no model."""
+    portal.faults = [(200, b"<html>welcome")]
+    with pytest.raises(BadAnswer) as caught:
+        rest.call("profile")
+    assert "CALLSCRIBE_BITRIX24_WEBHOOK" in caught.value.mend
+    portal.faults = [(200, b"<html>welcome")]
+    (gate,) = gates(rest, {})
+    assert (gate.state, gate.mend) == ("shut", caught.value.mend)
 
 
 def test_the_webhook_never_shows(transport: Transport) -> None:

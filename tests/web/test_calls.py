@@ -171,3 +171,19 @@ def test_what_a_killed_process_left_is_removed(make_settings: Callable[..., Sett
         place.mkdir()
     with running(settings):
         assert {path.name for path in ours.parent.iterdir()} == {alive.name, blob.name}
+
+
+@pytest.mark.parametrize("recording", [b"short", b"x" * 100_000])
+def test_a_recording_under_another_name_is_told_the_right_one(client: Client, recording: bytes) -> None:
+    """The error of an upload names `file`, however long the recording is."""
+    answer = client.v1("POST", "/v1/calls", files={"audio": ("a.wav", recording, "audio/wav")})
+    assert answer.status_code == 400
+    assert list(answer.json()["error"]["fields"]) == ["file"]
+
+
+@pytest.mark.parametrize("body", [b"[]", b'[{"url": "https://files.example/a"}]', b" [1"])
+def test_an_array_is_a_wrong_body(client: Client, body: bytes) -> None:
+    """It is the body that is told as wrong, and no field that it could not have."""
+    answer = client.v1("POST", "/v1/calls", content=body)
+    assert answer.status_code == 400
+    assert list(answer.json()["error"]["fields"]) == ["body"]

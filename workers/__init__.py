@@ -4,7 +4,12 @@ Celery is the executor and the doorbell, nothing more: no chord, no ETA, no resu
 its own. Where a job lives, and when it is tried again, is the record's matter.
 """
 
+import warnings
+
 from celery import Celery
+
+# meant for pickled messages, which are not accepted here; in a container we are nobody anyway
+warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
 
 app = Celery("callscribe", include=["workers.tasks", "workers.lifecycle"])
 app.config_from_object("workers.config")

@@ -145,7 +145,9 @@ class Settings(BaseSettings):
     failpoints: str | None = Field(None, description="for tests: name=action, comma-separated")
     media_processes: int = Field(2, gt=0, description="media steps at a time, each a process")
     upstream_threads: int = Field(32, gt=1, description="waiting steps at a time, each a thread")
-    log_format: Literal["json", "text"] = Field("json", description="json, or text for people")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`json`, `text` for people; auto: text on a terminal, else json"
+    )
 
     @field_validator(
         "channels", "glossary", "trusted_hosts", "transcription_fallbacks", "chat_fallbacks",

@@ -171,7 +171,7 @@ def _without_colours(logger: WrappedLogger, name: str, event: EventDict) -> Even
 
 
 def configure(
-    log_format: Literal["json", "text"] = "json",
+    log_format: Literal["auto", "json", "text"] = "auto",
     *,
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
@@ -180,6 +180,7 @@ def configure(
     """Sets up the logs of this process, those of the libraries included; may be called again.
 
     secrets: what must never be written, beside URLs' queries. stream: default the standard error output.
+    auto: text where that is a terminal, else JSON.
     """
     REDACTOR.learn(secrets)
     shared: list[Processor] = [
@@ -192,7 +193,7 @@ def configure(
         REDACTOR,
     ]
     render: Processor
-    if log_format == "text":
+    if log_format == "text" or (log_format == "auto" and (stream or sys.stderr).isatty()):
         plain = structlog.dev.plain_traceback  # the trace is text by then, without secrets
         render = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
     else:

@@ -100,3 +100,18 @@ def test_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     written = capsys.readouterr().err
     assert "job_accepted" in written
     assert "ValueError: https://p.example/?***" in written
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "is_json"), [(io.StringIO(), True), (_Terminal(), False)])
+def test_people_get_text_unless_told_otherwise(stream: io.StringIO, is_json: bool) -> None:
+    """On a terminal lines are text, anywhere else JSON."""
+    telemetry.configure(stream=stream)
+    structlog.get_logger().info("job_accepted", job="job_1")
+    telemetry.configure("json")
+    assert stream.getvalue().startswith("{") is is_json
+    assert "job_accepted" in stream.getvalue()

@@ -10,7 +10,6 @@ import click
 import uvicorn
 
 from pipeline.cli import parts
-from pipeline.run.tools import checked_portals
 from pipeline.settings import load
 from pipeline.web.server import Bounded
 
@@ -23,7 +22,7 @@ GRACEFUL_SECONDS = 5  # requests of portals take milliseconds; nothing else may 
 @click.option("--fd", type=int, hidden=True, help="An open listening socket of the supervisor.")
 def api(host: str, port: int, fd: int | None) -> None:
     """Takes requests; needs a store, and workers somewhere."""
-    checked_portals(load())  # wrong settings end here, with a sentence
+    parts.checked(load())  # wrong settings end here, with a sentence
     listener = parts.listen(host, port) if fd is None else socket.socket(fileno=fd)
     config = uvicorn.Config(
         "pipeline.web.app:create_app",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import SecretStr
 
 from pipeline.run.tools import checked_portals
@@ -31,6 +32,8 @@ def config(everything: bool) -> None:
         click.echo(f"{name:<{width}}  {value}  ({source})")
     for name in unknown():
         click.echo(f"{name}: no such setting, is it mistyped?", err=True)
+    for number in unread():
+        click.echo(f".env: line {number} is not NAME=value, and is not read", err=True)
     if not everything:
         click.echo(f"{len(Settings.model_fields) - len(rows)} settings are at their defaults (--all)")
 
@@ -51,6 +54,20 @@ def unknown() -> list[str]:
     known = {f"CALLSCRIBE_{name.upper()}" for name in Settings.model_fields} | {"CALLSCRIBE_NODE"}
     given = {name.upper() for name in (*os.environ, *(dotenv_values(".env") if _has_file() else ()))}
     return sorted(name for name in given - known if name.startswith("CALLSCRIBE_"))
+
+
+def unread() -> list[int]:
+    """Numbers of the lines of `.env` that set nothing."""
+    if not _has_file():
+        return []
+    with Path(".env").open(encoding="utf-8") as file:
+        lines = [line for line in parse_stream(file) if line.error or (line.key and line.value is None)]
+    found = []
+    for line in lines:
+        text = line.original.string
+        blank = text[: len(text) - len(text.lstrip())]  # lines before it that the parser counts to it
+        found.append(line.original.line + blank.count("\n"))
+    return found
 
 
 def _has_file() -> bool:

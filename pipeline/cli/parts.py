@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
@@ -12,6 +14,9 @@ import click
 from pipeline.blobs import Blobs, StorageFails
 from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves
+from pipeline.errors import SettingsError
+from pipeline.portals import Portals
+from pipeline.run.tools import checked_portals
 from pipeline.settings import Settings
 from pipeline.web.storage import StorageWatch
 
@@ -63,6 +68,23 @@ def check_storage(settings: Settings) -> None:
             raise NoStorage(f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}: {why}")
     finally:
         watch.close()
+
+
+def unwritable(folder: Path) -> str | None:
+    """Makes the folder if need be: why no file can be written there, or None."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+def checked(settings: Settings) -> Portals:
+    """The portals in force; raises SettingsError for what would keep the service from its work."""
+    if settings.capture_dir and (why := unwritable(settings.capture_dir)):
+        raise SettingsError(f"CALLSCRIBE_CAPTURE_DIR: {settings.capture_dir} cannot be written: {why}")
+    return checked_portals(settings)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 
 from pipeline import flow, subtitles
-from pipeline.cli import WorkFailed, attached
+from pipeline.cli import WorkFailed, attached, parts
 from pipeline.cli.supervise import Supervisor
 from pipeline.errors import BadRequest, StoreUnavailable
 from pipeline.languages import iso639
@@ -67,7 +67,9 @@ def transcribe(
     if language and not iso639(language):
         raise click.BadParameter(f"not a language that is known: {language}", param_hint="--language")
     if to is not None or len(formats) > 1:
-        check_folder(to or Path())
+        folder = to or Path()
+        if why := parts.unwritable(folder):  # recognition would be paid by then
+            raise BadRequest(f"{folder}: cannot be written: {why}")
     with attached.interrupted_by(signal.SIGTERM), private_tools() as tools:
         portal = tools.portals.one(portal_id)
         request = Request(language=iso639(language) if language else None, prompt=prompt)
@@ -83,16 +85,6 @@ def transcribe(
     if found.partial:
         gaps = ", ".join(f"{span.start:.1f}-{span.end:.1f} s" for span in found.missing)
         click.echo(f"the recording decodes only in part; missing: {gaps}", err=True)
-
-
-def check_folder(folder: Path) -> None:
-    """Makes the folder; raises BadRequest unless files can be written there: recognition is paid by then."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BadRequest(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 @contextlib.contextmanager

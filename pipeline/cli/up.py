@@ -10,7 +10,6 @@ import httpx
 
 from pipeline.cli import CannotStart, attached, parts
 from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
-from pipeline.run.tools import checked_portals
 from pipeline.settings import Settings, load
 from pipeline.web.auth import find_key, key_file
 
@@ -29,7 +28,7 @@ def up(host: str, port: int) -> None:
     drains and exits 0.
     """
     settings = load()
-    if not any(portal.token_digests for portal in checked_portals(settings).values()):
+    if not any(portal.token_digests for portal in parts.checked(settings).values()):
         click.echo("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404", err=True)
     leave = told_to_leave()
     with attached.locked(settings.data_dir), parts.listen(host, port) as listener:

@@ -8,7 +8,6 @@ import click
 
 from pipeline.cli import attached, parts
 from pipeline.cli.supervise import Supervisor, told_to_leave
-from pipeline.run.tools import checked_portals
 from pipeline.settings import load
 
 LOOK_SECONDS = 0.1
@@ -31,7 +30,7 @@ def worker(queue: list[str]) -> None:
     One queue becomes Celery itself; two are supervised, since each needs its own kind of pool.
     """
     settings = load()
-    checked_portals(settings)
+    parts.checked(settings)
     if len(queue) == 1:
         command = parts.worker_command(settings, queue[0])
         os.execv(command[0], command)  # noqa: S606 (our own interpreter)

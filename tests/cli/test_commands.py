@@ -154,3 +154,23 @@ def test_up_does_not_start_where_audio_cannot_be_kept(run: Run) -> None:
         assert done.code == 3
         assert "CALLSCRIBE_STORAGE_URL" in done.err
         assert str(path) in done.err
+
+
+@pytest.mark.parametrize("command", ["up", "api", "worker"])
+def test_nothing_starts_that_could_not_capture(run: Run, command: str) -> None:
+    """A folder for captured requests that cannot be made is a wrong setting, with its path."""
+    done = run(command, capture_dir="/proc/nowhere/captured")
+    assert done.code == 2
+    assert "CALLSCRIBE_CAPTURE_DIR: /proc/nowhere/captured" in done.err
+
+
+def test_config_tells_lines_that_set_nothing(run: Run) -> None:
+    """A line of `.env` that is not NAME=value is told by its number; a file that is no text is an error."""
+    Path(".env").write_text("# a comment\n\nCALLSCRIBE_LANGUAGE\n- what = this\nCALLSCRIBE_TIMELINE=off\n")
+    done = run("config")
+    assert done.code == 0
+    assert [line.split()[2] for line in done.err.splitlines()] == ["3", "4"]
+    Path(".env").write_bytes(b"CALLSCRIBE_GLOSSARY=\xcf\xf0\xe8\n")
+    done = run("config")
+    assert done.code == 2
+    assert "UTF-8" in done.err

@@ -59,6 +59,42 @@ def test_portals_are_read_again(make_settings: Callable[..., Settings], tmp_path
         assert becomes(client, f"/engines/{ONE}/audio", 404)
 
 
+ENTRY = f'url = "{PORTAL}"\ntokens = ["{TWO}"]\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not toml [",
+        f'["a b"]\n{ENTRY}'.encode(),
+        f'[first]\n{ENTRY}hosts = ["https://x"]\n'.encode(),
+        f'[first]\n{ENTRY}glossary = ["Привет"]\n'.encode("cp1251"),
+        f'[first]\n{ENTRY}rubric = "nowhere.toml"\n'.encode(),
+        None,
+    ],
+)
+def test_a_broken_file_of_portals_changes_nothing(
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes | None,
+) -> None:
+    """Whatever is wrong with it, or if it is gone, requests are answered by the portals before."""
+    path = tmp_path / "portals.toml"
+    portals(path, first=ONE)
+    with running(make_settings(portals_file=path, portal_url=None, portal_token=None)) as client:
+        live = client.app.state.service
+        before = live.portals
+        path.unlink() if content is None else path.write_bytes(content)
+        monkeypatch.setattr("pipeline.portals.LOOK_SECONDS", 0.0)
+        assert client.engine("audio", audio_request(), token=ONE).status_code == 202
+        assert client.get(f"/engines/{TWO}/audio").status_code == 404
+        assert live.portals is before
+        portals(path, first=ONE, second=TWO)
+        assert becomes(client, f"/engines/{TWO}/audio", 200)
+
+
 def test_a_full_disk_refuses(make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     """With no room left a job is a 503 before it is half written, and taken again once there is room."""
 

@@ -42,6 +42,15 @@ def test_the_readme_is_short_and_names_every_command() -> None:
     assert named == set(callscribe.list_commands(click.Context(callscribe)))
 
 
+def test_the_table_of_pieces_names_every_module() -> None:
+    """Each module and package of pipeline/ has its place in ARCHITECTURE.md."""
+    rows = [line for line in (ROOT / "ARCHITECTURE.md").read_text().splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(?:pipeline/)?([a-z]+(?:\.py|/))`", row)}
+    found = {path.name if path.is_file() else f"{path.name}/" for path in (ROOT / "pipeline").iterdir()}
+    modules = {name for name in found if name.endswith((".py", "/")) and not name.startswith("__")}
+    assert modules - named == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     """Every relative link of a page names a file that is there."""

@@ -20,7 +20,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
-from pipeline.audio.headers import declared_mp3, declared_wav, junk_bytes
+from pipeline.audio.headers import declared_asf, declared_caf, declared_mp3, declared_wav, junk_bytes
 from pipeline.audio.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from pipeline.audio.opening import Broken, opened
 from pipeline.errors import NotAudio, TooLong
@@ -28,7 +28,10 @@ from pipeline.model import Span
 
 MAX_HOLE_SECONDS = 60.0  # a damaged packet that claims more is not believed
 WORTH_SECONDS = 0.25
+PAUSE_SECONDS = 0.5  # codecs that send nothing while nobody speaks leave up to 0.4 s between two frames
+MAX_SKIPPED_SECONDS = 3600.0  # in all; times that claim more are not believed
 DECLARING = {"w64", "mov", "flac", "aiff", "caf", "au", "matroska", "avi", "wv", "ape", "tta"}
+DATED = {"ogg", "matroska", "mov"}  # their frames have times that nobody derived from the bytes before
 RAW = {"mp3", "aac", "ac3", "eac3", "dts"}
 Mix = Literal["sides", "mixed", "left"]
 
@@ -48,7 +51,8 @@ class Decoding:
 
     sample_rate: of the recording; out_rate: of the PCM that it yields, wanted_rate or the recording's.
     samples: yielded so far, per side, at out_rate. holes: stretches that did not decode (silence stands
-    in for them, so that the time axis stays true). uniform: rate, layout and format never changed.
+    in for them, so that the time axis stays true). skipped_seconds: silence where the frames' own times
+    leave a gap; a gap of PAUSE_SECONDS is a hole as well. uniform: rate, layout and format never changed.
     """
 
     path: Path
@@ -65,6 +69,7 @@ class Decoding:
     sides: int = 0
     samples: int = 0
     holes: list[Span] = field(default_factory=list)
+    skipped_seconds: float = 0.0
     uniform: bool = True
     broken: bool = False  # reading ended with an error, not with the end of the file
     declared_seconds: float | None = None  # what the stream's header says
@@ -73,6 +78,8 @@ class Decoding:
 
     _fifo: av.AudioFifo = field(default_factory=av.AudioFifo)
     _resampler: AudioResampler | None = None
+    _heard: float = 0.0  # seconds decoded and stood in for so far
+    _began: float | None = None  # the recording's own time at second 0 of ours
     _width: int = 0  # channels that go into the FIFO
     _second: int = 1 << 30  # samples of a second, a multiple of fifty
 
@@ -86,7 +93,8 @@ class Decoding:
             self._introduce(container, stream)
             log = self.packets if self.log_packets and self.container == "mp3" else None
             junk = junk_bytes(self.path) if log else 0
-            usual = 0  # bytes of a sound packet
+            dated = self.container.split(",")[0] in DATED
+            sound_bytes = sound_packets = 0
             ready = 0  # samples since the last look into the FIFO
             try:
                 for packet in container.demux(stream):
@@ -95,11 +103,13 @@ class Decoding:
                     except Broken:
                         if not _is_tag(packet):
                             yield from self._drain()
-                            yield from self._hole(packet, usual)
+                            yield from self._hole(packet, sound_bytes / max(sound_packets, 1))
                         continue
                     decoded = 0
                     for frame in frames:
                         decoded += frame.samples
+                        if dated:
+                            yield from self._skipped(frame)
                         frame.pts = None
                         # the FIFO minds another rate or format by itself, but crashes over fewer channels
                         if frame.layout.nb_channels != self._width:
@@ -113,7 +123,8 @@ class Decoding:
                             self._fifo.write(frame)
                     size = packet.size
                     if size:
-                        usual = size
+                        sound_bytes += size
+                        sound_packets += 1
                         if log:
                             log.position.append(-1 if packet.pos is None else packet.pos + junk)
                             log.size.append(size)
@@ -138,19 +149,15 @@ class Decoding:
     def lost(self) -> Span | None:
         """What is missing at the end, by a header that can be believed; None where nothing is."""
         declared = self._declared()
-        if declared is None or declared - self.seconds <= self._tolerance(declared):
+        if declared is None or declared - self.seconds <= _tolerance(declared):
             return None
         return Span(start=self.seconds, end=declared)
 
     @property
     def sound(self) -> bool:
         """Nothing is wrong with the file: any reader will hear what we heard."""
-        declared = self._declared()
-        if declared is None:
-            told = self.container != "wav"
-        else:
-            told = abs(declared - self.seconds) <= self._tolerance(declared)
-        return told and self.uniform and not self.broken and not self.holes
+        told = self.container != "wav" if self._declared() is None else self._as_declared()
+        return told and self.uniform and not (self.broken or self.holes or self.skipped_seconds)
 
     def _declared(self) -> float | None:
         if self.container == "wav":
@@ -161,17 +168,25 @@ class Decoding:
         if self.container == "mp3" and self.packets.position and self.uniform:
             tag = declared_mp3(self.path, self.packets.position[0])
             return (tag[0] * max(self.packets.samples) - tag[1]) / self.sample_rate if tag else None
+        if self.container == "caf":  # FFmpeg tells what is there, not what is meant to be
+            caf = declared_caf(self.path)
+            return self.seconds * max(1.0, caf[0] / max(caf[1], 1)) if caf else None
+        if self.container == "asf":  # FFmpeg forgets the header's length where the file is shorter than told
+            return None if self.has_video else declared_asf(self.path)
+        if self.container == "aiff" and self.codec == "gsm":  # FFmpeg takes its packets for samples
+            return None
         return self.declared_seconds if self.container.split(",")[0] in DECLARING else None
 
-    @staticmethod
-    def _tolerance(declared: float) -> float:
-        return max(1.0, declared * 0.005)
+    def _as_declared(self) -> bool:
+        """Whether just as much was decoded as a header says that can be believed."""
+        declared = self._declared()
+        return declared is not None and abs(declared - self.seconds) <= _tolerance(declared)
 
     def missing(self) -> tuple[Span, ...]:
         """Where the recording could not be decoded; a lost frame or two are not worth a word."""
         holes = [hole for hole in _joined(self.holes) if hole.seconds >= WORTH_SECONDS]
         end = self.lost
-        if self.broken and end is None:  # how much more there was, nobody knows for sure
+        if self.broken and end is None and not self._as_declared():  # how much more there was, nobody knows
             end = Span(start=self.seconds, end=max(self.seconds, self.declared_seconds or 0.0))
         return (*holes, end) if end else tuple(holes)
 
@@ -222,18 +237,46 @@ class Decoding:
         if self.max_seconds is not None and self.seconds > self.max_seconds:
             raise TooLong(f"longer than {self.max_seconds:.0f} s")
 
-    def _hole(self, packet: Packet[AudioStream], usual: int) -> Iterator[tuple[bytes, ...]]:
+    def _skipped(self, frame: AudioFrame) -> Iterator[tuple[bytes, ...]]:
+        """Silence for what the frames' own times leave out before this one.
+
+        Demuxers drop damaged pages and clusters without a word, and recorders write nothing while they are
+        paused: only the times tell. They are compared with all that was heard, not with the frame before:
+        times that waver then add nothing. Where they jump back, another recording was joined.
+        """
+        if frame.time is not None:
+            behind = 0.0 if self._began is None else frame.time - self._began - self._heard
+            if WORTH_SECONDS <= behind <= MAX_SKIPPED_SECONDS - self.skipped_seconds:
+                self.skipped_seconds += behind
+                yield from self._drain()
+                yield from self._silence(behind, is_hole=behind >= PAUSE_SECONDS)
+            elif self._began is None or abs(behind) >= WORTH_SECONDS:
+                self._began = frame.time - self._heard
+        self._heard += frame.samples / max(frame.sample_rate, 1)  # a rate of none is refused later
+
+    def _hole(self, packet: Packet[AudioStream], usual: float) -> Iterator[tuple[bytes, ...]]:
         if not (packet.duration and packet.time_base and self.out_rate):
             return
         seconds = float(packet.duration * packet.time_base)
         if self.container in RAW and usual:  # there, all that lies between two frames is one packet
             seconds *= max(1.0, packet.size / usual)
-        seconds = min(seconds, MAX_HOLE_SECONDS)
-        samples = round(seconds * self.out_rate)
+        yield from self._silence(min(seconds, MAX_HOLE_SECONDS), is_hole=True)
+
+    def _silence(self, seconds: float, *, is_hole: bool) -> Iterator[tuple[bytes, ...]]:
         start = self.seconds
-        self._count(samples)
-        self.holes.append(Span(start=start, end=self.seconds))
-        yield (bytes(samples * 2),) * self.sides
+        self._heard += seconds
+        left = round(seconds * self.out_rate)
+        while left:
+            samples = min(left, self.out_rate)
+            left -= samples
+            self._count(samples)
+            yield (bytes(samples * 2),) * self.sides
+        if is_hole:
+            self.holes.append(Span(start=start, end=self.seconds))
+
+
+def _tolerance(declared: float) -> float:
+    return max(0.25, declared * 0.001)
 
 
 def _is_tag(packet: Packet[AudioStream]) -> bool:

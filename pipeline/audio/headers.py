@@ -6,6 +6,7 @@ from pathlib import Path
 
 HEAD_BYTES = 65_536
 UNSET_BYTES = 0x7FFF0000  # a wav written to a pipe claims about 2 or 4 GiB
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 RATES = (44100, 48000, 32000)
 KILOBITS = {
     3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1 layer III
@@ -58,12 +59,45 @@ def declared_wav(path: Path) -> tuple[int, int] | None:
     return None
 
 
+def declared_caf(path: Path) -> tuple[int, int] | None:
+    """The same of a Core Audio file: chunks behind eight bytes, their lengths of eight bytes too."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(12)) == 12:
+            length = int.from_bytes(head[4:], "big", signed=True)
+            if head[:4] == b"data":
+                return (length, size - file.tell()) if length > 0 else None
+            if length < 0 or file.tell() + length >= size:
+                break
+            file.seek(length, 1)
+    return None
+
+
+def declared_asf(path: Path) -> float | None:
+    """Seconds that the File Properties Object of an ASF file claims; None where nobody filled it in.
+
+    Source: Advanced Systems Format specification, section 3.2.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    at = head.find(ASF_PROPERTIES)
+    if at < 0 or len(head) < at + 92 or head[at + 88] & 1:  # 1: broadcast, its times are not valid
+        return None
+    play_ticks = int.from_bytes(head[at + 64 : at + 72], "little")
+    preroll_ms = int.from_bytes(head[at + 80 : at + 88], "little")
+    return max(0.0, play_ticks / 10_000_000 - preroll_ms / 1000) or None
+
+
 def declared_mp3(path: Path, first_frame: int) -> tuple[int, int] | None:
-    """Frames that the Xing or Info tag just before the first frame claims, and samples that it drops."""
+    """Frames that a tag just before the first frame claims (Xing, Info, VBRI), and samples that it drops."""
     start = max(0, first_frame - 2048)
     with path.open("rb") as file:
         file.seek(start)
         data = file.read(first_frame - start)
+    vbri = data.rfind(b"VBRI")  # Fraunhofer's tag, always 32 bytes behind its frame's header
+    if vbri >= 36 and len(data) >= vbri + 18 and frame_bytes(data[vbri - 36 : vbri - 32]):
+        return int.from_bytes(data[vbri + 14 : vbri + 18], "big"), 0
     at = max(data.rfind(b"Xing"), data.rfind(b"Info"))
     if at < 4 or len(data) < at + 12 or not data[at + 7] & 1:
         return None

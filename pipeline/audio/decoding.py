@@ -29,6 +29,7 @@ from pipeline.model import Span
 MAX_HOLE_SECONDS = 60.0  # a damaged packet that claims more is not believed
 WORTH_SECONDS = 0.25
 PAUSE_SECONDS = 0.5  # codecs that send nothing while nobody speaks leave up to 0.4 s between two frames
+JUMP_SECONDS = 1.0  # times that jump back by so much are another recording's
 MAX_SKIPPED_SECONDS = 3600.0  # in all; times that claim more are not believed
 DECLARING = {"w64", "mov", "flac", "aiff", "caf", "au", "matroska", "avi", "wv", "ape", "tta"}
 DATED = {"ogg", "matroska", "mov"}  # their frames have times that nobody derived from the bytes before
@@ -250,7 +251,7 @@ class Decoding:
                 self.skipped_seconds += behind
                 yield from self._drain()
                 yield from self._silence(behind, is_hole=behind >= PAUSE_SECONDS)
-            elif self._began is None or abs(behind) >= WORTH_SECONDS:
+            elif self._began is None or abs(behind) >= JUMP_SECONDS:
                 self._began = frame.time - self._heard
         self._heard += frame.samples / max(frame.sample_rate, 1)  # a rate of none is refused later
 

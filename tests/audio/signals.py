@@ -114,6 +114,7 @@ def write(
         context = stream.codec_context
         assert isinstance(context, AudioCodecContext)
         context.layout = layout
+        context.options = {"strict": "experimental"} if codec == "vorbis" else {}
         if bit_rate:
             context.bit_rate = bit_rate
         resampler = av.AudioResampler(format=context.codec.audio_formats[0], layout=layout, rate=rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -13,8 +14,10 @@ from av.video.frame import VideoFrame
 from pipeline.errors import NotAudio
 from pipeline.model import Media
 from pipeline.stages.sniff import sniff
-from tests.audio.signals import speech, write
+from tests.audio.conftest import Cut
+from tests.audio.signals import decoded, speech, write
 
+AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 PCM, SAID = speech(8000, 6)
 KINDS = [
     ("pcm_s16le", "wav", 8000, "wav"),
@@ -61,6 +64,19 @@ def test_any_recording(tmp_path: Path, codec: str, container: str, rate: int, de
     assert media.container.split(",")[0] == demuxer
     assert (media.channels, media.sample_rate) == (1, rate)
     assert media.seconds is None
+
+
+@pytest.mark.parametrize(("name", "codec"), [("gsm-wav", "gsm_ms"), ("speex", "speex")])
+def test_telephone_codecs(cut: Callable[..., Cut], name: str, codec: str) -> None:
+    """What telephone exchanges and voicemail write, and FFmpeg here cannot encode, is taken whole."""
+    found = cut(AUDIO / name)
+    assert (found.media.codec, found.media.channels, found.media.sample_rate) == (codec, 1, 8000)
+    assert found.plan.seconds == pytest.approx(8, abs=0.03)
+    assert not found.plan.missing
+    (talk,) = found.plan.talk
+    assert talk[0].start == pytest.approx(0.5, abs=0.2)
+    pcm, rate = decoded(found.out / found.plan.chunks[0].blob)
+    assert len(pcm) / 2 / rate == pytest.approx(found.plan.seconds, abs=0.03)
 
 
 def refused(tmp_path: Path, name: str, data: bytes) -> str:

@@ -174,7 +174,7 @@ class Decoding:
             return self.seconds * max(1.0, caf[0] / max(caf[1], 1)) if caf else None
         if self.container == "asf":  # FFmpeg forgets the header's length where the file is shorter than told
             return None if self.has_video else declared_asf(self.path)
-        if self.container == "aiff" and self.codec == "gsm":  # FFmpeg takes its packets for samples
+        if self.container == "aiff" and self.codec == "gsm":  # FFmpeg takes its samples for packets
             return None
         return self.declared_seconds if self.container.split(",")[0] in DECLARING else None
 

@@ -232,10 +232,10 @@ def test_tag_behind_wavpack(tmp_path: Path, cut: Callable[..., Cut]) -> None:
 
 
 def test_gsm_in_aiff(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """GSM in AIFF, whose header counts packets where FFmpeg expects samples, misses nothing."""
+    """GSM in AIFF, whose header counts samples where FFmpeg expects packets, misses nothing."""
     packets = 500
     rate = bytes.fromhex("400bfa00000000000000")  # 8000 as an 80 bit float
-    common = struct.pack(">hIh", 1, packets, 0) + rate + b"GSM \0\0"
+    common = struct.pack(">hIh", 1, packets * 160, 16) + rate + b"GSM \0\0"
     sound = bytes(8) + b"".join(
         bytes([0xD0 | number % 16]) + bytes([number % 251] * 32) for number in range(packets)
     )

@@ -109,8 +109,9 @@ class Decoding:
                     decoded = 0
                     for frame in frames:
                         decoded += frame.samples
-                        if dated:
-                            yield from self._skipped(frame)
+                        if dated and (skipped := self._skipped(frame)):
+                            yield from self._drain()
+                            yield from self._silence(skipped, is_hole=skipped >= PAUSE_SECONDS)
                         frame.pts = None
                         # the FIFO minds another rate or format by itself, but crashes over fewer channels
                         if frame.layout.nb_channels != self._width:
@@ -238,22 +239,23 @@ class Decoding:
         if self.max_seconds is not None and self.seconds > self.max_seconds:
             raise TooLong(f"longer than {self.max_seconds:.0f} s")
 
-    def _skipped(self, frame: AudioFrame) -> Iterator[tuple[bytes, ...]]:
-        """Silence for what the frames' own times leave out before this one.
+    def _skipped(self, frame: AudioFrame) -> float:
+        """Seconds that the frames' own times leave out before this one.
 
         Demuxers drop damaged pages and clusters without a word, and recorders write nothing while they are
         paused: only the times tell. They are compared with all that was heard, not with the frame before:
-        times that waver then add nothing. Where they jump back, another recording was joined.
+        times that waver then add nothing.
         """
+        skipped = 0.0
         if frame.time is not None:
             behind = 0.0 if self._began is None else frame.time - self._began - self._heard
             if WORTH_SECONDS <= behind <= MAX_SKIPPED_SECONDS - self.skipped_seconds:
+                skipped = behind
                 self.skipped_seconds += behind
-                yield from self._drain()
-                yield from self._silence(behind, is_hole=behind >= PAUSE_SECONDS)
             elif self._began is None or abs(behind) >= JUMP_SECONDS:
                 self._began = frame.time - self._heard
         self._heard += frame.samples / max(frame.sample_rate, 1)  # a rate of none is refused later
+        return skipped
 
     def _hole(self, packet: Packet[AudioStream], usual: float) -> Iterator[tuple[bytes, ...]]:
         if not (packet.duration and packet.time_base and self.out_rate):

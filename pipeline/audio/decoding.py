@@ -246,14 +246,14 @@ class Decoding:
         paused: only the times tell. They are compared with all that was heard, not with the frame before:
         times that waver then add nothing.
         """
-        skipped = 0.0
-        if frame.time is not None:
-            behind = 0.0 if self._began is None else frame.time - self._began - self._heard
+        skipped, time = 0.0, frame.time
+        if time is not None:
+            behind = 0.0 if self._began is None else time - self._began - self._heard
             if WORTH_SECONDS <= behind <= MAX_SKIPPED_SECONDS - self.skipped_seconds:
                 skipped = behind
                 self.skipped_seconds += behind
             elif self._began is None or abs(behind) >= JUMP_SECONDS:
-                self._began = frame.time - self._heard
+                self._began = time - self._heard
         self._heard += frame.samples / max(frame.sample_rate, 1)  # a rate of none is refused later
         return skipped
 

@@ -15,7 +15,7 @@ demo: $(STAMP) ## one call through the whole service, on real parts, no network 
 	@$(BIN)/callscribe demo
 
 test: check ## lint, types, import layers and every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # a mount namespace of its own for a small disk; without root, inside a user namespace
 OWN_MOUNTS = unshare --mount $$([ "$$(id -u)" = 0 ] || echo --map-root-user)

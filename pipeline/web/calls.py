@@ -53,7 +53,7 @@ async def take(request: Request) -> Response:
 
 
 async def _upload(service: Service, request: Request, key: str | None) -> Response:
-    service.check_room(audio=True)
+    service.check_room(uploads=True)
     place = await service.blocking(workplace, service.settings)
     try:
         upload = await _receive(service, request, place / "recording")

@@ -124,9 +124,13 @@ class Service:
             )
         raise BadRequest(f"{field}: not on the portal's own host, nor on one that is trusted", field=field)
 
-    def check_room(self, *, audio: bool) -> None:
-        """Raises StoreUnavailable while what is accepted now cannot be kept; `audio`: a recording with it."""
-        if why := self.no_room or (self.storage.why if audio else None):
+    def check_room(self, *, uploads: bool = False) -> None:
+        """Raises StoreUnavailable while what is accepted now cannot be kept.
+
+        uploads: nor can a recording that comes with it. One that is named by a link can wait until the audio
+        storage is back, and refusing it would lose the call.
+        """
+        if why := self.no_room or (self.storage.why if uploads else None):
             raise StoreUnavailable(why)
 
     async def accept(
@@ -146,7 +150,7 @@ class Service:
 
         strict: another body under the same key is a Conflict. Raises StoreUnavailable and QueueFull.
         """
-        self.check_room(audio=category.spoken)
+        self.check_room()
         begun, now = time.monotonic(), time.time()  # the store shifts it onto its own clock
         job = Job(
             id=key,

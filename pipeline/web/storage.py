@@ -5,8 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
+import structlog
+
 from pipeline.blobs import Blobs
 from pipeline.errors import CallscribeError
+
+log = structlog.get_logger()
 
 LOOK_SECONDS = 10.0  # between two looks while all is well
 AGAIN_SECONDS = 1.0  # while it is not
@@ -50,6 +54,8 @@ class StorageWatch:
                 self._blobs.usable()
                 self._why = None
             except CallscribeError as error:
+                if self._why is None:
+                    log.error("audio_storage_fails", why=error.message, mend=error.mend)
                 self._why = error.message
             self._looking = False
             self._done.set()

@@ -132,41 +132,38 @@ def test_a_full_memory_refuses(make_settings: Callable[..., Settings], short_pat
         assert becomes(client, "/ready", 200)
 
 
-def test_a_storage_that_fails_refuses_recordings(
+def test_a_storage_that_fails_refuses_uploads_alone(
     make_settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While audio cannot be kept, calls and /ready are 503, texts are taken; all is taken when it is back."""
+    """While audio cannot be kept, uploads and /ready are 503; a call that names a link waits."""
     monkeypatch.setattr(storage, "AGAIN_SECONDS", 0.02)
     place = tmp_path / "audio"
     place.write_text("a file where a folder should be")
-    text = {**audio_request(category="text"), "prompt": "hello"}
     with running(make_settings(storage_url=place.as_uri())) as client:
         answers = [
-            client.engine("audio", audio_request()),
             client.get("/ready"),
-            client.v1("POST", "/v1/calls", json={"url": f"{PORTAL}/a"}),
             client.v1("POST", "/v1/calls", files={"file": b"RIFF"}),
         ]
-        assert [answer.status_code for answer in answers] == [503] * 4
+        assert [answer.status_code for answer in answers] == [503] * 2
         assert {answer.json()["error"]["code"] for answer in answers} == {"store_unavailable"}
-        assert client.engine("text", text).status_code == 202
+        assert client.engine("audio", audio_request()).status_code == 202
+        assert client.v1("POST", "/v1/calls", json={"url": f"{PORTAL}/a"}).status_code == 202
         place.unlink()
         assert becomes(client, "/ready", 200)
-        assert client.engine("audio", audio_request()).status_code == 202
+        assert client.v1("POST", "/v1/calls", files={"file": b"RIFF"}).status_code == 202
 
 
 def test_a_storage_that_hangs_holds_nothing_up(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a look hangs, intake answers 503 at once, and the api can be closed."""
+    """While a look hangs, calls are taken, an upload is refused at once, and the api can be closed."""
     hangs = threading.Event()
     monkeypatch.setattr(FileBlobs, "usable", lambda self: hangs.wait() and None)
     monkeypatch.setattr(service, "STORAGE_SECONDS", 0.05)
-    begun = time.monotonic()
     with running(make_settings()) as client:
-        assert client.engine("audio", audio_request()).status_code == 503
+        assert client.engine("audio", audio_request()).status_code == 202
+        assert client.v1("POST", "/v1/calls", files={"file": b"RIFF"}).status_code == 503
         assert client.get("/ready").status_code == 503
         hangs.set()
         assert becomes(client, "/ready", 200)
         hangs.clear()
-    assert time.monotonic() - begun < 3

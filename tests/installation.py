@@ -39,6 +39,7 @@ def sandbox(served: Sandbox) -> Iterator[Sandbox]:
     served.script.clear()
     served.ledger.clear()
     served.crm.__init__()  # type: ignore[misc]
+    served.engines.registered.clear()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -33,21 +32,6 @@ TRANSCRIPT = Transcript(
         Segment(start=1.0, end=2.0, speaker="client", text="Hello"),
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(served: Sandbox) -> Iterator[Sandbox]:
-    served.rest.bucket = Bucket(1000.0, 1000.0)
-    yield served
-    served.script.clear()
-    served.crm.__init__()  # type: ignore[misc]
-    served.engines.registered.clear()
 
 
 @pytest.fixture

@@ -64,6 +64,8 @@ def capture_request(folder: Path, category: Category, body: bytes, *, status: in
             "answer": {"status": status},
             "expect": {"outcome": "success" if status == 202 else "refused"},
         }
+        if path.exists():  # asked again: what came of it stands
+            fixture = json.loads(path.read_text(encoding="utf-8")) | fixture
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.exists() or sum(1 for _ in folder.glob("*.json")) < MOST_FILES:
             _write(path, fixture)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from pipeline.errors import SettingsError
 from pipeline.model import PortalId, Speaker
@@ -185,6 +185,16 @@ class _Entry(BaseModel):
     """One portal in PORTALS_FILE; what is unset comes from the settings."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, values: Any) -> Any:
+        return (
+            {name: value for name, value in values.items() if value != ""}
+            if isinstance(values, dict)
+            else values
+        )
+
     url: Address | None = None
     hosts: list[Annotated[str, AfterValidator(partial(listed_host, origins=False))]] = Field(
         default_factory=list

@@ -91,6 +91,11 @@ def hint_of(job: Job, portal: Portal) -> str | None:
     return " ".join(part for part in (words, job.request.prompt or "") if part)[-HINT_CHARACTERS:] or None
 
 
+def manner_name(job: Job, fetched: Fetched) -> str:
+    """Under which it stands how a recording is heard, by whichever job was first."""
+    return f"manner:{job.portal}:{fetched.sha256}"
+
+
 def _settled(job: Job, fetched: Fetched, tools: Tools) -> Manner:
     """How this recording is heard: as by the portal's job that had it first, so that it is paid for once.
 
@@ -104,10 +109,10 @@ def _settled(job: Job, fetched: Fetched, tools: Tools) -> Manner:
         # unknown counts as none: cutting each side at its own turns keeps the order either way
         timestamps=client.timestamps(portal.transcription.models[0]) is True,
     )
-    name = f"manner:{portal.id}:{fetched.sha256}"
-    first = from_plain(Manner, json.loads(tools.store.first(name, dumps(own), seconds=MANNER_SECONDS)))
     if job.source is Source.API and (own.language or job.request.prompt):
         return own
+    said = tools.store.first(manner_name(job, fetched), dumps(own), seconds=MANNER_SECONDS)
+    first = from_plain(Manner, json.loads(said))
     return own if own.language and first.language and own.language != first.language else first
 
 
@@ -130,6 +135,7 @@ def merge(job: Job, claim: Claim, tools: Tools) -> Result:
         flow.parts(job),
         roles=portal.channels,
         language=flow.language(job),
+        asked=job.request.language,
         portal_language=portal.language,
     )
     return Result(facts={"merge": {"transcript": transcript, "at": tools.store.now()}})

@@ -48,7 +48,10 @@ def resolve(job: Job, claim: Claim, tools: Tools) -> Result:
     found = resolving.resolve(rest=rest, activity_id=job.request.activity_id, call_id=job.request.call_id)
     since = tools.store.connected_at(job.portal) - tools.settings.backfill_seconds
     since = max(since, tools.store.now() - tools.memory_seconds)
-    if found.state == "ignored" or (found.ended_at is not None and found.ended_at < since):
+    if any(event.what == "retried" for event in tools.store.events(job.id)):
+        if found.state == "ignored":
+            raise RecordingGone(f"There is no such call any more: {found.why}.")
+    elif found.state == "ignored" or (found.ended_at is not None and found.ended_at < since):
         log.info("event_ignored", why=found.why or "the call ended too long ago, or before we were connected")
         tools.store.erase(job.id)
         raise UnknownJob(f"job {job.id} was no call of ours")

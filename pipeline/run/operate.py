@@ -11,6 +11,7 @@ from pipeline.run.tools import Tools
 from pipeline.store import Stale
 
 RETRY_TTL_SECONDS = 3600.0
+HEARS = ("sniff", "split", "halve", "transcribe")  # steps that take the recording
 
 
 def retry_job(tools: Tools, job_id: JobId) -> Job:
@@ -60,8 +61,14 @@ def _to_do_again(job: Job, tools: Tools) -> list[str]:
     if flow.timeline(job).state != "written":
         again += ["link", "timeline"]
     fetched = job.facts.get("fetch")
-    if fetched and "merge" not in job.facts and not tools.blobs.exists(fetched["blob"]):
-        again = list(job.facts)  # what was paid for is in the ledger all the same
+    kept = replace(job, facts={step: fact for step, fact in job.facts.items() if step not in again})
+    dues = flow.advance(kept, tools.store.now()).dues
+    if (
+        fetched
+        and any(flow.kind(due.step) in HEARS for due in dues)
+        and not tools.blobs.exists(fetched["blob"])
+    ):
+        again = list(job.facts)  # what was paid for is in the ledger, if it is not long ago
     return [step for step in again if step in job.facts]
 
 

@@ -65,7 +65,7 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     failpoints.hit("callback.after")
     ended = tools.store.now()
     at = callback_at(claim.attempt, begun=now, now=ended, deadline=job.deadline)
-    if sent.accepted or (_is_refusal(sent) and _may_stand(claim, tools, ended, is_last=at is None)):
+    if sent.accepted or (_is_refusal(sent) and _may_stand(claim, tools, sent, is_last=at is None)):
         persist(tools.store.passed, host)
         persist(tools.store.count, job.portal, {"jobs_failed" if failure else "jobs_done": 1})
         if folder := tools.settings.capture_dir:
@@ -89,24 +89,30 @@ def _is_refusal(sent: Delivery) -> bool:
     return sent.status is not None and 200 <= sent.status < 300
 
 
-def _may_stand(claim: Claim, tools: Tools, now: float, *, is_last: bool) -> bool:
-    """Whether an earlier attempt was taken unseen: its answer, or its worker, was lost.
+def _may_stand(claim: Claim, tools: Tools, last: Delivery, *, is_last: bool) -> bool:
+    """Whether an earlier attempt at this outcome was taken unseen: its answer, or its worker, was lost.
 
     The first outcome consumes the portal's job, so the same one again finds none and is refused. One such
     refusal may have another reason; the second one after that loss is taken as proof that it stands. Where
     the portal itself left an answer out it may not be well: then it has to refuse for STANDS_SECONDS, or to
     the last.
     """
-    deliveries = persist(tools.store.deliveries, claim.job)
+    events = persist(tools.store.events, claim.job)
+    since = max((event.at for event in events if event.what == "retried"), default=0.0)
+    deliveries = [
+        sent
+        for sent in persist(tools.store.deliveries, claim.job)
+        if sent.kind == last.kind and sent.at >= since
+    ]
     unanswered = [delivery.at for delivery in deliveries if delivery.unknown]
     lost = unanswered + [
         event.at
-        for event in persist(tools.store.events, claim.job)
-        if event.step == claim.step and event.what in ("lost", "released")
+        for event in events
+        if event.step == claim.step and event.what in ("lost", "released") and event.at >= since
     ]
     refused = [sent.at for sent in deliveries if lost and _is_refusal(sent) and sent.at > max(lost)]
     patience = STANDS_SECONDS if unanswered and not is_last else 0.0
-    return bool(refused) and now - min(refused) >= patience
+    return bool(refused) and last.at - min(refused) >= patience
 
 
 def body_of(job: Job, failure: Failure | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pipeline.clients import images, transcriptions
 from pipeline.errors import BadAnswer, ProviderRefused, Upstream
 from pipeline.model import Claim, Fetched, Job, Reply, from_plain
 from pipeline.portals import Portal
-from pipeline.run.audio_steps import hint_of
+from pipeline.run.audio_steps import hint_of, manner_name
 from pipeline.run.paid import buy, key_of
 from pipeline.run.tools import Result, Tools
 from pipeline.scoring.lead import read_lead
@@ -26,27 +26,30 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
     chunk = flow.chunk_of(job, claim.step.partition(":")[2])
     portal = tools.portal(job)
     manner = flow.manner(job)
-    assert manner is not None
     language, hint = flow.language(job) or portal.speech_language, hint_of(job, portal)
     fetched = from_plain(Fetched, job.facts["fetch"])
     client = transcriptions.Transcriptions(portal.transcription, tools.transport, tools.store)
-    with tools.blobs.get(chunk.blob) as path:
-        heard = buy(
-            tools,
-            job,
-            claim,
-            portal.transcription,
-            key=lambda model: key_of(
-                portal.id, fetched.sha256, chunk.channel, chunk.span, portal.transcription.url, model,
-                language, manner.hint,
-            ),
-            ask=lambda model, seconds: transcribe_stage(
-                chunk, path, client=client, model=model, language=language, prompt=hint,
-                timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
-            ),
-            read=transcriptions.read,
-            seconds=chunk.span.seconds,
-        )  # fmt: skip
+    try:
+        with tools.blobs.get(chunk.blob) as path:
+            heard = buy(
+                tools,
+                job,
+                claim,
+                portal.transcription,
+                key=lambda model: key_of(
+                    portal.id, fetched.sha256, chunk.channel, chunk.span, portal.transcription.url, model,
+                    language, manner.hint if manner else hint,
+                ),
+                ask=lambda model, seconds: transcribe_stage(
+                    chunk, path, client=client, model=model, language=language, prompt=hint,
+                    timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
+                ),
+                read=transcriptions.read,
+                seconds=chunk.span.seconds,
+            )  # fmt: skip
+    except ProviderRefused:  # the language, say: no other job has to ask in this manner
+        tools.store.forget_first(manner_name(job, fetched))
+        raise
     return Result(facts={claim.step: heard})
 
 

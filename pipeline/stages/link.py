@@ -73,6 +73,8 @@ def _search(
     sizes = {call.id: crm.recording_bytes(rest, call) for call in equal[:MOST_SIZES]} if size_bytes else {}
     ours = [call for call in equal if sizes.get(call.id) == size_bytes is not None]
     if not ours:
+        if len(equal) > MOST_SIZES:
+            return _uncertain(len(equal))
         ours = [call for call in equal if sizes.get(call.id) is None]
         if len(calls) >= MOST_CALLS and ours:
             return Timeline(state="unlinked", why=f"more than {MOST_CALLS} calls to compare")
@@ -82,12 +84,16 @@ def _search(
     if len(ours) == 1:
         return _place(rest, ours[0])
     if ours:
-        return Timeline(
-            state="unlinked", why=f"{len(ours)} calls have this transcript, and which is ours is not certain"
-        )
+        return _uncertain(len(ours))
     if last_look:
-        return Timeline(state="unlinked", why=f"no call of the last {WIDE_DAYS} days has this transcript")
+        what = "this recording" if equal else "this transcript"
+        return Timeline(state="unlinked", why=f"no call of the last {WIDE_DAYS} days has {what}")
     return Timeline(state="waiting", why="the portal has not stored the transcript with its call yet")
+
+
+def _uncertain(number: int) -> Timeline:
+    why = f"{number} calls have this transcript, and which is ours is not certain"
+    return Timeline(state="unlinked", why=why)
 
 
 def _equal(

@@ -26,6 +26,7 @@ def merge(
     roles: tuple[Speaker, ...],
     language: str | None,
     portal_language: str,
+    asked: str | None = None,
 ) -> Transcript:
     """The transcript of a whole recording.
 
@@ -34,7 +35,7 @@ def merge(
     speaker 1 and 2. Text with two or more speakers is `[Manager] text` lines in the portal's language.
     Raises NoSpeech when no words are left.
     """
-    spoken = language or _language(parts)
+    spoken = language or _language(parts) or asked
     sides: dict[int, list[Segment]] = {side: [] for side in range(plan.sides)}
     empty: list[Span] = []
     doubts: list[float] = []

@@ -88,6 +88,11 @@ class Governor(Store):
         return str(self._run("first", name, value, seconds, instead_of))
 
     @guarded
+    def forget_first(self, name: str) -> None:
+        """Whoever comes next is the first again."""
+        self._redis.delete(f"cs:once:{name}")
+
+    @guarded
     def connected_at(self, portal: PortalId) -> float:
         """When this portal was first seen here: calls before that are its history."""
         self._redis.set(f"cs:connected:{portal}", f"{self.now():.3f}", nx=True)

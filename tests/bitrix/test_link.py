@@ -192,6 +192,16 @@ def test_the_size_of_the_recording_decides_among_equal_texts(portal: Portal, res
     assert look(rest, size_bytes=2000).state == "unlinked"
 
 
+def test_more_equal_texts_than_sizes_are_looked_up_are_not_certain(portal: Portal, rest: Bitrix24) -> None:
+    """The one beyond the last size is no better a candidate for not having been looked at."""
+    for number in range(1, 22):
+        portal.call(number, NOW - 60 * number, FILES=[{"id": number}])
+        portal.files[number], portal.sizes[number] = "https://x", "1000"
+        portal.transcripts[number] = STORED
+        portal.bound[number] = [(2, 100 + number)]
+    assert look(rest, 60.0, size_bytes=2000).state == "unlinked"
+
+
 def test_more_calls_than_can_be_compared_are_not_certain(portal: Portal, rest: Bitrix24) -> None:
     """An equal text beyond the thousandth call is not seen: without sizes nothing is written."""
     for number in range(1, 1102):

@@ -193,3 +193,52 @@ def test_a_recording_whose_host_is_named_afterwards_is_heard_by_a_retry(
     retry_job(mended, job)
     (done,) = run(mended, job, until=lambda job: "callback" in job.facts)
     assert done.status == "done"
+
+
+def test_a_language_that_is_refused_is_not_handed_on(tools: Tools, sandbox: Sandbox) -> None:
+    """The next job of the recording asks in its own manner; what a person asked for is nobody else's either."""
+    sandbox.script.clear()
+    refused = {"error": {"code": "invalid_language", "message": "no"}}
+    sandbox.script.add(path="*/transcriptions", contains="kk", status=400, body=refused, times=None)
+    sandbox.script.add(path="*/transcriptions", text=SAYS, times=None)
+    url = link_to(sandbox, recording(sandbox))
+    wishes = (("kk", Source.ENGINE), (None, Source.API), ("de", Source.API), (None, Source.API))
+    statuses = []
+    for number, (language, source) in enumerate(wishes):
+        job = accept(tools, Request(file_url=url, language=language), source, key=f"{number}")
+        (done,) = run(tools, job, until=lambda job: "callback" in job.facts)
+        statuses.append(done.status)
+    assert statuses == ["failed", "done", "done", "done"]
+    said = [entry["fields"].get("language") for entry in sandbox.ledger.find("*/transcriptions")]
+    assert said[-2:] == [None, "de"]
+
+
+def test_a_language_that_the_recogniser_does_not_tell_is_the_one_asked_for(
+    tools: Tools, sandbox: Sandbox
+) -> None:
+    """Heard in the manner of a job that named none, the call still has its request's language."""
+    sandbox.script.clear()
+    sandbox.script.add(path="*/transcriptions", status=200, body={"text": SAYS}, times=None)
+    url = link_to(sandbox, recording(sandbox))
+    first = accept(tools, Request(file_url=url), Source.ENGINE, key="first")
+    second = accept(tools, Request(file_url=url, language="en"), Source.ENGINE, key="second")
+    _, done = run(tools, first, second, until=lambda job: "callback" in job.facts)
+    transcript = flow.transcript(done)
+    assert transcript is not None
+    assert transcript.language == "en"
+
+
+def test_a_retried_event_is_not_dropped_for_its_age(tools: Tools, sandbox: Sandbox) -> None:
+    """Its audio went with its failure: it is looked up again, however old the call is by now."""
+    sandbox.script.clear()
+    refusal = sandbox.script.add(path="*/transcriptions", status=404, times=None,
+                                 body={"error": {"code": "ai_model_not_found"}})  # fmt: skip
+    call = sandbox.crm.add_call(owner=("deal", 42), recording=recording(sandbox))
+    job = accept(tools, Request(activity_id=int(call.fields["ID"])))
+    run(tools, job, until=lambda job: "callback" in job.facts)
+    tools.blobs.delete_prefix(f"{job}/")
+    call.fields["END_TIME"] = (datetime.now(UTC) - timedelta(days=9)).isoformat(timespec="seconds")
+    refusal.status, refusal.body, refusal.text = None, None, SAYS
+    retry_job(tools, job)
+    (done,) = run(tools, job, until=settled)
+    assert (done.status, flow.timeline(done).state) == ("done", "written")

@@ -77,6 +77,8 @@ def test_what_the_portal_took_is_captured_with_what_it_asked(tmp_path: Path) -> 
         },
         "answer": {"status": 200, "body": {"status": "success", "data": {"id": 7}}},
     }
+    capture.capture_request(tmp_path, Category.AUDIO, body, status=202)  # the portal asks again
+    assert "callback" in captured(tmp_path)
 
 
 def test_refusals_are_captured_too(make_settings: Callable[..., Settings], tmp_path: Path) -> None:

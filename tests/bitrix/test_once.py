@@ -196,7 +196,7 @@ def test_a_recording_whose_host_is_named_afterwards_is_heard_by_a_retry(
 
 
 def test_a_language_that_is_refused_is_not_handed_on(tools: Tools, sandbox: Sandbox) -> None:
-    """The next job of the recording asks in its own manner; what a person asked for is nobody else's either."""
+    """The next job asks in its own manner; what a person asked for is nobody else's either."""
     sandbox.script.clear()
     refused = {"error": {"code": "invalid_language", "message": "no"}}
     sandbox.script.add(path="*/transcriptions", contains="kk", status=400, body=refused, times=None)

@@ -64,10 +64,10 @@ def capture_request(folder: Path, category: Category, body: bytes, *, status: in
             "answer": {"status": status},
             "expect": {"outcome": "success" if status == 202 else "refused"},
         }
-        if path.exists():  # asked again: what came of it stands
-            fixture = json.loads(path.read_text(encoding="utf-8")) | fixture
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if path.exists() or sum(1 for _ in folder.glob("*.json")) < MOST_FILES:
+        if path.exists():  # asked again: what came of it stands
+            _write(path, _read(path) | fixture)
+        elif sum(1 for _ in folder.glob("*.json")) < MOST_FILES:
             _write(path, fixture)
 
 
@@ -76,10 +76,9 @@ def capture_callback(folder: Path, job: Job, body: Mapping[str, Any], sent: Deli
     with _harmless():
         path = _path(folder, job.category, job.digest)
         if path.exists():  # a request that was not captured has no outcome either
-            fixture = json.loads(path.read_text(encoding="utf-8"))
             answer = {"status": sent.status, "body": masked(_plain(sent.answer))}
-            fixture["callback"] = {"kind": sent.kind, "body": masked(body), "answer": answer}
-            _write(path, fixture)
+            callback = {"kind": sent.kind, "body": masked(body), "answer": answer}
+            _write(path, _read(path) | {"callback": callback})
 
 
 def _plain(answer: str) -> Any:
@@ -91,6 +90,11 @@ def _plain(answer: str) -> Any:
 
 def _path(folder: Path, category: Category, digest: str) -> Path:
     return folder / f"{category.value}-{digest[:16]}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _write(path: Path, fixture: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from pipeline.errors import SettingsError
 from pipeline.model import PortalId, Speaker
-from pipeline.settings import Settings, http_address, language_code, listed_host, two_roles
+from pipeline.settings import Settings, http_address, language_code, listed_host, secret_address, two_roles
 from pipeline.tables import fitted, read_table
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22,}")
@@ -163,11 +163,6 @@ def _split(text: str) -> list[SecretStr]:
     return [SecretStr(part.strip()) for part in text.split(",") if part.strip()]
 
 
-def _webhook(value: SecretStr) -> SecretStr:
-    http_address(value.get_secret_value())
-    return value
-
-
 Address = Annotated[str, AfterValidator(http_address)]
 
 
@@ -189,11 +184,9 @@ class _Entry(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _empty_is_unset(cls, values: Any) -> Any:
-        return (
-            {name: value for name, value in values.items() if value != ""}
-            if isinstance(values, dict)
-            else values
-        )
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if value != ""}
 
     url: Address | None = None
     hosts: list[Annotated[str, AfterValidator(partial(listed_host, origins=False))]] = Field(
@@ -201,7 +194,7 @@ class _Entry(BaseModel):
     )
     tokens: list[SecretStr] = Field(default_factory=list)
     application_token: SecretStr | None = None
-    webhook: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
+    webhook: Annotated[SecretStr, AfterValidator(secret_address)] | None = None
     language: Literal["en", "ru"] | None = None
     speech_language: Annotated[str, AfterValidator(language_code)] | None = None
     channels: Annotated[list[str], AfterValidator(two_roles)] | None = None

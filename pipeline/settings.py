@@ -33,6 +33,12 @@ def http_address(value: str) -> str:
     return value.strip(" ").rstrip("/")
 
 
+def secret_address(value: SecretStr) -> SecretStr:
+    """An address that is a secret, as it stands; raises ValueError as `http_address` does."""
+    http_address(value.get_secret_value())
+    return value
+
+
 def listed_host(value: str, *, origins: bool) -> str:
     """An entry of a list of hosts as it stands; raises ValueError. origins: `https://host` is one as well."""
     expected = "expected `host` or `host:port`" + (", or an origin like https://host" if origins else "")
@@ -178,9 +184,7 @@ class Settings(BaseSettings):
     @field_validator("bitrix24_webhook")
     @classmethod
     def _webhook(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            http_address(value.get_secret_value())
-        return value
+        return None if value is None else secret_address(value)
 
     @field_validator("redis_url")
     @classmethod

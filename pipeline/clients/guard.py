@@ -14,12 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from pipeline.errors import ForbiddenURL
-from pipeline.hosts import Allowed, Target, read_allowed, read_host, read_url
-
-__all__ = [
-    "Lookup", "Target", "Unresolved", "callback_allowed", "check_addresses", "lookup", "read_allowed",
-    "read_host", "read_url", "resolve", "why_forbidden",
-]  # fmt: skip
+from pipeline.hosts import Allowed, read_allowed, read_url
 
 # Kept by hand, since what Python's ipaddress calls private has changed from one release to the next.
 # Sources: IANA's special-purpose registries of IPv4 and IPv6 addresses, the clouds' pages on their metadata.

@@ -22,6 +22,7 @@ from urllib.parse import urljoin
 import httpcore
 import httpx
 
+from pipeline import hosts
 from pipeline.clients import guard
 from pipeline.clients.wire import Wire, kept_connections, tls_context
 from pipeline.errors import (
@@ -101,7 +102,7 @@ class Transport:
         min_bytes_per_second: float = 2000.0,
     ) -> None:
         try:
-            self._trusted = tuple(guard.read_allowed(entry) for entry in trusted)
+            self._trusted = tuple(hosts.read_allowed(entry) for entry in trusted)
         except ForbiddenURL as error:
             raise SettingsError(f"CALLSCRIBE_TRUSTED_HOSTS: {error}") from None
         self._stall_seconds = stall_seconds
@@ -145,7 +146,7 @@ class Transport:
         timeout_seconds: for everything from the look-up to the last byte of the answer.
         Raises Unreachable, ForbiddenURL, and BadAnswer for a body too large or compressed.
         """
-        target = guard.read_url(url)
+        target = hosts.read_url(url)
         body = {"json": json, "data": data, "files": files, "content": content}
         ends_at = time.monotonic() + timeout_seconds
         with self._exchange(
@@ -181,7 +182,7 @@ class Transport:
         ends_at = time.monotonic() + timeout_seconds
         try:
             for _ in range(1 + MAX_REDIRECTS):
-                target = guard.read_url(url)
+                target = hosts.read_url(url)
                 with self._exchange(
                     "GET",
                     target,
@@ -212,7 +213,7 @@ class Transport:
     def _exchange(
         self,
         method: str,
-        target: guard.Target,
+        target: hosts.Target,
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         *,
@@ -265,12 +266,12 @@ class Transport:
         except (httpcore.LocalProtocolError, UnicodeError):
             raise Unreachable("A header of the request cannot be written as HTTP.") from None
 
-    def _trusts(self, target: guard.Target, same_host: str | None) -> bool:
+    def _trusts(self, target: hosts.Target, same_host: str | None) -> bool:
         """Whether any address will do; raises ForbiddenURL for plain http that nobody vouches for."""
         if any(entry.covers(target) for entry in self._trusted):
             return True
         if same_host is not None:
-            portal = guard.read_allowed(same_host)
+            portal = hosts.read_allowed(same_host)
             if portal.covers(target) and (target.scheme == "https" or portal.scheme == "http"):
                 return True
         if target.scheme != "https":
@@ -319,7 +320,7 @@ class _Progress:
 
 def _request(
     method: str,
-    target: guard.Target,
+    target: hosts.Target,
     headers: Mapping[str, str] | None,
     body: Mapping[str, Any],
     *,

@@ -21,6 +21,7 @@ import certifi
 import httpcore
 import httpx
 
+from pipeline import hosts
 from pipeline.clients import guard
 from pipeline.errors import ForbiddenURL, SettingsError
 
@@ -153,7 +154,7 @@ def kept_connections(wire: Wire, tls: ssl.SSLContext, proxy: str | None) -> http
         return httpcore.ConnectionPool(**shared)
     try:
         read = httpx.Proxy(proxy)
-        guard.read_host(read.url.host)
+        hosts.read_host(read.url.host)
     except (ValueError, httpx.InvalidURL, ForbiddenURL):
         raise SettingsError("CALLSCRIBE_PROVIDER_PROXY: expected http://host:port") from None
     if read.url.scheme not in ("http", "https"):

@@ -63,7 +63,7 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
         timeout_seconds=min(CALLBACK_SECONDS, max(ends_at - now, 2.0)),
     )
     failpoints.hit("callback.after")
-    ended = tools.store.now()
+    ended = persist(tools.store.now)
     at = callback_at(claim.attempt, begun=now, now=ended, deadline=job.deadline)
     if sent.accepted or (_is_refusal(sent) and _may_stand(claim, tools, sent, is_last=at is None)):
         persist(tools.store.passed, host)

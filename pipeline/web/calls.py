@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline import model
-from pipeline.clients.guard import callback_allowed, read_url, why_forbidden
+from pipeline.clients.guard import callback_allowed, why_forbidden
 from pipeline.contract import read_call, read_upload
 from pipeline.contract.php import read_json
 from pipeline.errors import BadRequest, Conflict, ForbiddenURL, QueueFull, SettingsError, UnknownJob
+from pipeline.hosts import read_url
 from pipeline.model import Category, Fetched, JobId, Source, to_plain
 from pipeline.portals import Portal
 from pipeline.store import job_id

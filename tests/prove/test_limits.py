@@ -82,6 +82,13 @@ def test_slow_and_huge_requests_keep_nobody_out() -> None:
             one.close()
 
 
+def _not_ready(service: Service) -> bool:
+    try:
+        return httpx.get(f"{service.api_url}/ready", trust_env=False, timeout=5).status_code == 503
+    except httpx.HTTPError:
+        return False
+
+
 def _status(service: Service, path: str, size: int) -> int:
     return httpx.post(
         f"{service.api_url}{path}", content=b"x" * size, trust_env=False, timeout=20
@@ -116,12 +123,12 @@ def test_the_disk_is_full(small_disk: Path) -> None:
         keeper = threading.Thread(target=keep_store)
         keeper.start()
         try:
-            time.sleep(2)
+            service.until(lambda: _not_ready(service), 20, "the api sees that there is no room")
             refused = service.call()
             assert refused.answer is not None
             assert refused.answer["status"] == 503
             assert refused.answer["seconds"] < 5
-            time.sleep(4)
+            time.sleep(4)  # the fault lasts: the store dies and is started in vain, retries come to nothing
             ballast.unlink()
             service.settle(90)
             service.check()

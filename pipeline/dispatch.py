@@ -53,20 +53,23 @@ class Bells:
         self._most = most
         self._wanted: Counter[str] = Counter()
         self._wake = threading.Condition()
-        self._closed = False
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._publish, name="bells", daemon=True)
         self._thread.start()
 
     def ring(self, queue: str, n: int = 1) -> None:
         """Says that the queue has about `n` steps due."""
         with self._wake:
+            if (
+                not self._wanted
+            ):  # else the thread is on its way: waking it costs who rings more than all else
+                self._wake.notify()
             self._wanted[queue] = min(self._wanted[queue] + n, self._most)
-            self._wake.notify()
 
     def close(self) -> None:
         """Rings what is left and stops."""
+        self._closed.set()
         with self._wake:
-            self._closed = True
             self._wake.notify()
         self._thread.join(timeout=2)
         self._app.close()
@@ -74,9 +77,9 @@ class Bells:
     def _publish(self) -> None:
         while True:
             with self._wake:
-                while not self._wanted and not self._closed:
+                while not self._wanted and not self._closed.is_set():
                     self._wake.wait()
-                if self._closed and not self._wanted:
+                if self._closed.is_set() and not self._wanted:
                     return
                 wanted, self._wanted = self._wanted, Counter()
             for queue, n in wanted.items():
@@ -96,5 +99,4 @@ class Bells:
                             )
                 except Exception as error:  # the sweeper rings again
                     log.warning("bell_lost", queue=queue, error=type(error).__name__)
-            with self._wake:
-                self._wake.wait_for(lambda: self._closed, timeout=PAUSE_SECONDS)
+            self._closed.wait(PAUSE_SECONDS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote
 
@@ -18,6 +19,8 @@ MAX_URL_CHARACTERS = 8192
 _URL = re.compile(r"(https?)://([^/?#\\]+)([^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5})?)?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -54,7 +57,7 @@ def read_url(url: str) -> Target:
     url = url.strip(" ")
     if len(url) > MAX_URL_CHARACTERS:
         raise ForbiddenURL("The URL is too long.")
-    if any(character < " " or character == "\x7f" for character in url):
+    if _CONTROL.search(url):
         raise ForbiddenURL("The URL holds control characters.")
     parts = _URL.fullmatch(url)
     if parts is None:
@@ -72,10 +75,11 @@ def read_url(url: str) -> Target:
         raise ForbiddenURL("The URL's host cannot be read.")
     if not path.startswith("/"):
         path = "/" + path
-    path = quote(path, safe="".join(map(chr, range(0x21, 0x7F))), errors="replace")
+    path = quote(path, safe=_PRINTABLE, errors="replace")
     return Target(scheme=scheme, host=read_host(host_and_port[1]), port=port, path=path)
 
 
+@lru_cache(maxsize=1024)
 def read_host(host: str) -> str:
     """A name or address in the one form in which we compare and connect; raises ForbiddenURL."""
     if host.startswith("["):

@@ -132,7 +132,9 @@ class Settings(BaseSettings):
     chunk_seconds: float = Field(600, ge=5, description="the longest piece sent in one transcription call")
     max_audio_seconds: float = Field(14400, gt=0, description="longer recordings are refused")
     max_download_bytes: int = Field(1 << 30, gt=0, description="larger recordings are refused")
-    max_request_bytes: int = Field(8 << 20, gt=0, description="larger requests are refused with 413")
+    max_request_bytes: int | None = Field(
+        None, gt=0, description="larger requests are refused with 413 (1 MiB for engines, 8 MiB for `/v1`)"
+    )
     queue_limit: int = Field(10_000, gt=0, description="unfinished jobs per portal")
     concurrency: int = Field(8, gt=0, description="paid calls of one portal at a time")
     provider_concurrency: int = Field(64, gt=0, description="paid calls to one provider at a time")
@@ -245,6 +247,16 @@ class Settings(BaseSettings):
     def socket(self) -> Path:
         """The embedded store's unix socket."""
         return self.data_dir.resolve() / "redis.sock"
+
+    @property
+    def engine_bytes(self) -> int:
+        """The largest engine request: a text step's with all its context has 300,000."""
+        return self.max_request_bytes or 1 << 20
+
+    @property
+    def api_bytes(self) -> int:
+        """The largest JSON body of /v1."""
+        return self.max_request_bytes or 8 << 20
 
     @property
     def store_url(self) -> str:

@@ -11,6 +11,8 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from pipeline.errors import ForbiddenURL
@@ -81,20 +83,21 @@ def callback_allowed(url: str, portal_hosts: Iterable[str], trusted: Iterable[st
         target = read_url(url)
     except ForbiddenURL:
         return False
-    if any(entry.covers(target) for entry in _readable(trusted)):
+    if any(entry.covers(target) for entry in _readable(tuple(trusted))):
         return True
-    for entry in _readable(portal_hosts):
-        if entry.covers(target) and (target.scheme == "https" or entry.scheme == "http"):
-            return True
-    return False
+    return any(
+        entry.covers(target) and (target.scheme == "https" or entry.scheme == "http")
+        for entry in _readable(tuple(portal_hosts))
+    )
 
 
-def _readable(entries: Iterable[str]) -> Iterable[Allowed]:
+@lru_cache(maxsize=4096)  # settings: read once, though compared with each request
+def _readable(entries: tuple[str, ...]) -> tuple[Allowed, ...]:
+    found = []
     for entry in entries:
-        try:
-            yield read_allowed(entry)
-        except ForbiddenURL:
-            continue
+        with suppress(ForbiddenURL):
+            found.append(read_allowed(entry))
+    return tuple(found)
 
 
 def why_forbidden(address: str) -> str | None:

@@ -10,7 +10,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,7 +21,7 @@ from pipeline.model import Category, Message, Request
 DEFAULT_TTL_SECONDS = 14400
 MAX_TTL_SECONDS = 86400
 MAX_IMAGES = 10
-_HASH = re.compile(r"[A-Za-z0-9_.~-]{1,128}")
+_HASH = re.compile(r"[?&]hash=([A-Za-z0-9_.~-]{1,128})(?=[&#]|$)")
 _ROLES = {"system", "user", "assistant"}
 _FORMATS = {"square", "portrait", "landscape"}
 
@@ -80,7 +79,8 @@ def read_engine_request(body: bytes | dict[str, Any], category: Category | str) 
     error_callback_url = None
     if sent.errorCallbackUrl not in (None, "", []):
         error_callback_url = php.http_url(sent.errorCallbackUrl, field="errorCallbackUrl")
-    markers = php.mapping(sent.payload_markers)
+    markers = sent.payload_markers if isinstance(sent.payload_markers, dict) else {}
+    raw = php.filled(sent.payload_raw)
     tokens = php.whole(sent.max_tokens, field="max_tokens")
     temperature = php.number(sent.temperature, field="temperature")
     ttl = php.whole(sent.ttl, field="ttl")
@@ -92,8 +92,9 @@ def read_engine_request(body: bytes | dict[str, Any], category: Category | str) 
         max_tokens=tokens if tokens and tokens > 0 else None,
         temperature=None if temperature is None else min(max(temperature, 0.0), 2.0),
         payload_provider=php.filled(sent.payload_provider),
-        payload_raw=php.filled(sent.payload_raw),
-        markers=markers,
+        payload_raw=raw,
+        # the data of CRM's own text steps; nothing else is ever read of them, so nothing else is kept
+        markers=php.mapping(markers) if raw and category is Category.TEXT else {},
         callback_url=callback_url,
         error_callback_url=error_callback_url,
     )
@@ -107,8 +108,8 @@ def read_engine_request(body: bytes | dict[str, Any], category: Category | str) 
 
 def callback_key(url: str) -> str:
     """The idempotency key of a job: its callback's `hash`, else the sha256 of the whole URL, hex."""
-    found = parse_qs(urlsplit(url).query).get("hash", [""])[0]
-    return found if _HASH.fullmatch(found) else hashlib.sha256(url.encode()).hexdigest()
+    found = _HASH.search(url)
+    return found[1] if found else hashlib.sha256(url.encode()).hexdigest()
 
 
 def _prompt(category: Category, prompt: Any, markers: dict[str, Any]) -> dict[str, Any]:

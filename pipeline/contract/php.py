@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -17,6 +18,9 @@ from pipeline.errors import BadRequest
 MAX_FIELDS = 2000  # of a form; an event has about twenty
 MAX_DEPTH = 8  # of brackets in a form's key
 MAX_NESTING = 40  # of objects that we keep
+# most URLs: what needs no closer look
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9](?::[1-9][0-9]{0,3})?(?:[/?#][^\x00-\x1f]*)?")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 
 
 def read_json(body: bytes, *, what: str = "body") -> dict[str, Any]:
@@ -73,13 +77,16 @@ def text(value: Any) -> str | None:
     """A string, or a number as a string; None for anything else. Lone surrogates become `?`."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+    found = str(value)
+    return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")
 
 
 def filled(value: Any) -> str | None:
     """Like `text`, with blank strings as None."""
+    if value is None:
+        return None
     found = text(value)
-    return found if found and found.strip() else None
+    return found if found and not found.isspace() else None
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -141,11 +148,13 @@ def http_url(value: Any, *, field: str) -> str:
     found = text(value)
     if found is None or not found.strip():
         raise BadRequest(f"{field}: expected a URL, found none", field=field)
+    if _PLAIN_URL.fullmatch(found):
+        return found
     try:
         parts = urlsplit(found)
         good = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
-    if not good or any(ord(letter) < 32 for letter in found):
+    if not good or _CONTROL.search(found):
         raise BadRequest(f"{field}: expected an http or https URL", field=field)
     return found

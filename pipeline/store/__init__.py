@@ -1,8 +1,19 @@
 """The job store: records in Redis or Valkey, changed by Lua scripts, each one atomic transition."""
 
 from pipeline.store.governor import Governor, Reservation
-from pipeline.store.intake import Intake
+from pipeline.store.intake import Intake, Prepared, prepare
 from pipeline.store.records import fields_of, job_id
 from pipeline.store.store import Stale, Store, persist
 
-__all__ = ["Governor", "Intake", "Reservation", "Stale", "Store", "fields_of", "job_id", "persist"]
+__all__ = [
+    "Governor",
+    "Intake",
+    "Prepared",
+    "Reservation",
+    "Stale",
+    "Store",
+    "fields_of",
+    "job_id",
+    "persist",
+    "prepare",
+]

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Literal, cast
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from pipeline.errors import StoreUnavailable
 from pipeline.model import Due, Event, Job, Step
-from pipeline.store.records import dues_of, dumps, fields_of
+from pipeline.store.records import Arguments, accept_arguments, fields_of
 from pipeline.store.scripts import sources
 
 Verdict = Literal["new", "known", "full"]
 
 
+GROUP = 128  # acceptances that are written in one round trip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A job that only needs to be written."""
+
+    job: Job
+    dues: tuple[Due, ...]
+    queue_limit: int
+    arguments: Arguments
+
+
+def prepare(job: Job, dues: tuple[Due, ...], *, queue_limit: int) -> Prepared:
+    """All the work of an acceptance that needs no store."""
+    event = Event(at=job.accepted_at, step=Step("accept"), what="accepted")
+    arguments = accept_arguments(job.id, fields_of(job), dues, event, queue_limit)
+    return Prepared(job=job, dues=dues, queue_limit=queue_limit, arguments=arguments)
+
+
 class Intake:
-    """Accepts jobs; each acceptance is one durable write.
+    """Accepts jobs in groups: while the store puts one on its disk, the next one gathers.
 
     bound_seconds: what an acceptance may take in all, since portals wait 5 s for an answer.
     """
@@ -33,22 +55,60 @@ class Intake:
             socket_connect_timeout=bound_seconds,
             retry=Retry(NoBackoff(), 1),
         )
-        self._accept = self._redis.register_script(sources()["accept"])
+        self._script = self._redis.register_script(sources()["accept"])
         self._bound_seconds = bound_seconds
+        self._waiting: deque[tuple[Arguments, asyncio.Future[Any]]] = deque()
+        self._writer: asyncio.Task[None] | None = None
 
-    async def accept(self, job: Job, dues: Iterable[Due], *, queue_limit: int) -> tuple[Verdict, str]:
+    async def accept(self, prepared: Prepared) -> tuple[Verdict, str]:
         """Whether the job is new, and the digest of the body that made the one that stands.
 
         Raises StoreUnavailable when the store refuses, or does not answer within the bound.
         """
-        event = dumps(Event(at=job.accepted_at, step=Step("accept"), what="accepted"))
-        args = [job.id, dumps(fields_of(job)), dumps(dues_of(dues)), event, str(queue_limit)]
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.append((prepared.arguments, answer))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(), name="accept")
         try:
             async with asyncio.timeout(self._bound_seconds):
-                verdict, digest = cast(tuple[Verdict, str], await self._accept(args=args))
-        except (RedisError, TimeoutError) as error:
+                verdict, digest = cast(tuple[Verdict, str], await answer)
+        except (RedisError, OSError) as error:  # TimeoutError is one
             raise StoreUnavailable(f"the job store does not serve: {type(error).__name__}") from error
         return verdict, digest
+
+    async def _write(self) -> None:
+        """Writes group by group until nobody waits; who has given up meanwhile is left out."""
+        try:
+            while self._waiting:
+                count = min(len(self._waiting), GROUP)
+                group = [
+                    pair for pair in (self._waiting.popleft() for _ in range(count)) if not pair[1].done()
+                ]
+                try:
+                    answers = await self._run([arguments for arguments, _ in group])
+                except (RedisError, OSError) as error:
+                    answers = [error] * len(group)
+                for (_, future), answer in zip(group, answers, strict=True):
+                    if future.done():
+                        continue
+                    if isinstance(answer, Exception):
+                        future.set_exception(answer)
+                    else:
+                        future.set_result(answer)
+        finally:
+            self._writer = None
+
+    async def _run(self, group: Sequence[Arguments]) -> list[Any]:
+        pipe = self._redis.pipeline(transaction=False)
+        for arguments in group:
+            pipe.execute_command("EVALSHA", self._script.sha, 0, *arguments)
+        answers = await pipe.execute(raise_on_error=False)
+        if any(isinstance(answer, NoScriptError) for answer in answers):  # a server that has just started
+            await self._redis.script_load(self._script.script)
+            for number, answer in enumerate(answers):
+                if isinstance(answer, NoScriptError):
+                    answers[number] = await self._script(args=group[number])
+        return answers
 
     async def ping(self) -> None:
         """Proves that the store takes writes; raises StoreUnavailable."""

@@ -21,16 +21,16 @@ from pipeline.model import (
     Request,
     Source,
     from_plain,
-    to_plain,
 )
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=vars).encode
 _HALVES = re.compile("[\\ud800-\\udfff]")
 
 
 def job_id(portal: str, key: str | None) -> JobId:
     """The same portal and key give the same id; without a key a new one."""
     raw = hashlib.sha256(f"{portal}\n{key}".encode()).digest() if key else secrets.token_bytes(20)
-    return JobId("job_" + base64.b32encode(raw).decode().lower()[:26])
+    return JobId("job_" + base64.b32encode(raw[:20]).decode().lower()[:26])
 
 
 def dumps(value: Any) -> str:
@@ -38,7 +38,7 @@ def dumps(value: Any) -> str:
 
     Half a surrogate pair, which JSON can carry and UTF-8 cannot, becomes U+FFFD.
     """
-    text = json.dumps(to_plain(value), ensure_ascii=False, separators=(",", ":"))
+    text = _ENCODE(value)
     return text if text.isascii() else _HALVES.sub("\ufffd", text)
 
 
@@ -55,6 +55,18 @@ def fields_of(job: Job) -> dict[str, str]:
         "request": dumps(job.request),
         **{f"fact:{step}": dumps(fact) for step, fact in job.facts.items()},
     }
+
+
+Arguments = tuple[str, str, str]
+
+
+def accept_arguments(
+    job: JobId, fields: Mapping[str, str], dues: Iterable[Due], event: Event, queue_limit: int
+) -> Arguments:
+    """As accept.lua takes them: few, and the sender's own text among them is not parsed again."""
+    rest = {name: value for name, value in fields.items() if name != "request"}
+    head = {"fields": rest, "dues": dues_of(dues), "event": dumps(event), "limit": queue_limit}
+    return job, dumps(head), fields["request"]
 
 
 def read_job(key: JobId, fields: Mapping[str, str]) -> Job:

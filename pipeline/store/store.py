@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from pipeline.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.model import Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
-from pipeline.store.records import dues_of, dumps, read_delivery, read_event, read_job
+from pipeline.store.records import accept_arguments, dues_of, dumps, read_delivery, read_event, read_job
 from pipeline.store.scripts import sources
 
 PERSIST_SECONDS = 1800.0
@@ -89,11 +89,9 @@ class Store:
         self, job: Job, dues: Iterable[Due], fields: Mapping[str, str], queue_limit: int
     ) -> Sequence[str]:
         """["new" | "known" | "full", digest]; see accept.lua."""
-        event = dumps(Event(at=job.accepted_at, step=Step("accept"), what="accepted"))
-        return cast(
-            Sequence[str],
-            self._run("accept", job.id, dumps(dict(fields)), dumps(dues_of(dues)), event, queue_limit),
-        )
+        event = Event(at=job.accepted_at, step=Step("accept"), what="accepted")
+        arguments = accept_arguments(job.id, fields, dues, event, queue_limit)
+        return cast(Sequence[str], self._run("accept", *arguments))
 
     @guarded
     def load(self, job: JobId) -> Job:

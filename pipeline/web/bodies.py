@@ -1,10 +1,13 @@
-"""Reading request bodies: bounded in bytes and in time, since anybody may send them."""
+"""Reading request bodies: bounded in bytes and in time, since anybody may send them.
+
+What is answered before its end is not read on here; see `pipeline/web/server.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -13,7 +16,6 @@ from pipeline.errors import BadRequest, TooLarge
 
 PATIENCE_SECONDS = 10.0  # for a body to begin to flow
 SLOWEST_BYTES_PER_SECOND = 16_384
-DISCARD_SECONDS = 2.0  # how long an oversized body is still read, so that its sender hears the answer
 
 
 async def pieces(request: Request, *, max_bytes: int) -> AsyncIterator[bytes]:
@@ -23,9 +25,7 @@ async def pieces(request: Request, *, max_bytes: int) -> AsyncIterator[bytes]:
     first 10 s, BadRequest when the sender went away in the middle.
     """
     begun, size = time.monotonic(), 0
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced[:18]) > max_bytes:
-        await _too_large(request, max_bytes)
+    _check_announced(request, max_bytes)
     stream = request.stream()
     while True:
         left = begun + PATIENCE_SECONDS + size / SLOWEST_BYTES_PER_SECOND - time.monotonic()
@@ -35,28 +35,47 @@ async def pieces(request: Request, *, max_bytes: int) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise HTTPException(408, "The body came too slowly.", {"Connection": "close"}) from None
+            raise HTTPException(408, "The body came too slowly.") from None
         except ClientDisconnect:
             raise BadRequest("body: the sender went away in the middle of it", field="body") from None
         size += len(piece)
         if size > max_bytes:
-            await _too_large(request, max_bytes)
+            raise _too_large(max_bytes)
         if piece:
             yield piece
 
 
-async def whole(request: Request, *, max_bytes: int) -> bytes:
-    """The whole body in memory; raises as `pieces` does."""
-    return b"".join([piece async for piece in pieces(request, max_bytes=max_bytes)])
+async def whole(
+    request: Request, *, max_bytes: int, hold: Callable[[int], None] = lambda size: None
+) -> bytes:
+    """The whole body in memory; raises as `pieces` does. hold: hears of bytes before they are kept."""
+    _check_announced(request, max_bytes)
+    parts: list[bytes] = []
+    size, begun = 0, asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS) as patience:
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise BadRequest("body: the sender went away in the middle of it", field="body")
+                part = message.get("body", b"")
+                size += len(part)
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                hold(len(part))
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+                patience.reschedule(begun + PATIENCE_SECONDS + size / SLOWEST_BYTES_PER_SECOND)
+    except TimeoutError:
+        raise HTTPException(408, "The body came too slowly.") from None
 
 
-async def _too_large(request: Request, max_bytes: int) -> None:
-    # closing on unread bytes resets the connection, and the sender would never read the answer
-    if "expect" not in request.headers:
-        try:
-            async with asyncio.timeout(DISCARD_SECONDS):
-                while (await request.receive()).get("more_body"):
-                    pass
-        except TimeoutError:
-            pass
-    raise TooLarge(f"The body is larger than {max_bytes} bytes.")
+def _check_announced(request: Request, max_bytes: int) -> None:
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced[:18]) > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {max_bytes} bytes.")

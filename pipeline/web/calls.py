@@ -41,16 +41,20 @@ async def take(request: Request) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _upload(service, request, key)
-    body = await whole(request, max_bytes=service.settings.max_request_bytes)
+    body = await whole(request, max_bytes=service.settings.api_bytes)
+    portal, asked = await service.blocking(_read, service, body)
+    _check_link(service, portal, asked.file_url, field="url")
+    _check_link(service, portal, asked.callback_url, field="callback_url")
+    return await _accept(service, portal, key, asked, digest=hashlib.sha256(body).hexdigest())
+
+
+def _read(service: Service, body: bytes) -> tuple[Portal, model.Request]:
     if body.lstrip().startswith(b"["):  # portals' PHP may mean an empty object by it, clients of /v1 do not
         raise BadRequest("body: expected a JSON object, got an array", field="body")
     sent = read_json(body)
     portal = _portal(service, sent.pop("portal", None))
     asked = read_call(sent)
-    assert asked.file_url is not None
-    _check_link(service, portal, asked.file_url, field="url")
-    _check_link(service, portal, asked.callback_url, field="callback_url")
-    return await _accept(service, portal, key, asked, digest=hashlib.sha256(body).hexdigest())
+    return portal, asked
 
 
 async def _upload(service: Service, request: Request, key: str | None) -> Response:
@@ -100,7 +104,7 @@ async def _accept(
     job: JobId | None = None,
 ) -> Response:
     job = job or job_id(portal.id, key and f"v1:{key}")
-    _, dues = await service.accept(
+    prepared = service.prepare(
         portal,
         job,
         category=Category.AUDIO,
@@ -109,8 +113,8 @@ async def _accept(
         ttl_seconds=TTL_SECONDS,
         digest=digest,
         facts={"fetch": to_plain(fetched)} if fetched else None,
-        strict=True,
     )
+    dues = await service.accept(prepared, strict=True)
     answer = Json({"id": job}, 202, {"Location": f"/v1/jobs/{job}"})
     answer.background = BackgroundTask(service.ring, dues)
     return answer

@@ -15,12 +15,13 @@ from starlette.responses import Response
 from pipeline.capture import capture_request
 from pipeline.contract import read_engine_request
 from pipeline.errors import BadRequest
-from pipeline.model import Category, Due, Source
+from pipeline.model import Category, Source
 from pipeline.portals import Portal
-from pipeline.store import job_id
+from pipeline.store import Prepared, job_id
 from pipeline.web.answers import Json
-from pipeline.web.bodies import whole
 from pipeline.web.service import Service, service_of
+
+OK = b'{"result":"OK"}'
 
 
 async def look(request: Request) -> Response:
@@ -37,27 +38,26 @@ async def ask(request: Request) -> Response:
     """
     service = service_of(request)
     portal, category = _engine(service, request)
-    body = await whole(request, max_bytes=service.settings.max_request_bytes)
-    try:
-        dues = await _take(service, portal, category, body)
-    except BadRequest:
-        await _capture(service, category, body, 400)
-        raise
-    answer = Json({"result": "OK"}, 202)
+    async with service.shares.body(request, portal.id, max_bytes=service.settings.engine_bytes) as body:
+        try:
+            job = await service.shares.read(portal.id, body, lambda: _job(service, portal, category, body))
+        except BadRequest:
+            await _capture(service, category, body, 400)
+            raise
+        dues = await service.accept(job)
 
     async def afterwards() -> None:
         await service.ring(dues)
         await _capture(service, category, body, 202)
 
-    answer.background = BackgroundTask(afterwards)
-    return answer
+    return Response(OK, 202, media_type="application/json", background=BackgroundTask(afterwards))
 
 
-async def _take(service: Service, portal: Portal, category: Category, body: bytes) -> tuple[Due, ...]:
+def _job(service: Service, portal: Portal, category: Category, body: bytes) -> Prepared:
     asked = read_engine_request(body, category)
     service.check_callback(portal, asked.request.callback_url, field="callbackUrl")
     service.check_callback(portal, asked.request.error_callback_url, field="errorCallbackUrl")
-    _, dues = await service.accept(
+    return service.prepare(
         portal,
         job_id(portal.id, asked.key),
         category=category,
@@ -66,7 +66,6 @@ async def _take(service: Service, portal: Portal, category: Category, body: byte
         ttl_seconds=asked.ttl_seconds,
         digest=hashlib.sha256(body).hexdigest(),
     )
-    return dues
 
 
 async def _capture(service: Service, category: Category, body: bytes, status: int) -> None:

@@ -15,12 +15,11 @@ from pipeline.contract import PortalEvent, read_event
 from pipeline.model import Category, Source
 from pipeline.store import job_id
 from pipeline.web.answers import Json
-from pipeline.web.bodies import whole
 from pipeline.web.service import service_of
 
 log = structlog.get_logger()
 
-MAX_EVENT_BYTES = 1 << 20
+MAX_EVENT_BYTES = 1 << 17  # an event has 2,000
 TTL_SECONDS = 86_400
 
 
@@ -30,25 +29,27 @@ async def hear(request: Request) -> Response:
     portal = service.portal_of(request)
     if not portal.application_token:
         raise HTTPException(404, "No such address.")
-    body = await whole(request, max_bytes=min(MAX_EVENT_BYTES, service.settings.max_request_bytes))
-    event = read_event(body)
-    if not event.authentic(portal.application_token):
-        service.strangers.spend(request)
-        raise HTTPException(403, "The application token is wrong.")
-    answer = Json({"result": "OK"})
-    if why := _ignored(event, webhook=portal.webhook):
-        log.info("event_ignored", portal=portal.id, name=event.name, why=why)
-        return answer
-    key = f"activity:{event.activity_id}" if event.activity_id else f"call:{event.call_id}"
-    _, dues = await service.accept(
-        portal,
-        job_id(portal.id, key),
-        category=Category.AUDIO,
-        source=Source.EVENT,
-        request=model.Request(activity_id=event.activity_id, call_id=event.call_id),
-        ttl_seconds=TTL_SECONDS,
-        digest=hashlib.sha256(key.encode()).hexdigest(),
-    )
+    async with service.shares.body(request, portal.id, max_bytes=MAX_EVENT_BYTES) as body:
+        event = await service.shares.read(portal.id, body, lambda: read_event(body))
+        if not event.authentic(portal.application_token):
+            service.strangers.spend(request)
+            raise HTTPException(403, "The application token is wrong.")
+        answer = Json({"result": "OK"})
+        if why := _ignored(event, webhook=portal.webhook):
+            log.info("event_ignored", portal=portal.id, name=event.name, why=why)
+            return answer
+        key = f"activity:{event.activity_id}" if event.activity_id else f"call:{event.call_id}"
+        dues = await service.accept(
+            service.prepare(
+                portal,
+                job_id(portal.id, key),
+                category=Category.AUDIO,
+                source=Source.EVENT,
+                request=model.Request(activity_id=event.activity_id, call_id=event.call_id),
+                ttl_seconds=TTL_SECONDS,
+                digest=hashlib.sha256(key.encode()).hexdigest(),
+            )
+        )
     answer.background = BackgroundTask(service.ring, dues)
     return answer
 

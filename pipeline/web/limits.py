@@ -1,6 +1,6 @@
-"""How often one address may try: in the memory of this process, for wrong tokens and for `/v1`.
+"""How much one sender may send: in the memory of this process, for wrong tokens, `/v1`, and bytes of bodies.
 
-A valid engine request is never limited: refusing it loses a call.
+The number of valid engine requests is never limited: refusing one loses a call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST_ADDRESSES = 10_000
 
 
 class Limit:
-    """A token bucket per client address: `burst` at once, then `rate` per second."""
+    """A token bucket per client address, or per portal: `burst` at once, then `rate` per second."""
 
     def __init__(self, *, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -25,13 +25,13 @@ class Limit:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address -> (tokens, at)
 
-    def wait(self, address: str) -> float:
-        """Takes one token; 0, or the seconds until there is one."""
+    def wait(self, address: str, amount: float = 1.0) -> float:
+        """Takes so many tokens; 0, or the seconds until there are as many."""
         now = self._clock()
         tokens, at = self._buckets.pop(address, (float(self._burst), now))
         tokens = min(float(self._burst), tokens + (now - at) * self._rate)
-        short = max(0.0, 1.0 - tokens)
-        self._buckets[address] = (tokens if short else tokens - 1.0, now)
+        short = max(0.0, amount - tokens)
+        self._buckets[address] = (tokens if short else tokens - amount, now)
         if len(self._buckets) > MOST_ADDRESSES:
             self._buckets.popitem(last=False)
         return short / self._rate

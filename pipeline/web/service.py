@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import resource
 import shutil
 import time
@@ -32,10 +33,11 @@ from pipeline.model import Category, Due, Job, JobId, Request, Source
 from pipeline.portals import Portal, Portals
 from pipeline.run.tools import Tools, live_portals, open_tools
 from pipeline.settings import Settings
-from pipeline.store import Intake
+from pipeline.store import Intake, Prepared, prepare
 from pipeline.telemetry import ACCEPT_SECONDS, ACCEPTED, REPEATED
 from pipeline.web.auth import Keyring, find_key
 from pipeline.web.limits import Limit
+from pipeline.web.shares import Shares
 from pipeline.web.storage import StorageWatch
 from pipeline.web.uploads import sweep
 
@@ -73,9 +75,11 @@ class Service:
         self.storage = StorageWatch(self.tools.blobs)
         await asyncio.to_thread(self.storage.first, STORAGE_SECONDS)
         self._threads = anyio.CapacityLimiter(THREADS)
+        self.shares = Shares()
         await self._look_around()
         self._closing = asyncio.Event()
         self._watcher = asyncio.create_task(self._watch(), name="watch")
+        gc.freeze()  # what is here stays: no collection has to look through it again
         if find_key(self.settings) is None:
             log.warning("no_api_key", mend="Set CALLSCRIBE_API_KEY: /v1, /metrics and the list are closed.")
 
@@ -84,6 +88,7 @@ class Service:
         self._closing.set()
         self.storage.close()
         await self._watcher
+        self.shares.close()
         await asyncio.to_thread(self.bells.close)
         await self.intake.close()
         await asyncio.to_thread(self.tools.close)
@@ -133,7 +138,7 @@ class Service:
         if why := self.no_room or (self.storage.why if uploads else None):
             raise StoreUnavailable(why)
 
-    async def accept(
+    def prepare(
         self,
         portal: Portal,
         key: JobId,
@@ -144,14 +149,9 @@ class Service:
         ttl_seconds: float,
         digest: str,
         facts: Mapping[str, Any] | None = None,
-        strict: bool = False,
-    ) -> tuple[bool, tuple[Due, ...]]:
-        """Writes the job durably: whether it is new, and what is due.
-
-        strict: another body under the same key is a Conflict. Raises StoreUnavailable and QueueFull.
-        """
-        self.check_room()
-        begun, now = time.monotonic(), time.time()  # the store shifts it onto its own clock
+    ) -> Prepared:
+        """A job ready to be written; needs no store and may run in any thread."""
+        now = time.time()  # the store shifts it onto its own clock
         job = Job(
             id=key,
             portal=portal.id,
@@ -163,21 +163,30 @@ class Service:
             digest=digest,
             facts=facts or {},
         )
-        dues = flow.advance(job, now).dues
-        verdict, standing = await self.intake.accept(job, dues, queue_limit=portal.queue_limit)
+        return prepare(job, flow.advance(job, now).dues, queue_limit=portal.queue_limit)
+
+    async def accept(self, prepared: Prepared, *, strict: bool = False) -> tuple[Due, ...]:
+        """Writes the job durably: what is due, nothing for a job that stands already.
+
+        strict: another body under the same key is a Conflict. Raises StoreUnavailable and QueueFull.
+        """
+        self.check_room()
+        job, begun = prepared.job, time.monotonic()
+        verdict, standing = await self.intake.accept(prepared)
         failpoints.hit("accept.after")
         ACCEPT_SECONDS.observe(time.monotonic() - begun)
         if verdict == "full":
-            raise QueueFull(f"The portal has {portal.queue_limit} unfinished jobs, as many as it may.")
+            raise QueueFull(f"The portal has {prepared.queue_limit} unfinished jobs, as many as it may.")
         if verdict == "known":
-            REPEATED.labels(portal.id, source.value).inc()
-            if strict and standing != digest:
+            REPEATED.labels(job.portal, job.source.value).inc()
+            if strict and standing != job.digest:
                 raise Conflict("This Idempotency-Key came before with another body.")
-            log.info("job_known", job=key, portal=portal.id, source=source.value)
-            return False, ()
-        ACCEPTED.labels(portal.id, category.value, source.value).inc()
-        log.info("job_accepted", job=key, portal=portal.id, category=category.value, source=source.value)
-        return True, dues
+            log.info("job_known", job=job.id, portal=job.portal, source=job.source.value)
+            return ()
+        category, source = job.category.value, job.source.value
+        ACCEPTED.labels(job.portal, category, source).inc()
+        log.info("job_accepted", job=job.id, portal=job.portal, category=category, source=source)
+        return prepared.dues
 
     async def ring(self, dues: Iterable[Due]) -> None:
         """Says that there is work; to be called after the answer was sent."""

@@ -171,14 +171,27 @@ def test_deep_markers_are_refused() -> None:
     deep: Any = {}
     for _ in range(200):
         deep = {"a": deep}
+    step = audio(category="text", prompt="x", payload_raw="summarize_transcript")
     with pytest.raises(BadRequest, match="nests"):
-        read(audio(payload_markers=deep))
+        read({**step, "payload_markers": deep}, "text")
+
+
+def test_markers_are_kept_where_they_are_read() -> None:
+    """Only CRM's own text steps are made of their markers; of a recording's nothing is kept."""
+    markers = {"type": "audio/ogg", "language": "de", "transcript": "x" * 1000}
+    spoken = read(audio(payload_markers=markers)).request
+    assert (spoken.mime_hint, spoken.language, spoken.markers) == ("audio/ogg", "de", {})
+    step = audio(category="text", prompt="x", payload_markers=markers)
+    assert read(step, "text").request.markers == {}
+    assert read({**step, "payload_raw": "score_call"}, "text").request.markers == markers
 
 
 def test_lone_surrogates_do_not_break_storage() -> None:
     """A broken surrogate in a string is replaced, since no store takes it."""
     found = read_engine_request(
-        json.dumps(audio(category="text", prompt="a\ud800b", payload_markers={"k\udfff": "\ud800"})).encode(),
+        json.dumps(
+            audio(category="text", prompt="a\ud800b", payload_raw="x", payload_markers={"k\udfff": "\ud800"})
+        ).encode(),
         "text",
     )
     assert json.dumps(to_plain(found.request), ensure_ascii=False).encode()

@@ -11,7 +11,7 @@ import redis
 from pipeline.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.model import Category, JobId, PortalId
 from pipeline.run.retry import MOST_LOST
-from pipeline.store import Governor, Intake, Stale
+from pipeline.store import Governor, Intake, Stale, prepare
 from tests.store.jobs import a_job, accept, claim, due
 
 
@@ -21,9 +21,8 @@ def test_fifty_requests_at_once_make_one_job(store: Governor, valkey: str) -> No
     async def all_at_once() -> list[str]:
         intake, job = Intake(valkey), a_job(store)
         try:
-            answers = await asyncio.gather(
-                *(intake.accept(job, [due("fetch")], queue_limit=100) for _ in range(50))
-            )
+            prepared = prepare(job, (due("fetch"),), queue_limit=100)
+            answers = await asyncio.gather(*(intake.accept(prepared) for _ in range(50)))
         finally:
             await intake.close()
         return [verdict for verdict, _ in answers]

@@ -1,12 +1,12 @@
--- ARGV: id, fields (JSON object of strings), dues (JSON list), event (JSON), queue_limit
+-- ARGV: id, JSON {fields of the record (strings), dues, event (JSON), limit}, the field `request`
 -- Answers {"new"|"known"|"full", digest of the body that made the job}
-local id, fields, dues = ARGV[1], cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
-local key, at = job_key(id), now()
+local id, head = ARGV[1], cjson.decode(ARGV[2])
+local fields, key, at = head.fields, job_key(id), now()
 if redis.call('EXISTS', key) == 1 then
   return {'known', redis.call('HGET', key, 'digest') or ''}
 end
 local open = 'cs:open:' .. fields.portal
-if redis.call('SCARD', open) >= tonumber(ARGV[5]) then return {'full', ''} end
+if redis.call('SCARD', open) >= head.limit then return {'full', ''} end
 -- the store's clock is the one that counts: what the accepting host calls now is shifted onto it
 local shift = at - tonumber(fields.accepted_at)
 fields.accepted_at = string.format('%.6f', at)
@@ -16,12 +16,12 @@ for name, value in pairs(fields) do
   flat[#flat + 1] = name
   flat[#flat + 1] = value
 end
-redis.call('HSET', key, 'rev', '1', unpack(flat))
+redis.call('HSET', key, 'rev', '1', 'request', ARGV[3], unpack(flat))
 redis.call('SADD', open, id)
 redis.call('ZADD', 'cs:jobs', fields.accepted_at, id)
-redis.call('RPUSH', key .. ':events', ARGV[4])
-for _, due in ipairs(dues) do
+redis.call('RPUSH', key .. ':events', head.event)
+for _, due in ipairs(head.dues) do
   if tonumber(due[3]) > 0 then due[3] = due[3] + shift end
   schedule(at, id, fields.portal, due)
 end
-return {'new', fields.digest or ''}
+return {'new', fields.digest}

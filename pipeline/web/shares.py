@@ -1,0 +1,100 @@
+"""What one portal may take of this process: whoever sends more waits for itself, and nobody else does.
+
+The bounds lie far above what portals send, since a request that is refused is a call that is lost: small
+bodies in any number wait for their turn, and only bytes by the ten millions are refused, with 429.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from pipeline.errors import StoreUnavailable
+from pipeline.web.bodies import whole
+from pipeline.web.limits import Limit
+
+TURNS = 64  # requests of one portal that are worked on at a time
+TURN_SECONDS = 2.0  # for a turn; with what an acceptance takes it stays within a portal's 5 s
+HELD_BYTES = 64 << 20  # of one portal's bodies in memory at a time
+BYTES_PER_SECOND, BURST_BYTES = 8 << 20, 64 << 20
+FREE_BYTES = 16_384  # of each body: a recording's request has 2,000 and is bounded by its turn alone
+FEW_MEMBERS = 500
+READERS = 2  # threads that read large bodies, one at a time for each portal
+
+T = TypeVar("T")
+
+
+class _Share:
+    """One portal's."""
+
+    def __init__(self) -> None:
+        self.turns, self.large = asyncio.Semaphore(TURNS), asyncio.Semaphore(1)
+        self.held_bytes = 0
+
+
+class Shares:
+    """The portals' shares; there are as many as portals in the settings."""
+
+    def __init__(self) -> None:
+        self._shares: dict[str, _Share] = {}
+        self._sent = Limit(rate=BYTES_PER_SECOND, burst=BURST_BYTES)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+
+    @asynccontextmanager
+    async def body(self, request: Request, portal: str, *, max_bytes: int) -> AsyncIterator[bytes]:
+        """The request's body and the portal's turn to have it worked on.
+
+        Raises HTTPException 429 where the portal sends too much, StoreUnavailable where what came before it
+        takes too long; else as `whole`.
+        """
+        share = self._shares.get(portal) or self._shares.setdefault(portal, _Share())
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            charged = max(held + size - FREE_BYTES, 0) - max(held - FREE_BYTES, 0)
+            if share.held_bytes + size > HELD_BYTES or (charged and self._sent.wait(portal, charged)):
+                raise HTTPException(429, "This portal sends more bytes than it may.", {"Retry-After": "5"})
+            held += size
+            share.held_bytes += size
+
+        try:
+            body = await whole(request, max_bytes=max_bytes, hold=hold)
+            await _acquire(share.turns)
+            try:
+                yield body
+            finally:
+                share.turns.release()
+        finally:
+            share.held_bytes -= held
+
+    async def read(self, portal: str, body: bytes, read: Callable[[], T]) -> T:
+        """What `read` makes of the body: at once where that is a matter of microseconds, else in a thread."""
+        if len(body) <= FREE_BYTES and body.count(b",") + body.count(b"[") <= FEW_MEMBERS:
+            return read()
+        large = self._shares[portal].large
+        await _acquire(large)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+        finally:
+            large.release()
+
+    def close(self) -> None:
+        self._readers.shutdown()
+
+
+async def _acquire(turns: asyncio.Semaphore) -> None:
+    if not turns.locked():
+        await turns.acquire()
+        return
+    try:
+        async with asyncio.timeout(TURN_SECONDS):
+            await turns.acquire()
+    except TimeoutError:
+        raise StoreUnavailable("This portal's requests before this one are not through yet.") from None

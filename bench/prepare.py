@@ -26,8 +26,8 @@ from tests.audio.signals import speech, write
 def ours(path: Path) -> None:
     """sniff and split, the chunk files included."""
     from pipeline.audio.limits import UploadLimits
-    from pipeline.stages.sniff import sniff
-    from pipeline.stages.split import split
+    from pipeline.audio.sniff import sniff
+    from pipeline.audio.split import split
 
     media = sniff(path, sha256="0" * 64, content_type=None, max_seconds=14_400)
     with tempfile.TemporaryDirectory() as out:

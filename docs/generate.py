@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
 
 
 def settings_page() -> str:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import flow
-from pipeline.model import Category, Job, JobId, PortalId, Request, Source
+from pipeline.domain.job import Category, Job, JobId, PortalId, Request, Source
 from pipeline.run.runner import Runner
-from pipeline.run.tools import Tools, open_tools
 from pipeline.sandbox.app import KEY, Sandbox
 from pipeline.sandbox.rest import Bucket
-from pipeline.settings import load
+from pipeline.settings.installation import load
+from pipeline.steps import flow
+from pipeline.steps.tools import Tools, open_tools
 from pipeline.store import fields_of, job_id
 
 PORTAL = "portal"

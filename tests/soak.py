@@ -98,7 +98,8 @@ class Soak:
     def _hurt(self) -> None:
         fault: Callable[[], None] = self.chance.choices(
             [self.kill_upstream, self.kill_media, self.kill_child, self.kill_api, self.kill_store,
-             self.stop_store, self.stop_upstream, self.lose_bells, self.fail_router, self.fail_portal],
+             self.stop_store, self.stop_upstream, self.lose_notifications, self.fail_router,
+             self.fail_portal],
             [5, 3, 2, 2, 2, 1, 1, 2, 5, 3],
         )[0]  # fmt: skip
         self.faults[fault.__name__] += 1
@@ -134,7 +135,7 @@ class Soak:
         time.sleep(self.chance.uniform(1, 4))
         self.service.signal("upstream", signal.SIGCONT)
 
-    def lose_bells(self) -> None:
+    def lose_notifications(self) -> None:
         self.service.redis.delete("media", "upstream")
 
     def fail_router(self) -> None:

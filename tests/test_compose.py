@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
 from pipeline.store import embedded
 from tests.system.processes import environment, short_folder, until
 

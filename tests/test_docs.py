@@ -10,8 +10,8 @@ import pytest
 
 from docs.generate import settings_page
 from pipeline.cli import callscribe
-from pipeline.portals import load_portals
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
+from pipeline.settings.portals import load_portals
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -45,10 +45,10 @@ def test_the_readme_is_short_and_names_every_command() -> None:
 def test_the_table_of_pieces_names_every_module() -> None:
     """Each module and package of pipeline/ has its place in ARCHITECTURE.md."""
     rows = [line for line in (ROOT / "ARCHITECTURE.md").read_text().splitlines() if line.startswith("| `")]
-    named = {name for row in rows for name in re.findall(r"`(?:pipeline/)?([a-z]+(?:\.py|/))`", row)}
-    found = {path.name if path.is_file() else f"{path.name}/" for path in (ROOT / "pipeline").iterdir()}
-    modules = {name for name in found if name.endswith((".py", "/")) and not name.startswith("__")}
-    assert modules - named == set()
+    named = {name for row in rows for name in re.findall(r"`(?:pipeline/)?([a-z0-9]+(?:\.py|/))`", row)}
+    modules = {path.name for path in (ROOT / "pipeline").glob("*.py") if not path.name.startswith("__")}
+    packages = {f"{path.parent.name}/" for path in (ROOT / "pipeline").glob("*/__init__.py")}
+    assert (modules | packages) - named == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

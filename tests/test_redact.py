@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.redact import redact
+from pipeline.contract.redact import redact
 
 
 @pytest.mark.parametrize(

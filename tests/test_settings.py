@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.config import unknown
-from pipeline.errors import SettingsError
-from pipeline.portals import load_portals
-from pipeline.settings import load
+from pipeline.domain.errors import SettingsError
+from pipeline.settings.installation import load
+from pipeline.settings.portals import load_portals
 
 WORKS = ("transcription", "chat", "image", "vibecode")
 

@@ -1,7 +1,7 @@
 """Celery's configuration; Celery imports it when a worker starts, never before."""
 
-from pipeline import settings as _settings
-from pipeline.dispatch import broker_settings as _broker_settings
+from pipeline.run.notifier import broker_settings as _broker_settings
+from pipeline.settings import installation as _settings
 
 globals().update(_broker_settings(_settings.load().store_url))
 

@@ -15,13 +15,14 @@ from typing import Any
 import structlog
 from celery import signals
 
-from pipeline import failpoints, settings
-from pipeline.dispatch import Bells
-from pipeline.errors import CallscribeError
-from pipeline.portals import load_portals
+from pipeline.domain.errors import CallscribeError
+from pipeline.run.notifier import Notifier
 from pipeline.run.runner import Runner
-from pipeline.run.tools import open_tools
-from pipeline.telemetry import configure, secrets_of
+from pipeline.settings import installation
+from pipeline.settings.portals import load_portals
+from pipeline.steps.tools import open_tools
+from pipeline.telemetry import failpoints
+from pipeline.telemetry.logs import configure, secrets_of
 from workers.reconciler import Reconciler
 from workers.sweeper import Sweeper
 
@@ -46,8 +47,10 @@ class Worker:
         """This process's runner, opened at first use: connections do not survive a fork."""
         with self._lock:
             if self._runner is None or self._pid != os.getpid():
-                loaded = settings.load()
-                self._runner = Runner(open_tools(loaded), bells=Bells(loaded.store_url), slots=self.slots)
+                loaded = installation.load()
+                self._runner = Runner(
+                    open_tools(loaded), notifier=Notifier(loaded.store_url), slots=self.slots
+                )
                 self._pid = os.getpid()
             return self._runner
 
@@ -57,18 +60,18 @@ worker = Worker()
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def _logging(**_: Any) -> None:
-    loaded = settings.load()
+    loaded = installation.load()
     configure(loaded.log_format, secrets=secrets_of(loaded, load_portals(loaded)))
 
 
 @signals.celeryd_after_setup.connect  # type: ignore[untyped-decorator]
 def _begin(sender: str, instance: Any, **_: Any) -> None:
-    failpoints.arm(settings.load().failpoints)
+    failpoints.arm(installation.load().failpoints)
     queues = set(instance.app.amqp.queues.consume_from)
     threads = "thread" in str(instance.pool_cls).lower()
     worker.slots = instance.concurrency if threads else 1
     if threads:
-        Sweeper(worker.runner(), settings.load(), worker.leaving).start()
+        Sweeper(worker.runner(), installation.load(), worker.leaving).start()
         Reconciler(worker.runner(), worker.leaving).start()
     log.info("worker_begins", node=worker.node, queues=sorted(queues), slots=instance.concurrency)
 
@@ -76,7 +79,7 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _child(**_: Any) -> None:
     """A child of the media pool does not outlive its parent, however that ends."""
-    failpoints.arm(settings.load().failpoints)
+    failpoints.arm(installation.load().failpoints)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -85,7 +88,7 @@ def _child(**_: Any) -> None:
 def _leave(how: str, **_: Any) -> None:
     """SIGTERM: claim nothing more, give paid calls their time, then free all leases and leave with 0."""
     worker.leaving.set()
-    drain = settings.load().drain_seconds if worker.slots > 1 else MEDIA_DRAIN_SECONDS
+    drain = installation.load().drain_seconds if worker.slots > 1 else MEDIA_DRAIN_SECONDS
 
     def end() -> None:
         until = time.monotonic() + drain

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from pipeline.errors import CallscribeError
+from pipeline.domain.errors import CallscribeError
 from pipeline.run.leftovers import leftovers
 from pipeline.run.reconcile import reconcile
 from pipeline.run.runner import Runner

@@ -1,4 +1,4 @@
-"""The sweeper: a thread that moves what is due and rings for what is ready. Any number of them may run."""
+"""The sweeper: a thread that moves what is due and notifies of what is ready. Any number of them may run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Protocol
 
 import structlog
 
-from pipeline.dispatch import Bells
-from pipeline.errors import CallscribeError
+from pipeline.domain.errors import CallscribeError
+from pipeline.run.notifier import Notifier
 from pipeline.run.runner import Runner
-from pipeline.scratch import tidy
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
+from pipeline.storage.scratch import tidy
 from pipeline.store.store import FILE_SECONDS
 
 log = structlog.get_logger()
@@ -24,12 +24,12 @@ class _Flag(Protocol):
 
 
 class Sweeper(threading.Thread):
-    """Every SWEEP_SECONDS: due retries, expired leases, lost bells, files of the dead."""
+    """Every SWEEP_SECONDS: due retries, expired leases, lost notifications, files of the dead."""
 
     def __init__(self, runner: Runner, settings: Settings, leaving: _Flag) -> None:
         super().__init__(name="sweeper", daemon=True)
         self._store = runner.tools.store
-        self._bells = Bells(settings.store_url)
+        self._notifier = Notifier(settings.store_url)
         self._pause = settings.sweep_seconds
         self._leaving = leaving
         # an external store's file is its operator's
@@ -41,7 +41,7 @@ class Sweeper(threading.Thread):
                 tidy()
                 for queue, ready in self._store.tick().items():
                     if ready:
-                        self._bells.ring(queue, ready)
+                        self._notifier.notify(queue, ready)
                 if time.monotonic() >= self._renew_at:
                     self._renew_at += FILE_SECONDS
                     self._renew_at = time.monotonic() + self._store.renew_file()

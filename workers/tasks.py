@@ -10,12 +10,12 @@ from celery import Task
 from celery.worker.request import Request
 from kombu.transport.virtual.base import QoS
 
-from pipeline.dispatch import TASK
-from pipeline.errors import CallscribeError
+from pipeline.domain.errors import CallscribeError
+from pipeline.run.notifier import TASK
 from workers import app
 from workers.lifecycle import worker
 
-BELL_SECONDS = 20.0
+TURN_SECONDS = 20.0
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ class WorkRequest(Request):  # type: ignore[misc]
         """As Celery does; but what the broker could not be told is over here all the same.
 
         Celery only logs it, and the message would count against the prefetch limit for ever: a few of them,
-        and the worker hears no bell any more.
+        and the worker hears no message any more.
         """
         super().acknowledge()
         with suppress(AttributeError):
@@ -59,5 +59,5 @@ class Work(Task):  # type: ignore[misc]
 def work(self: Task, queue: str) -> int:
     """Claims and runs what is due in the queue until nothing is, or 20 s have passed."""
     return worker.runner().drain(
-        queue, f"{worker.node}:{self.request.id}", seconds=BELL_SECONDS, stop=worker.leaving.is_set
+        queue, f"{worker.node}:{self.request.id}", seconds=TURN_SECONDS, stop=worker.leaving.is_set
     )

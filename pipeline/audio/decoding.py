@@ -23,8 +23,8 @@ from av.stream import Disposition, Stream
 from pipeline.audio.headers import declared_asf, declared_caf, declared_mp3, declared_wav, junk_bytes
 from pipeline.audio.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from pipeline.audio.opening import Broken, opened
-from pipeline.errors import NotAudio, TooLong
-from pipeline.model import Span
+from pipeline.domain.errors import NotAudio, TooLong
+from pipeline.domain.recording import Span
 
 MAX_HOLE_SECONDS = 60.0  # a damaged packet that claims more is not believed
 WORTH_SECONDS = 0.25
@@ -67,7 +67,7 @@ class Decoding:
     channels: int = 0
     sample_rate: int = 0
     out_rate: int = 0
-    sides: int = 0
+    out_channels: int = 0
     samples: int = 0
     holes: list[Span] = field(default_factory=list)
     skipped_seconds: float = 0.0
@@ -210,12 +210,12 @@ class Decoding:
         if not self.out_rate:
             self.channels, self.sample_rate = channels, rate
             self.out_rate = self.wanted_rate or rate
-            self.sides = 2 if channels == 2 and self.mix == "sides" else 1
+            self.out_channels = 2 if channels == 2 and self.mix == "sides" else 1
         self.uniform = self.uniform and (channels, rate) == (self.channels, self.sample_rate)
         self._second, self._width = rate // 50 * 50, channels
         self._resampler = AudioResampler(
             format="s16p",
-            layout="stereo" if self.sides == 2 or self.mix == "left" else "mono",
+            layout="stereo" if self.out_channels == 2 or self.mix == "left" else "mono",
             rate=self.out_rate,
         )
 
@@ -224,7 +224,7 @@ class Decoding:
         for block in self._resampler.resample(frame):
             self._count(block.samples)
             size = block.samples * 2
-            yield tuple(bytes(memoryview(plane)[:size]) for plane in block.planes[: self.sides])
+            yield tuple(bytes(memoryview(plane)[:size]) for plane in block.planes[: self.out_channels])
 
     def _drain(self) -> Iterator[tuple[bytes, ...]]:
         if self._resampler is None:
@@ -273,7 +273,7 @@ class Decoding:
             samples = min(left, self.out_rate)
             left -= samples
             self._count(samples)
-            yield (bytes(samples * 2),) * self.sides
+            yield (bytes(samples * 2),) * self.out_channels
         if is_hole:
             self.holes.append(Span(start=start, end=self.seconds))
 

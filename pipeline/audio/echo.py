@@ -6,24 +6,25 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
-from pipeline.audio.invented import plain
-from pipeline.model import Segment, Span
+from pipeline.audio.hallucinations import plain
+from pipeline.domain.recording import Span
+from pipeline.domain.transcript import Segment
 
 ALIKE = 0.8  # share of the words that agree
 FEWEST_WORDS = 3  # "да, да" is often said by both
 
 
-def without_echo(sides: Mapping[int, Sequence[Segment]], talk: Sequence[Sequence[Span]]) -> list[Segment]:
+def without_echo(channels: Mapping[int, Sequence[Segment]], talk: Sequence[Sequence[Span]]) -> list[Segment]:
     """The segments of both sides without those that repeat the other side's at the same time.
 
     The side with less talk of its own under the words is the one that heard an echo; where both talk
     alike, nothing is dropped. talk: per side, ascending.
     """
-    found = [segment for segments in sides.values() for segment in segments]
-    if len(sides) < 2 or len(talk) < 2:
+    found = [segment for segments in channels.values() for segment in segments]
+    if len(channels) < 2 or len(talk) < 2:
         return found
     dropped: set[int] = set()
-    left, right = sorted(sides[0], key=_start), sorted(sides[1], key=_start)
+    left, right = sorted(channels[0], key=_start), sorted(channels[1], key=_start)
     first = 0
     for one in left:
         while first < len(right) and right[first].end < one.start:

@@ -33,7 +33,7 @@ SHORTEST_SECONDS = 0.2  # recognisers refuse uploads below 0.1 s: silence is add
 class Piece:
     """A stretch [start, end) of one side to be written as `path`; its name's ending says the format."""
 
-    side: int
+    channel: int
     start: float
     end: float
     path: Path
@@ -48,28 +48,30 @@ def encode(
     """
     rate = rate_for(sample_rate, {piece.path.suffix[1:] for piece in pieces})
     decoding = Decoding(source, mix=mix, wanted_rate=rate)
-    waiting = [sorted((p for p in pieces if p.side == side), key=lambda p: p.start) for side in range(2)]
+    waiting = [
+        sorted((p for p in pieces if p.channel == channel), key=lambda p: p.start) for channel in range(2)
+    ]
     writers: list[_Writer | None] = [None, None]
     until = max(piece.end for piece in pieces)
     position = 0
     for block in decoding.blocks():
         length = len(block[0]) // 2
-        for side, pcm in enumerate(block):
-            while waiting[side]:
-                piece = waiting[side][0]
+        for channel, pcm in enumerate(block):
+            while waiting[channel]:
+                piece = waiting[channel][0]
                 start = round(piece.start * rate)
                 end = round(piece.end * rate) if piece.end < last else 1 << 62
                 if start >= position + length:
                     break
-                writer = writers[side] or _Writer(piece.path, rate)
-                writers[side] = writer
+                writer = writers[channel] or _Writer(piece.path, rate)
+                writers[channel] = writer
                 part = pcm[max(0, start - position) * 2 : max(0, end - position) * 2]
-                writer.write(_louder(part, rate, gains[side]))
+                writer.write(_louder(part, rate, gains[channel]))
                 if end > position + length:
                     break
                 writer.close()
-                writers[side] = None
-                waiting[side].pop(0)
+                writers[channel] = None
+                waiting[channel].pop(0)
         position += length
         if position > (until + 1) * rate and not any(waiting):
             break

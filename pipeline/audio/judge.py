@@ -5,8 +5,9 @@ from __future__ import annotations
 import zlib
 from typing import Literal
 
-from pipeline.audio.invented import plain
-from pipeline.model import Chunk, Recognition
+from pipeline.audio.hallucinations import plain
+from pipeline.domain.recording import Chunk
+from pipeline.domain.transcript import Recognition
 
 LOOP = 2.4  # Whisper's own bound of the compression ratio above which a text repeats itself
 SHORTEST_LOOP = 12  # words; a few repeated words are how people talk

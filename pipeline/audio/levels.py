@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from pipeline.audio.decoding import Decoding
-from pipeline.model import Span
+from pipeline.domain.recording import Span
 
 FLOOR = 58  # -55 dBFS as the root mean square of 16 bit samples: what stays below is silence
 OFFSET_EVERY = 400  # windows: a converter's offset does not change from second to second
@@ -26,7 +26,7 @@ SAME_LEVEL = 2.0  # ... and their levels within 6 dB
 
 
 @dataclass
-class Side:
+class Channel:
     """One party's levels: root mean square of each window, 16 bit scale.
 
     peak: its loudest sample, known of two-sided recordings alone; offset: the mean of its samples.
@@ -67,7 +67,7 @@ class Scan:
 
     decoding: Decoding
     step: float
-    sides: list[Side]
+    channels: list[Channel]
     same: bool = False
     opposed: bool = False
 
@@ -101,43 +101,43 @@ def scan(path: Path, *, max_seconds: float) -> Scan:
     Raises NotAudio when nothing decodes, TooLong past max_seconds.
     """
     decoding = Decoding(path, max_seconds=max_seconds, log_packets=True)
-    sides: list[Side] = []
+    channels: list[Channel] = []
     rests: list[bytes] = []
     correlation = _Correlation()
     hop = 0
     for block in decoding.blocks():
-        if not sides:
+        if not channels:
             hop = decoding.out_rate // 50 * 2
-            sides = [Side() for _ in range(decoding.sides)]
-            rests = [b""] * decoding.sides
+            channels = [Channel() for _ in range(decoding.out_channels)]
+            rests = [b""] * decoding.out_channels
         if len(block) == 2:
             correlation.add(*block)
-            for side, pcm in zip(sides, block, strict=True):
-                side.peak = max(side.peak, audioop.max(pcm, 2))
+            for channel, pcm in zip(channels, block, strict=True):
+                channel.peak = max(channel.peak, audioop.max(pcm, 2))
         for number, pcm in enumerate(block):
-            rests[number] = _measure(sides[number], rests[number] + pcm if rests[number] else pcm, hop)
-    for side, rest in zip(sides, rests, strict=True):
+            rests[number] = _measure(channels[number], rests[number] + pcm if rests[number] else pcm, hop)
+    for channel, rest in zip(channels, rests, strict=True):
         if rest:
-            side.windows.append(audioop.rms(rest, 2))
+            channel.windows.append(audioop.rms(rest, 2))
     same = correlation.sounding > 0 and correlation.alike >= 0.95 * correlation.sounding
     return Scan(
         decoding=decoding,
         step=hop / 2 / decoding.out_rate,
-        sides=sides,
+        channels=channels,
         same=same,
         opposed=same and correlation.opposed > correlation.alike / 2,
     )
 
 
-def _measure(side: Side, pcm: bytes, hop: int) -> bytes:
+def _measure(channel: Channel, pcm: bytes, hop: int) -> bytes:
     """Takes the levels of all whole windows; gives what is left over."""
-    if len(side.windows) % OFFSET_EVERY == 0:
+    if len(channel.windows) % OFFSET_EVERY == 0:
         found = audioop.avg(pcm, 2)
-        side.offset = min(side.offset, found, key=abs) if side.windows else found
-    level = audioop.bias(pcm, 2, -side.offset) if abs(side.offset) > BIAS else pcm
+        channel.offset = min(channel.offset, found, key=abs) if channel.windows else found
+    level = audioop.bias(pcm, 2, -channel.offset) if abs(channel.offset) > BIAS else pcm
     rms = audioop.rms
     whole = len(pcm) // hop * hop
-    side.windows.extend([rms(level[at : at + hop], 2) for at in range(0, whole, hop)])
+    channel.windows.extend([rms(level[at : at + hop], 2) for at in range(0, whole, hop)])
     return pcm[whole:]
 
 
@@ -159,11 +159,13 @@ def runs(
     return found
 
 
-def sounding(side: Side, step: float, *, threshold: float = FLOOR, gap: float, margin: float) -> list[Span]:
+def sounding(
+    channel: Channel, step: float, *, threshold: float = FLOOR, gap: float, margin: float
+) -> list[Span]:
     """Where a side is above the threshold; gaps shorter than `gap` are bridged, edges get a margin."""
-    total = len(side.windows)
+    total = len(channel.windows)
     found: list[Span] = []
-    for first, last in runs(side.windows, threshold, 0, total, above=True):
+    for first, last in runs(channel.windows, threshold, 0, total, above=True):
         start, end = max(0.0, first * step - margin), min(total * step, last * step + margin)
         if found and start - found[-1].end < gap:
             found[-1] = Span(start=found[-1].start, end=end)
@@ -172,22 +174,22 @@ def sounding(side: Side, step: float, *, threshold: float = FLOOR, gap: float, m
     return found
 
 
-def talk(side: Side, step: float, other: Side | None = None) -> list[Span]:
+def talk(channel: Channel, step: float, other: Channel | None = None) -> list[Span]:
     """Where this party most likely talks: a relative gate 25 dB under its speech, never under the floor.
 
     Where the other side is much louder at that moment, what sounds here is its echo. This is only for
     telling turns apart: nothing is withheld by it, and it gives way to the floor alone where it would
     discard most of what sounds.
     """
-    windows = side.windows
+    windows = channel.windows
     if other:
         windows = array(
             "H", (0 if its > ECHO * own else own for own, its in _aligned(windows, other.windows))
         )
-    threshold = max(FLOOR, side.speech / GATE)
-    gated = Side(windows=windows) if other else side
-    if gated.above(threshold) < side.above(FLOOR) / 4:
-        gated, threshold = side, FLOOR
+    threshold = max(FLOOR, channel.speech / GATE)
+    gated = Channel(windows=windows) if other else channel
+    if gated.above(threshold) < channel.above(FLOOR) / 4:
+        gated, threshold = channel, FLOOR
     spans = sounding(gated, step, threshold=threshold, gap=TALK_GAP_SECONDS, margin=0.0)
     return [Span(start=round(span.start, 2), end=round(span.end, 2)) for span in spans]
 
@@ -196,7 +198,7 @@ def _aligned(one: array[int], other: array[int]) -> Iterator[tuple[int, int]]:
     return zip_longest(one, other[: len(one)], fillvalue=0)
 
 
-def sounding_seconds(side: Side, step: float, span: Span) -> float:
+def sounding_seconds(channel: Channel, step: float, span: Span) -> float:
     """Seconds of the span that are above the absolute floor."""
-    first, last = int(span.start / step), min(len(side.windows), math.ceil(span.end / step))
-    return round(sum(window > FLOOR for window in side.windows[first:last]) * step, 3)
+    first, last = int(span.start / step), min(len(channel.windows), math.ceil(span.end / step))
+    return round(sum(window > FLOOR for window in channel.windows[first:last]) * step, 3)

@@ -20,7 +20,7 @@ from av.container import InputContainer
 
 from pipeline.audio.headers import junk_bytes
 from pipeline.audio.limits import MAX_STREAMS
-from pipeline.errors import NotAudio
+from pipeline.domain.errors import NotAudio
 
 DEMUXERS = (
     "wav,w64,mp3,ogg,flac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,amr,asf,aiff,caf,au,gsm,wv,ac3,eac3,"

@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Literal
 
 from pipeline.audio.cutting import Room, cuts, quietest_point
-from pipeline.audio.levels import Scan, Side, sounding, talk
+from pipeline.audio.levels import Channel, Scan, sounding, talk
 from pipeline.audio.turns import joined, most, turns
-from pipeline.model import Span
+from pipeline.domain.recording import Span
 
 UNSENT_SECONDS = 30.0  # silence as long as this is not sent; shorter rests are left in for context
 MARGIN_SECONDS = 0.5
@@ -21,7 +21,7 @@ MARGIN_SECONDS = 0.5
 class Stretch:
     """A piece of one side to be sent; seconds from the recording's start."""
 
-    side: int
+    channel: int
     start: float
     end: float
 
@@ -35,18 +35,20 @@ class Layout:
     order: Literal["exact", "approximate"] = "exact"
 
 
-def parties(scan: Scan) -> list[Side]:
+def speaking_channels(scan: Scan) -> list[Channel]:
     """The sides that count: both where each channel is a party of its own, else one for all."""
     if not scan.same:
-        return scan.sides
-    left, right = scan.sides
+        return scan.channels
+    left, right = scan.channels
     if scan.opposed:
         return [left]
-    return [Side(windows=array("H", map(max, left.windows, right.windows)), peak=max(left.peak, right.peak))]
+    return [
+        Channel(windows=array("H", map(max, left.windows, right.windows)), peak=max(left.peak, right.peak))
+    ]
 
 
 def layout(
-    sides: list[Side],
+    channels: list[Channel],
     step: float,
     seconds: float,
     *,
@@ -60,30 +62,31 @@ def layout(
     What lies between the pieces of a side is silence. `snap` moves a cut to where the format allows one.
     """
     spoken = [
-        talk(side, step, sides[1 - number] if len(sides) == 2 else None) for number, side in enumerate(sides)
+        talk(channel, step, channels[1 - number] if len(channels) == 2 else None)
+        for number, channel in enumerate(channels)
     ]
     order: Literal["exact", "approximate"] = "exact"
-    spans = [_sounding(side, step, seconds) for side in sides]
-    if len(sides) == 2 and not timestamps and all(spoken):
+    spans = [_sounding(channel, step, seconds) for channel in channels]
+    if len(channels) == 2 and not timestamps and all(spoken):
         exact = [turns(spoken[number], spoken[1 - number]) for number in range(2)]
         found_turns = joined(exact, most(seconds))
         if found_turns != exact:
             order = "approximate"
-        spans = [_by_turn(sides[number], step, spans[number], found_turns[number]) for number in range(2)]
+        spans = [_by_turn(channels[number], step, spans[number], found_turns[number]) for number in range(2)]
     move = snap or (lambda at: at)
     found = []
-    for number, side in enumerate(sides):
+    for number, channel in enumerate(channels):
         for span in spans[number]:
-            points = cuts(side.windows, step, start=span.start, end=span.end, longest=longest, room=room)
+            points = cuts(channel.windows, step, start=span.start, end=span.end, longest=longest, room=room)
             edges = [move(span.start), *(move(point) for point in points), move(span.end)]
             found += [Stretch(number, start, end) for start, end in pairwise(edges) if end > start]
-    found.sort(key=lambda stretch: (stretch.start, stretch.side))
+    found.sort(key=lambda stretch: (stretch.start, stretch.channel))
     return Layout(tuple(found), tuple(tuple(each) for each in spoken), order)
 
 
-def _sounding(side: Side, step: float, seconds: float) -> list[Span]:
+def _sounding(channel: Channel, step: float, seconds: float) -> list[Span]:
     """The whole side without its long silences; nothing of a silent side."""
-    found = sounding(side, step, gap=UNSENT_SECONDS, margin=MARGIN_SECONDS)
+    found = sounding(channel, step, gap=UNSENT_SECONDS, margin=MARGIN_SECONDS)
     if not found:
         return []
     start = found[0].start if found[0].start >= UNSENT_SECONDS else 0.0
@@ -94,10 +97,10 @@ def _sounding(side: Side, step: float, seconds: float) -> list[Span]:
     return [Span(start=start, end=first.end), *found[1:-1], Span(start=last.start, end=end)]
 
 
-def _by_turn(side: Side, step: float, spans: list[Span], found: list[Span]) -> list[Span]:
+def _by_turn(channel: Channel, step: float, spans: list[Span], found: list[Span]) -> list[Span]:
     """The sounding spans cut between turns, each piece without the silence at its edges."""
     points = [
-        quietest_point(side.windows, step, low=before.end, high=after.start)
+        quietest_point(channel.windows, step, low=before.end, high=after.start)
         for before, after in pairwise(found)
     ]
     pieces = []
@@ -105,7 +108,7 @@ def _by_turn(side: Side, step: float, spans: list[Span], found: list[Span]) -> l
         inside = [point for point in points if span.start < point < span.end]
         edges = [span.start, *inside, span.end]
         for start, end in pairwise(edges):
-            part = Side(windows=side.windows[round(start / step) : round(end / step)])
+            part = Channel(windows=channel.windows[round(start / step) : round(end / step)])
             heard = sounding(part, step, gap=end - start, margin=MARGIN_SECONDS / 2)
             if heard:
                 pieces.append(Span(start=start + heard[0].start, end=min(end, start + heard[0].end)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pipeline.model import Span
+from pipeline.domain.recording import Span
 
 INTERRUPTION_SECONDS = 1.0  # the other side must have spoken this long to part two stretches of talk
 SMALLEST_SECONDS = 2.0
@@ -40,16 +40,16 @@ def most(seconds: float) -> int:
     return min(PER_CALL, PER_MINUTE * math.ceil(seconds / 60))
 
 
-def joined(sides: Sequence[list[Span]], count: int) -> list[list[Span]]:
+def joined(channels: Sequence[list[Span]], count: int) -> list[list[Span]]:
     """The turns of all sides as `count` at the most (but one a side): neighbours that make the shortest
     turn join first, so that what is told out of order lies close together all over the call."""
-    found = [list(side) for side in sides]
+    found = [list(channel) for channel in channels]
     while sum(map(len, found)) > max(count, len(found)):
-        side, at = min(
-            ((side, at) for side in found for at in range(len(side) - 1)),
+        channel, at = min(
+            ((channel, at) for channel in found for at in range(len(channel) - 1)),
             key=lambda pair: pair[0][pair[1] + 1].end - pair[0][pair[1]].start,
         )
-        side[at : at + 2] = [Span(start=side[at].start, end=side[at + 1].end)]
+        channel[at : at + 2] = [Span(start=channel[at].start, end=channel[at + 1].end)]
     return found
 
 

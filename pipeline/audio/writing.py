@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.audio.encoding import CONTENT_TYPES, SHORTEST_SECONDS, Piece, encode, gain
-from pipeline.audio.levels import Scan, Side, sounding_seconds
+from pipeline.audio.levels import Channel, Scan, sounding_seconds
 from pipeline.audio.limits import UploadLimits, encoding, longest_piece
 from pipeline.audio.mp3 import Mp3
 from pipeline.audio.pieces import Stretch
-from pipeline.model import Chunk, Span
+from pipeline.domain.recording import Chunk, Span
 
 LEAD_SECONDS = 0.6  # frames before a copied piece, for decoders to start from
 PCM = {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_u8", "pcm_f32le", "pcm_alaw", "pcm_mulaw"}
@@ -23,8 +23,8 @@ class Writing:
     sides: the parties, from `parties(scan)`.
     """
 
-    def __init__(self, path: Path, scan: Scan, sides: Sequence[Side], limits: UploadLimits) -> None:
-        self._path, self._scan, self._sides, self._limits = path, scan, sides, limits
+    def __init__(self, path: Path, scan: Scan, channels: Sequence[Channel], limits: UploadLimits) -> None:
+        self._path, self._scan, self._channels, self._limits = path, scan, channels, limits
         self._mp3 = self._copied()
 
     def longest(self, chunk_seconds: float) -> float:
@@ -58,15 +58,16 @@ class Writing:
             if self._mp3:
                 self._mp3.write(path, stretch.start, stretch.end)
             else:
-                pieces.append(Piece(side=stretch.side, start=stretch.start, end=stretch.end, path=path))
+                pieces.append(Piece(channel=stretch.channel, start=stretch.start, end=stretch.end, path=path))
         if pieces:
             encode(
                 self._path,
                 pieces,
                 sample_rate=self._scan.decoding.sample_rate,
-                mix="sides" if len(self._sides) == 2 else "left" if self._scan.opposed else "mixed",
+                mix="sides" if len(self._channels) == 2 else "left" if self._scan.opposed else "mixed",
                 gains=[
-                    gain(side.speech, side.peak) if len(self._sides) == 2 else 0.0 for side in self._sides
+                    gain(channel.speech, channel.peak) if len(self._channels) == 2 else 0.0
+                    for channel in self._channels
                 ],
                 last=self._scan.seconds,
             )
@@ -76,13 +77,13 @@ class Writing:
         span = Span(start=round(stretch.start, 6), end=round(stretch.end, 6))
         return Chunk(
             id=chunk_id,
-            channel=stretch.side if len(self._sides) == 2 else None,
+            channel=stretch.channel if len(self._channels) == 2 else None,
             span=span,
             blob=path.name,
             filename=path.name,
             content_type=CONTENT_TYPES[path.suffix[1:]],
             size_bytes=path.stat().st_size,
-            sounding_seconds=sounding_seconds(self._sides[stretch.side], self._scan.step, span),
+            sounding_seconds=sounding_seconds(self._channels[stretch.channel], self._scan.step, span),
         )
 
     def _ending(self, stretch: Stretch) -> str:
@@ -95,7 +96,7 @@ class Writing:
         """The recording as mp3 frames to copy, where nothing about it asks for decoding."""
         found = self._scan.decoding
         plain = found.container == "mp3" and found.codec == "mp3" and found.uniform and not found.holes
-        if not plain or len(self._sides) == 2 or self._scan.opposed or not self._limits.takes("mp3"):
+        if not plain or len(self._channels) == 2 or self._scan.opposed or not self._limits.takes("mp3"):
             return None
         mp3 = Mp3(self._path, found.packets, found.sample_rate)
         return mp3 if mp3.copyable() else None
@@ -104,7 +105,7 @@ class Writing:
         """The canonical ending under which the whole file can be sent unchanged, or None."""
         found, scan = self._scan.decoding, self._scan
         whole = len(stretches) == 1 and stretches[0].start <= 0 and stretches[0].end >= scan.seconds
-        if not whole or len(self._sides) == 2 or scan.opposed or not found.sound:
+        if not whole or len(self._channels) == 2 or scan.opposed or not found.sound:
             return None
         if scan.seconds < SHORTEST_SECONDS or found.has_video:
             return None

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import click
 
-from pipeline.errors import BadRequest, CallscribeError, SettingsError, StoreUnavailable
-from pipeline.telemetry import configure
+from pipeline.domain.errors import BadRequest, CallscribeError, SettingsError, StoreUnavailable
+from pipeline.telemetry.logs import configure
 
 # name -> module; each is imported only when it is asked for, since some bring Celery or an HTTP client
 COMMANDS = {
@@ -37,14 +37,14 @@ class CannotStart(CallscribeError):
     """A part of the service could not be started."""
 
     slug = "cannot_start"
-    mend = "`callscribe doctor` checks every part; lines above, where there are any, say more."
+    hint = "`callscribe doctor` checks every part; lines above, where there are any, say more."
 
 
 class WorkFailed(CallscribeError):
     """What the command was asked for did not come out."""
 
     slug = "work_failed"
-    mend = ""
+    hint = ""
 
 
 class Commands(click.Group):
@@ -90,8 +90,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = 130
     except CallscribeError as error:
         click.echo(f"callscribe: {error.message}", err=True)
-        if error.mend and not isinstance(error, BadRequest):  # its mend is meant for who sent a request
-            click.echo(f"  {error.mend}", err=True)
+        if error.hint and not isinstance(error, BadRequest):  # its hint is meant for who sent a request
+            click.echo(f"  {error.hint}", err=True)
         code = exit_code(error)
     except BrokenPipeError:  # the reader of our output has left: `callscribe jobs list | head`
         sys.stderr.close()

@@ -10,7 +10,7 @@ import click
 import uvicorn
 
 from pipeline.cli import parts
-from pipeline.settings import load
+from pipeline.settings.installation import load
 from pipeline.web.server import Bounded
 
 GRACEFUL_SECONDS = 5  # requests of portals take milliseconds; nothing else may hold the door open

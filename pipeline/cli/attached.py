@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves, Supervisor
-from pipeline.errors import StoreUnavailable
-from pipeline.settings import Settings
+from pipeline.domain.errors import StoreUnavailable
+from pipeline.settings.installation import Settings
 from pipeline.store import Governor, embedded
 
 LONGEST_FOLDER = 60
@@ -26,7 +26,7 @@ STORE_START_SECONDS = 60.0  # a large append-only file takes time to load
 class StoreAway(StoreUnavailable):
     """The store of REDIS_URL does not answer, or refuses us."""
 
-    mend = (
+    hint = (
         "Start that server, or correct CALLSCRIBE_REDIS_URL: its host, port, password. "
         "Unset, callscribe keeps a store of its own in CALLSCRIBE_DATA_DIR."
     )

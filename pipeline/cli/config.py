@@ -12,8 +12,8 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import SecretStr
 
-from pipeline.run.tools import checked_portals
-from pipeline.settings import Settings, load
+from pipeline.settings.installation import Settings, load
+from pipeline.steps.tools import checked_portals
 
 
 @click.command()

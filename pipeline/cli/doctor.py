@@ -1,4 +1,4 @@
-"""`callscribe doctor`: every part that calls depend on, one line each with its mend."""
+"""`callscribe doctor`: every part that calls depend on, one line each with what to do."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 import click
 
-from pipeline import engines
-from pipeline.blobs import Blobs
+from pipeline.audio.sniff import sniff
+from pipeline.bitrix24 import engines
+from pipeline.bitrix24.checks import Check, arrival_checks
+from pipeline.bitrix24.rest import Bitrix24
 from pipeline.cli import WorkFailed, attached
-from pipeline.clients.bitrix24 import Bitrix24
 from pipeline.clients.transport import Transport, Unreachable
-from pipeline.errors import CallscribeError, SettingsError
-from pipeline.gates import Gate, gates
-from pipeline.model import Category
-from pipeline.portals import Portal, Provider
-from pipeline.run.tools import checked_portals
-from pipeline.settings import Settings, load
-from pipeline.stages.sniff import sniff
+from pipeline.domain.errors import CallscribeError, SettingsError
+from pipeline.domain.job import Category
+from pipeline.settings.installation import Settings, load
+from pipeline.settings.portals import Portal, Provider
+from pipeline.steps.tools import checked_portals
+from pipeline.storage.blobs import Blobs
 
 MARKS = {"open": click.style("ok  ", fg="green"), "shut": click.style("MEND", fg="red"), "unknown": "?   "}
 ASK_SECONDS = 10.0
@@ -36,16 +36,16 @@ def doctor() -> None:
     portals = checked_portals(settings).values()
     shut = 0
     with contextlib.closing(Transport.of(settings)) as inside:
-        for gate in checks(settings, list(portals), inside):
-            shut += gate.state == "shut"
-            click.echo(f"{MARKS[gate.state]}  {gate.name}: {gate.says}")
-            if gate.mend:
-                click.echo(f"      -> {gate.mend}")
+        for check in checks(settings, list(portals), inside):
+            shut += check.state == "shut"
+            click.echo(f"{MARKS[check.state]}  {check.name}: {check.says}")
+            if check.hint:
+                click.echo(f"      -> {check.hint}")
     if shut:
         raise WorkFailed(f"{shut} {'parts need' if shut > 1 else 'part needs'} mending")
 
 
-def checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> Iterator[Gate]:
+def checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> Iterator[Check]:
     """All checks, in the order of a call's way; none raises."""
     yield from _store(settings)
     yield _tried("audio storage", lambda: Blobs.open(settings.storage).usable(), "takes and gives back files")
@@ -57,39 +57,41 @@ def checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> 
         yield from _portal(settings, portal, inside)
 
 
-def _tried(name: str, check: Callable[[], object], well: str) -> Gate:
+def _tried(name: str, check: Callable[[], object], well: str) -> Check:
     try:
         check()
     except CallscribeError as error:
-        return Gate(name=name, state="shut", says=error.message, mend=error.mend)
-    return Gate(name=name, state="open", says=well)
+        return Check(name=name, state="shut", says=error.message, hint=error.hint)
+    return Check(name=name, state="open", says=well)
 
 
-def _store(settings: Settings) -> Iterator[Gate]:
+def _store(settings: Settings) -> Iterator[Check]:
     kind = "Redis" if settings.redis_url else "embedded store"
     try:
         with attached.opened_store(settings) as store:
             store.ping()
             says = store.durability()
             if "appendonly is off" in says:
-                yield Gate(name=kind, state="shut", says=says, mend="Set `appendonly yes` on the server.")
+                yield Check(name=kind, state="shut", says=says, hint="Set `appendonly yes` on the server.")
             else:
-                yield Gate(name=kind, state="open", says=says)
+                yield Check(name=kind, state="open", says=says)
             waiting = store.tick()
             says = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
-            yield Gate(name="steps that wait for a worker", state="open", says=says)
+            yield Check(name="steps that wait for a worker", state="open", says=says)
     except CallscribeError as error:
-        yield Gate(name=kind, state="shut", says=error.message, mend=error.mend)
+        yield Check(name=kind, state="shut", says=error.message, hint=error.hint)
 
 
-def _disk(settings: Settings) -> Gate:
+def _disk(settings: Settings) -> Check:
     place = settings.data_dir.resolve()
     there = next(path for path in (place, *place.parents) if path.exists())
     free = shutil.disk_usage(there).free
     says = f"{free / 1e9:.1f} GB are free at {place}"
     if free < LOW_BYTES:
-        return Gate(name="disk", state="shut", says=says, mend="Make room: a full disk ends intake with 503.")
-    return Gate(name="disk", state="open", says=says)
+        return Check(
+            name="disk", state="shut", says=says, hint="Make room: a full disk ends intake with 503."
+        )
+    return Check(name="disk", state="open", says=says)
 
 
 def _hear_a_tone() -> None:
@@ -116,14 +118,14 @@ def _providers(portals: Sequence[Portal]) -> dict[Provider, list[str]]:
     return found
 
 
-def _provider(provider: Provider, works: Sequence[str], inside: Transport) -> Gate:
+def _provider(provider: Provider, works: Sequence[str], inside: Transport) -> Check:
     name = f"provider of {', '.join(works)}"
     if not provider.key:
-        return Gate(
+        return Check(
             name=name,
             state="shut",
             says=f"{provider.url}: no key is set",
-            mend="Set CALLSCRIBE_ROUTER_KEY, or the key of this kind of work.",
+            hint="Set CALLSCRIBE_ROUTER_KEY, or the key of this kind of work.",
         )
     try:
         answer = inside.request(
@@ -135,66 +137,66 @@ def _provider(provider: Provider, works: Sequence[str], inside: Transport) -> Ga
         )
         listed = answer.json() if answer.status == 200 else {}
     except (Unreachable, CallscribeError) as error:
-        mend = "Check the address, CALLSCRIBE_PROVIDER_PROXY and CALLSCRIBE_CA_FILE."
-        return Gate(name=name, state="shut", says=f"{provider.url}: {error}", mend=mend)
+        hint = "Check the address, CALLSCRIBE_PROVIDER_PROXY and CALLSCRIBE_CA_FILE."
+        return Check(name=name, state="shut", says=f"{provider.url}: {error}", hint=hint)
     if answer.status in (401, 402, 403):
         says = f"{provider.url} refuses the key ({answer.status})"
-        mend = "Check CALLSCRIBE_ROUTER_KEY, or the key of this kind of work, its balance and its scope."
-        return Gate(name=name, state="shut", says=says, mend=mend)
+        hint = "Check CALLSCRIBE_ROUTER_KEY, or the key of this kind of work, its balance and its scope."
+        return Check(name=name, state="shut", says=says, hint=hint)
     if answer.status != 200:
-        return Gate(name=name, state="unknown", says=f"{provider.url}/models answers {answer.status}")
+        return Check(name=name, state="unknown", says=f"{provider.url}/models answers {answer.status}")
     rows = listed.get("data", []) if isinstance(listed, dict) else []
     models = {row.get("id") for row in rows if isinstance(row, dict)}
     if missing := [model for model in provider.models if model and models and model not in models]:
         says = f"{provider.url} lists no model {', '.join(missing)}"
-        return Gate(name=name, state="shut", says=says, mend="Choose one that it lists: GET /models.")
-    return Gate(name=name, state="open", says=f"{provider.url} takes the key and lists {len(models)} models")
+        return Check(name=name, state="shut", says=says, hint="Choose one that it lists: GET /models.")
+    return Check(name=name, state="open", says=f"{provider.url} takes the key and lists {len(models)} models")
 
 
-def _portal(settings: Settings, portal: Portal, inside: Transport) -> Iterator[Gate]:
+def _portal(settings: Settings, portal: Portal, inside: Transport) -> Iterator[Check]:
     if portal.url is None:
-        yield Gate(
+        yield Check(
             name=f"{portal.id}: address",
             state="shut",
             says="is not set, so its callbacks are refused",
-            mend="Set CALLSCRIBE_PORTAL_URL.",
+            hint="Set CALLSCRIBE_PORTAL_URL.",
         )
     if portal.token is None:
-        yield Gate(
+        yield Check(
             name=f"{portal.id}: engine token",
             state="shut",
             says="is not set",
-            mend="Set CALLSCRIBE_PORTAL_TOKEN; `callscribe portals rotate` makes one.",
+            hint="Set CALLSCRIBE_PORTAL_TOKEN; `callscribe portals rotate` makes one.",
         )
     urls = _urls(settings, portal)
     if urls:
         yield _address(settings, portal, urls[Category.AUDIO], inside)
     elif portal.token:
-        yield Gate(
+        yield Check(
             name=f"{portal.id}: our address",
             state="shut",
             says="is not set",
-            mend="Set CALLSCRIBE_PUBLIC_URL to how the portal reaches this service.",
+            hint="Set CALLSCRIBE_PUBLIC_URL to how the portal reaches this service.",
         )
     if portal.webhook is None:
         needs = "engines are registered by hand and scores are not linked to deals"
         if portal.timeline == "bitrix24":
-            yield Gate(
+            yield Check(
                 name=f"{portal.id}: webhook",
                 state="shut",
                 says="is not set, and CALLSCRIBE_TIMELINE=bitrix24 cannot write without it",
-                mend="Set CALLSCRIBE_BITRIX24_WEBHOOK, or the portal's `webhook` in the file of portals.",
+                hint="Set CALLSCRIBE_BITRIX24_WEBHOOK, or the portal's `webhook` in the file of portals.",
             )
             return
-        yield Gate(name=f"{portal.id}: webhook", state="unknown", says=f"is not set: {needs}")
+        yield Check(name=f"{portal.id}: webhook", state="unknown", says=f"is not set: {needs}")
         return
     try:
         rest = Bitrix24(portal.webhook, transport=inside)
     except SettingsError as error:
-        yield Gate(name=f"{portal.id}: webhook", state="shut", says=error.message, mend=error.mend)
+        yield Check(name=f"{portal.id}: webhook", state="shut", says=error.message, hint=error.hint)
         return
-    for gate in gates(rest, urls):
-        yield Gate(name=f"{portal.id}: {gate.name}", state=gate.state, says=gate.says, mend=gate.mend)
+    for check in arrival_checks(rest, urls):
+        yield Check(name=f"{portal.id}: {check.name}", state=check.state, says=check.says, hint=check.hint)
 
 
 def _urls(settings: Settings, portal: Portal) -> dict[Category, str]:
@@ -207,13 +209,13 @@ def _urls(settings: Settings, portal: Portal) -> dict[Category, str]:
     }
 
 
-def _address(settings: Settings, portal: Portal, url: str, inside: Transport) -> Gate:
+def _address(settings: Settings, portal: Portal, url: str, inside: Transport) -> Check:
     name = f"{portal.id}: our address"
     with contextlib.closing(Transport(ca_file=settings.ca_file)) as outside:
         try:
             warning = engines.check(url, outside=outside, inside=inside)
         except CallscribeError as error:
-            return Gate(name=name, state="shut", says=error.message, mend=error.mend)
+            return Check(name=name, state="shut", says=error.message, hint=error.hint)
     if warning:
-        return Gate(name=name, state="unknown", says=warning)
-    return Gate(name=name, state="open", says=f"{settings.public_url} answers as portals want")
+        return Check(name=name, state="unknown", says=warning)
+    return Check(name=name, state="open", says=f"{settings.public_url} answers as portals want")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from pipeline.model import Event, Transcript
+from pipeline.domain.job import Event
+from pipeline.domain.transcript import Transcript
 
 BAR = 40
 SPEAKERS = {"manager": "Manager", "client": "Client", "speaker_1": "Speaker 1", "speaker_2": "Speaker 2"}

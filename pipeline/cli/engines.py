@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import click
 
-from pipeline import engines as logic
+from pipeline.bitrix24 import engines as logic
+from pipeline.bitrix24.rest import Bitrix24
 from pipeline.cli import drawing
-from pipeline.clients.bitrix24 import Bitrix24
 from pipeline.clients.transport import Transport
-from pipeline.errors import SettingsError
-from pipeline.model import Category
-from pipeline.portals import Portal, load_portals
-from pipeline.settings import Settings, load
+from pipeline.domain.errors import SettingsError
+from pipeline.domain.job import Category
+from pipeline.settings.installation import Settings, load
+from pipeline.settings.portals import Portal, load_portals
 
 CATEGORIES = [category.value for category in Category]
 

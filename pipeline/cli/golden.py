@@ -11,12 +11,12 @@ from pipeline.cli import WorkFailed
 from pipeline.clients.chat import Chat, read
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
-from pipeline.errors import BadRequest, SettingsError
-from pipeline.model import Lead
-from pipeline.portals import Provider
+from pipeline.domain.errors import BadRequest, SettingsError
+from pipeline.domain.lead import Lead
 from pipeline.scoring.golden import Case, agreement, judge, read_cases, table
 from pipeline.scoring.rubric import read_rubric
-from pipeline.settings import Settings, load
+from pipeline.settings.installation import Settings, load
+from pipeline.settings.portals import Provider
 
 CASES = Path(pipeline.__file__).parent.parent / "fixtures" / "golden"
 

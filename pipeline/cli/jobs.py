@@ -8,12 +8,13 @@ import time
 
 import click
 
-from pipeline import flow
 from pipeline.cli import attached, drawing
-from pipeline.model import JobId, to_plain
+from pipeline.domain.job import JobId
+from pipeline.domain.plain import to_plain
 from pipeline.run.operate import erase_job, retry_job
-from pipeline.run.tools import open_tools
-from pipeline.settings import load
+from pipeline.settings.installation import load
+from pipeline.steps import flow
+from pipeline.steps.tools import open_tools
 from pipeline.store import Governor
 
 
@@ -86,8 +87,8 @@ def show(job_id: str, as_json: bool) -> None:
         click.echo(f"timeline {stands.state}" + (f": {stands.why}" if stands.why else ""))
     if failure:
         click.echo(f"failed   {failure.slug} ({failure.code}) in {failure.step}: {failure.message}")
-        if failure.mend:
-            click.echo(f"         {failure.mend}")
+        if failure.hint:
+            click.echo(f"         {failure.hint}")
 
 
 @jobs.command()

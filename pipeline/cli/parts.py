@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 import click
 
-from pipeline.blobs import Blobs, StorageFails
 from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves
-from pipeline.errors import SettingsError
-from pipeline.portals import Portals
-from pipeline.run.tools import checked_portals
-from pipeline.settings import Settings
-from pipeline.web.storage import StorageWatch
+from pipeline.domain.errors import SettingsError
+from pipeline.settings.installation import Settings
+from pipeline.settings.portals import Portals
+from pipeline.steps.tools import checked_portals
+from pipeline.storage.blobs import Blobs, StorageFails
+from pipeline.web.storage_watch import StorageWatch
 
 PORT = 8000  # of the api, unless told otherwise
 at_port = click.option(
@@ -56,7 +56,7 @@ def workers(settings: Settings, queues: Sequence[str] = QUEUES) -> list[Child]:
 class NoStorage(CannotStart):
     """Audio could not be kept."""
 
-    mend = StorageFails.mend
+    hint = StorageFails.hint
 
 
 def check_storage(settings: Settings) -> None:

@@ -7,8 +7,8 @@ import secrets
 import click
 
 from pipeline.cli import drawing
-from pipeline.portals import load_portals
-from pipeline.settings import Settings, load
+from pipeline.settings.installation import Settings, load
+from pipeline.settings.portals import load_portals
 
 
 @click.group()

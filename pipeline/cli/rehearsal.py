@@ -22,7 +22,7 @@ from pipeline.cli import CannotStart, WorkFailed, attached, parts
 from pipeline.cli.sandbox import settings_for
 from pipeline.cli.supervise import Child, Leaves, Supervisor
 from pipeline.cli.up import await_answer
-from pipeline.settings import Settings, load
+from pipeline.settings.installation import Settings, load
 
 LOOK_SECONDS = 0.1
 

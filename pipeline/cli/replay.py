@@ -19,8 +19,8 @@ from pipeline.cli import CannotStart, WorkFailed, drawing, parts
 from pipeline.cli.rehearsal import LOOK_SECONDS, rehearse, sandbox_child
 from pipeline.cli.supervise import ROOT, Supervisor
 from pipeline.cli.up import await_answer
-from pipeline.errors import BadRequest
-from pipeline.flow import kind
+from pipeline.domain.errors import BadRequest
+from pipeline.steps.flow import kind
 from pipeline.store import job_id
 
 FOLDER = ROOT / "fixtures" / "requests"

@@ -1,4 +1,4 @@
-"""`callscribe transcribe`: a local file through the same stages, nothing sent to any portal.
+"""`callscribe transcribe`: a local file through the same steps, nothing sent to any portal.
 
 The record lives in a store of its own, in a folder that goes with the command; the steps run in this
 process, by the same runner as in the workers.
@@ -20,18 +20,22 @@ from pathlib import Path
 
 import click
 
-from pipeline import flow, subtitles
 from pipeline.cli import WorkFailed, attached, parts
 from pipeline.cli.supervise import Supervisor
-from pipeline.errors import BadRequest, StoreUnavailable
-from pipeline.languages import iso639
-from pipeline.model import Category, Event, Fetched, Job, Request, Source, Transcript, to_plain
-from pipeline.portals import Portal, load_portals
+from pipeline.contract import subtitles
+from pipeline.domain.errors import BadRequest, StoreUnavailable
+from pipeline.domain.job import Category, Event, Job, Request, Source
+from pipeline.domain.languages import iso639
+from pipeline.domain.plain import to_plain
+from pipeline.domain.recording import Fetched
+from pipeline.domain.transcript import Transcript
 from pipeline.run.runner import Runner
-from pipeline.run.tools import Tools, open_tools
-from pipeline.settings import load
+from pipeline.settings.installation import load
+from pipeline.settings.portals import Portal, load_portals
+from pipeline.steps import flow
+from pipeline.steps.tools import Tools, open_tools
 from pipeline.store import fields_of, job_id
-from pipeline.telemetry import configure, secrets_of
+from pipeline.telemetry.logs import configure, secrets_of
 
 TTL_SECONDS = 24 * 3600.0  # patience ends sooner
 PATIENCE_MINUTES = 15.0
@@ -194,7 +198,7 @@ def work(tools: Tools, job: Job, *, patience_seconds: float = 60 * PATIENCE_MINU
         for thread in threads:
             thread.join(timeout=1.0)  # a thread that waits for a provider's answer is left to the exit
     if failure := flow.failure(now):
-        raise WorkFailed("\n  ".join(filter(None, (f"{failure.message} ({failure.slug})", failure.mend))))
+        raise WorkFailed("\n  ".join(filter(None, (f"{failure.message} ({failure.slug})", failure.hint))))
     found = flow.transcript(now)
     assert found
     return found

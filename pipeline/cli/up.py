@@ -10,7 +10,7 @@ import httpx
 
 from pipeline.cli import CannotStart, attached, parts
 from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
-from pipeline.settings import Settings, load
+from pipeline.settings.installation import Settings, load
 from pipeline.web.auth import find_key, key_file
 
 READY_SECONDS = 60.0

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.cli import attached, drawing
 from pipeline.clients.transport import Transport, Unreachable
-from pipeline.errors import CallscribeError
-from pipeline.portals import Portal, load_portals
-from pipeline.settings import Settings, load
+from pipeline.domain.errors import CallscribeError
+from pipeline.settings.installation import Settings, load
+from pipeline.settings.portals import Portal, load_portals
+from pipeline.settings.tables import fitted, read_table
 from pipeline.store import Governor
-from pipeline.tables import fitted, read_table
 
 ASK_SECONDS = 10.0
 HEAD = ["portal", "model", "jobs", "paid seconds", "prompt tokens", "answer tokens", "images", "cost"]

@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli import attached, parts
 from pipeline.cli.supervise import Supervisor, told_to_leave
-from pipeline.settings import load
+from pipeline.settings.installation import load
 
 LOOK_SECONDS = 0.1
 

@@ -19,9 +19,9 @@ from pipeline.clients.providers import (
     refused_parameter,
 )
 from pipeline.clients.transport import Answer, Transport
-from pipeline.errors import BadAnswer
-from pipeline.model import Message, Reply
-from pipeline.portals import Provider
+from pipeline.domain.errors import BadAnswer
+from pipeline.domain.job import Message, Reply
+from pipeline.settings.portals import Provider
 
 SCHEMA_FORMS = ("json_schema", "json_object", "plain")
 PARAMETERS = ("max_tokens", "temperature")  # newer models take another name, or none but their own value

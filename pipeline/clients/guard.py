@@ -1,4 +1,4 @@
-"""Where we connect to: URLs read strictly (`pipeline/hosts.py`), and addresses that nobody may send us to.
+"""Where we connect to: URLs read strictly (`domain/hosts.py`), and addresses that nobody may send us to.
 
 The endpoint is public and obeys URLs in its requests, so a URL is an attack until it was checked. Two rules:
 what a URL names must be unambiguous (one reading, here, is the one that is compared and connected to), and
@@ -15,8 +15,8 @@ from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from pipeline.errors import ForbiddenURL
-from pipeline.hosts import Allowed, read_allowed, read_url
+from pipeline.domain.errors import ForbiddenURL
+from pipeline.domain.hosts import Allowed, read_allowed, read_url
 
 # Kept by hand, since what Python's ipaddress calls private has changed from one release to the next.
 # Sources: IANA's special-purpose registries of IPv4 and IPv6 addresses, the clouds' pages on their metadata.

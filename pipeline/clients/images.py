@@ -8,11 +8,14 @@ from urllib.parse import urlsplit
 
 from pipeline.clients.providers import Caller, Capabilities, body_object, raw_answer
 from pipeline.clients.transport import Answer, Transport
-from pipeline.errors import BadAnswer
-from pipeline.portals import Provider
+from pipeline.domain.errors import BadAnswer
+from pipeline.domain.job import Request
+from pipeline.settings.portals import Provider
 
 FORMS = ("url", "plain")
 TIMEOUT_SECONDS = 300.0
+# the portal's formats; source: the `image` category of ai.engine.register
+SIZES = {"square": "1024x1024", "portrait": "1024x1792", "landscape": "1792x1024"}
 
 
 class Images:
@@ -20,6 +23,23 @@ class Images:
 
     def __init__(self, provider: Provider, transport: Transport, capabilities: Capabilities) -> None:
         self._caller = Caller(provider, transport, capabilities)
+
+    def draw(
+        self, request: Request, *, model: str | None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> dict[str, Any]:
+        """What a portal's image request is answered, raw; `read` takes the URLs from it.
+
+        The portal's style is a phrase for the model, so it joins the prompt; without a format: square.
+        Raises ProviderRefused, ProviderAccount, ProviderUnavailable.
+        """
+        style = f"\n\nStyle: {request.image_style}" if request.image_style else ""
+        return self.ask(
+            (request.prompt or "") + style,
+            model=model,
+            size=SIZES.get(request.image_format or "square", SIZES["square"]),
+            number=max(1, request.images_number),
+            timeout_seconds=timeout_seconds,
+        )
 
     def ask(
         self,

@@ -35,7 +35,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from pipeline.clients.transport import Answer, Transport, Unreachable
-from pipeline.errors import (
+from pipeline.domain.errors import (
     BadAnswer,
     CallscribeError,
     ProviderAccount,
@@ -43,7 +43,7 @@ from pipeline.errors import (
     ProviderUnavailable,
     Upstream,
 )
-from pipeline.portals import Provider
+from pipeline.settings.portals import Provider
 
 log = structlog.get_logger(__name__)
 

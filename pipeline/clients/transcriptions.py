@@ -15,9 +15,9 @@ from typing import Any
 
 from pipeline.clients.providers import Caller, Capabilities, body_object, raw_answer
 from pipeline.clients.transport import Answer, Transport
-from pipeline.errors import BadAnswer
-from pipeline.model import Heard, Recognition
-from pipeline.portals import Provider
+from pipeline.domain.errors import BadAnswer
+from pipeline.domain.transcript import RawSegment, Recognition
+from pipeline.settings.portals import Provider
 
 FORMS = ("verbose_json", "json")
 ECHO_WORDS = 4
@@ -143,7 +143,7 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-def _segments(body: Mapping[str, Any]) -> tuple[Heard, ...]:
+def _segments(body: Mapping[str, Any]) -> tuple[RawSegment, ...]:
     listed = body.get("segments")
     segments = []
     for item in listed if isinstance(listed, list) else []:
@@ -153,7 +153,7 @@ def _segments(body: Mapping[str, Any]) -> tuple[Heard, ...]:
         if start is None or end is None or start < 0 or end < start:
             return ()
         segments.append(
-            Heard(
+            RawSegment(
                 start=start,
                 end=end,
                 text=item["text"].strip(),

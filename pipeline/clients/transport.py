@@ -22,10 +22,10 @@ from urllib.parse import urljoin
 import httpcore
 import httpx
 
-from pipeline import hosts
 from pipeline.clients import guard
 from pipeline.clients.wire import Wire, kept_connections, tls_context
-from pipeline.errors import (
+from pipeline.domain import hosts
+from pipeline.domain.errors import (
     BadAnswer,
     CallscribeError,
     DownloadFailed,
@@ -35,7 +35,7 @@ from pipeline.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
 
 CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 3
@@ -75,7 +75,7 @@ class Unreachable(CallscribeError):
     slug: ClassVar[str] = "unreachable"
     transient: ClassVar[bool] = True
     code: ClassVar[int] = 502
-    mend: ClassVar[str] = "Check that this machine reaches that host."
+    hint: ClassVar[str] = "Check that this machine reaches that host."
 
     def __init__(self, message: str = "", *, sent: bool = False) -> None:
         super().__init__(message)

@@ -21,9 +21,9 @@ import certifi
 import httpcore
 import httpx
 
-from pipeline import hosts
 from pipeline.clients import guard
-from pipeline.errors import ForbiddenURL, SettingsError
+from pipeline.domain import hosts
+from pipeline.domain.errors import ForbiddenURL, SettingsError
 
 MAX_ADDRESSES = 6
 PIECE_BYTES = 16384

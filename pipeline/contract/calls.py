@@ -7,9 +7,9 @@ from typing import Any
 
 from pipeline.contract import php
 from pipeline.contract.entities import read_entity
-from pipeline.errors import BadRequest
-from pipeline.languages import iso639
-from pipeline.model import Request
+from pipeline.domain.errors import BadRequest
+from pipeline.domain.job import Request
+from pipeline.domain.languages import iso639
 
 
 def read_call(body: bytes | dict[str, Any]) -> Request:

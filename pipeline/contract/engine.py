@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.contract import php
-from pipeline.errors import BadRequest
-from pipeline.languages import iso639
-from pipeline.model import Category, Message, Request
+from pipeline.domain.errors import BadRequest
+from pipeline.domain.job import Category, Message, Request
+from pipeline.domain.languages import iso639
 
 DEFAULT_TTL_SECONDS = 14400
 MAX_TTL_SECONDS = 86400

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from pipeline.contract import php
-from pipeline.errors import BadRequest
-from pipeline.model import Entity
+from pipeline.domain.errors import BadRequest
+from pipeline.domain.job import Entity
 
 # https://apidocs.bitrix24.com/api-reference/crm/data-types.html (object_type)
 TYPE_IDS = {"lead": 1, "deal": 2, "contact": 3, "company": 4, "quote": 7, "order": 14, "smart_invoice": 31}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.contract import php
-from pipeline.errors import BadRequest
+from pipeline.domain.errors import BadRequest
 
 ACTIVITY_EVENTS = ("ONCRMACTIVITYADD", "ONCRMACTIVITYUPDATE")
 CALL_END = "ONVOXIMPLANTCALLEND"

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pipeline.errors import BadRequest
+from pipeline.domain.errors import BadRequest
 
 MAX_FIELDS = 2000  # of a form; an event has about twenty
 MAX_DEPTH = 8  # of brackets in a form's key

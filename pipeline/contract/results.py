@@ -10,8 +10,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.errors import BadAnswer, NoSpeech
-from pipeline.model import Failure, JobId, Lead, Transcript
+from pipeline.domain.errors import BadAnswer, NoSpeech
+from pipeline.domain.job import Failure, JobId
+from pipeline.domain.lead import Lead
+from pipeline.domain.transcript import Transcript
 
 
 def lead_body(lead: Lead | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Running jobs: claim a step, bind facts to its stage, write down what came of it.
+"""Running jobs: claim a step, run it, write down what came of it; notify, look after.
 
-`tools` and `operate` are for whoever opens or mends jobs; only `runner` brings FFmpeg into the process.
+`operate` is for whoever mends jobs; only `runner` brings FFmpeg into the process.
 """

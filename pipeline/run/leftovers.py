@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.errors import UnknownJob
-from pipeline.model import JobId
+from pipeline.domain.errors import UnknownJob
+from pipeline.domain.job import JobId
 from pipeline.run.runner import replayable
-from pipeline.run.tools import Tools
+from pipeline.steps.tools import Tools
 
 
 def leftovers(tools: Tools, known: frozenset[str] = frozenset()) -> frozenset[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline import flow
-from pipeline.errors import BadRequest
-from pipeline.model import Event, Job, JobId, Step
-from pipeline.run.tools import Tools
+from pipeline.domain.errors import BadRequest
+from pipeline.domain.job import Event, Job, JobId, Step
+from pipeline.steps import flow
+from pipeline.steps.tools import Tools
 from pipeline.store import Stale
 
 RETRY_TTL_SECONDS = 3600.0

@@ -7,13 +7,13 @@ import secrets
 
 import structlog
 
-from pipeline import flow
-from pipeline.clients import crm
-from pipeline.errors import CallscribeError
-from pipeline.model import Category, Job, Request, Source
-from pipeline.portals import Portal
-from pipeline.run.crm_steps import rest_of
-from pipeline.run.tools import Tools
+from pipeline.bitrix24 import crm
+from pipeline.domain.errors import CallscribeError
+from pipeline.domain.job import Category, Job, Request, Source
+from pipeline.settings.portals import Portal
+from pipeline.steps import flow
+from pipeline.steps.crm_steps import rest_of
+from pipeline.steps.tools import Tools
 from pipeline.store import fields_of, job_id
 
 log = structlog.get_logger()

@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from pipeline import failpoints, flow
-from pipeline.errors import (
+from pipeline.domain.errors import (
     CallscribeError,
     Expired,
     ForbiddenURL,
@@ -24,12 +23,14 @@ from pipeline.errors import (
     StoreUnavailable,
     UnknownJob,
 )
-from pipeline.model import Claim, Event, Failure, Job, Request, to_plain
-from pipeline.run import audio_steps, crm_steps, outcome_steps, provider_steps
-from pipeline.run.retry import MOST_LOST, MOST_LOST_OUTCOME, decide
-from pipeline.run.tools import Later, Result, Tools
+from pipeline.domain.job import Claim, Event, Failure, Job, Request
+from pipeline.domain.plain import to_plain
+from pipeline.steps import audio_steps, crm_steps, flow, outcome_steps, provider_steps
+from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide
+from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.store import Stale, persist
 from pipeline.store.records import dumps
+from pipeline.telemetry import failpoints
 
 log = structlog.get_logger()
 
@@ -55,10 +56,10 @@ PAID = frozenset({"transcribe", "classify", "reply", "draw"})
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # it passes, and is not the recording's doing
 
 
-class Doorbell(Protocol):
+class Notifies(Protocol):
     """Says that a queue has work; may be lost, doubled or late."""
 
-    def ring(self, queue: str, n: int = 1) -> None: ...
+    def notify(self, queue: str, n: int = 1) -> None: ...
 
 
 class Runner:
@@ -68,9 +69,9 @@ class Runner:
     outcomes, and for text and image, since a person waits.
     """
 
-    def __init__(self, tools: Tools, *, bells: Doorbell | None = None, slots: int = 1) -> None:
+    def __init__(self, tools: Tools, *, notifier: Notifies | None = None, slots: int = 1) -> None:
         self.tools = tools
-        self._bells = bells
+        self._notifier = notifier
         self._slots = slots
         self._busy = 0
         self._lock = threading.Lock()
@@ -93,8 +94,8 @@ class Runner:
                 log.warning("store_away", error=str(error))
                 return done
             done += 1
-        if self._bells and not stop():
-            self._bells.ring(queue)  # there may be more
+        if self._notifier and not stop():
+            self._notifier.notify(queue)  # there may be more
         return done
 
     def _next(self, queue: str, owner: str) -> bool:
@@ -158,9 +159,9 @@ class Runner:
             return STEPS[flow.kind(claim.step)](job, claim, self.tools), "done", None
         except (LeaseLost, UnknownJob):
             raise
-        except Later as later:
+        except Snooze as snooze:
             self._defer(
-                claim, later.seconds, later.why, uncounted=later.uncounted, deliveries=later.deliveries
+                claim, snooze.seconds, snooze.why, uncounted=snooze.uncounted, deliveries=snooze.deliveries
             )
             return None, "", None
         except CallscribeError as known:
@@ -180,7 +181,7 @@ class Runner:
                 claim,
                 decision.at - now,
                 error.message,
-                doubtful=decision.doubtful,
+                ambiguous=decision.ambiguous,
                 first=held,
                 slug=error.slug,
             )
@@ -198,10 +199,10 @@ class Runner:
         why: str,
         *,
         uncounted: bool = False,
-        doubtful: bool = False,
+        ambiguous: bool = False,
         deliveries: tuple[object, ...] = (),
         first: dict[str, str] | None = None,
-        slug: str = "later",
+        slug: str = "snoozed",
     ) -> None:
         now = persist(self.tools.store.now)
         event = Event(at=now, step=claim.step, what="deferred", attempt=claim.attempt, why=why)
@@ -210,12 +211,12 @@ class Runner:
             claim,
             at=now + max(seconds, 0.0),
             uncounted=uncounted,
-            doubtful=doubtful,
+            ambiguous=ambiguous,
             events=() if uncounted else (event,),
             deliveries=deliveries,  # type: ignore[arg-type]
             first=first,
         )
-        if doubtful:
+        if ambiguous:
             persist(self.tools.store.count, claim.portal, {"doubtful_calls": 1})
         log.info("step_deferred", seconds=round(seconds, 1), error=slug, why=why)
 
@@ -251,10 +252,10 @@ class Runner:
             except Stale:
                 job = persist(store.load, job.id)
         failpoints.hit("step.after_finish")
-        if self._bells:
+        if self._notifier:
             for due in following.dues:
-                if not due.at:  # what has a time of its own is the sweeper's to ring for
-                    self._bells.ring(due.queue)
+                if not due.at:  # what has a time of its own is the sweeper's to notify of
+                    self._notifier.notify(due.queue)
 
     def _beat(self, claim: Claim) -> None:
         """Keeps the claim's lease alive as long as this process lives."""

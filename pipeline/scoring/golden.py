@@ -11,12 +11,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.errors import BadAnswer, CallscribeError, SettingsError
-from pipeline.model import Lead, Message, Quality, Segment, Speaker, Transcript
+from pipeline.domain.errors import BadAnswer, CallscribeError, SettingsError
+from pipeline.domain.job import Message
+from pipeline.domain.lead import Lead, Quality
+from pipeline.domain.transcript import Segment, Speaker, Transcript
 from pipeline.scoring.lead import read_lead
 from pipeline.scoring.question import messages, repair_messages, schema
 from pipeline.scoring.rubric import Rubric
-from pipeline.tables import fitted
+from pipeline.settings.tables import fitted
 
 BANDS: tuple[Quality, ...] = ("low", "medium", "high")
 Ask = Callable[[Sequence[Message], Mapping[str, Any]], str]  # messages and JSON schema to the answer's text

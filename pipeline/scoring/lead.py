@@ -8,8 +8,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pipeline.errors import BadAnswer
-from pipeline.model import Criterion, Lead, Transcript
+from pipeline.domain.errors import BadAnswer
+from pipeline.domain.lead import Criterion, Lead
+from pipeline.domain.transcript import Transcript
 from pipeline.scoring.quotes import find_quote
 from pipeline.scoring.rubric import Rubric, Rule, band
 from pipeline.scoring.wording import caveats, phrase

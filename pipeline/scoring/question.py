@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pipeline.model import Message, Transcript
+from pipeline.domain.job import Message
+from pipeline.domain.transcript import Transcript
 from pipeline.scoring.fit import MAX_CHARS, fit
 from pipeline.scoring.rubric import Rubric
 

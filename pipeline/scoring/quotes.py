@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from pipeline.model import Segment, Speaker, Transcript
+from pipeline.domain.transcript import Segment, Speaker, Transcript
 
 LEAST_LETTERS = 8  # a single shorter word ("yes", "hello") stands in every call and proves nothing
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")

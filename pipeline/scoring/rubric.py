@@ -24,8 +24,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.model import Quality
-from pipeline.tables import fitted, read_table
+from pipeline.domain.lead import Quality
+from pipeline.settings.tables import fitted, read_table
 
 HIGH, MEDIUM = 70, 40  # without a rubric
 DEFAULTS = ("en", "ru")
@@ -108,7 +108,7 @@ def read_rubric(path: Path, *, language: str = "en") -> Rubric:
 def default_rubric(language: str) -> Rubric:
     """The rubric that comes with callscribe, in Russian or (for any other language) in English."""
     chosen = language if language in DEFAULTS else "en"
-    return _read(resources.files("pipeline").joinpath("rubrics", f"{chosen}.toml"))
+    return _read(resources.files("pipeline.scoring").joinpath("rubrics", f"{chosen}.toml"))
 
 
 def _read(path: Path | Traversable) -> Rubric:

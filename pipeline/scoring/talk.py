@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.model import Segment, Speaker, Transcript
+from pipeline.domain.transcript import Segment, Speaker, Transcript
 
 OVERLAP_SECONDS = 0.5  # shorter overlaps come from the recogniser's rounding
 LEAST_WORDS = 3  # "yes", "I see": agreeing while the other speaks is no interruption

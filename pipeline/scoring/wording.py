@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.model import Lead, Speaker, Transcript
+from pipeline.domain.lead import Lead
+from pipeline.domain.transcript import Speaker, Transcript
 from pipeline.scoring.talk import TalkFacts
 
 PHRASES = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import redis
 
-from pipeline.errors import StoreUnavailable
+from pipeline.domain.errors import StoreUnavailable
 
 CONFIG = """\
 port 0

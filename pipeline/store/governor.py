@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from pipeline.model import Claim, JobId, PortalId
+from pipeline.domain.job import Claim, JobId, PortalId
 from pipeline.store.store import Store, day, guarded
 
 

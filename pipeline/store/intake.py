@@ -13,8 +13,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from pipeline.errors import StoreUnavailable
-from pipeline.model import Due, Event, Job, Step
+from pipeline.domain.errors import StoreUnavailable
+from pipeline.domain.job import Due, Event, Job, Step
 from pipeline.store.records import Arguments, accept_arguments, fields_of
 from pipeline.store.scripts import sources
 

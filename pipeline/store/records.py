@@ -10,18 +10,8 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.model import (
-    Category,
-    Delivery,
-    Due,
-    Event,
-    Job,
-    JobId,
-    PortalId,
-    Request,
-    Source,
-    from_plain,
-)
+from pipeline.domain.job import Category, Delivery, Due, Event, Job, JobId, PortalId, Request, Source
+from pipeline.domain.plain import from_plain
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=vars).encode
 _HALVES = re.compile("[\\ud800-\\udfff]")
@@ -74,7 +64,7 @@ def read_job(key: JobId, fields: Mapping[str, str]) -> Job:
     facts: dict[str, Any] = {}
     tries: dict[str, int] = {}
     lost: dict[str, int] = {}
-    doubts: dict[str, int] = {}
+    ambiguous: dict[str, int] = {}
     for name, value in fields.items():
         kind, _, step = name.partition(":")
         if kind == "fact":
@@ -84,7 +74,7 @@ def read_job(key: JobId, fields: Mapping[str, str]) -> Job:
         elif kind == "lost":
             lost[step] = int(value)
         elif kind == "doubt":
-            doubts[step] = int(value)
+            ambiguous[step] = int(value)
     return Job(
         id=key,
         portal=PortalId(fields["portal"]),
@@ -99,14 +89,14 @@ def read_job(key: JobId, fields: Mapping[str, str]) -> Job:
         facts=facts,
         tries=tries,
         lost=lost,
-        doubts=doubts,
+        ambiguous=ambiguous,
         held_since=float(fields["held_since"]) if "held_since" in fields else None,
     )
 
 
 def dues_of(dues: Iterable[Due]) -> list[list[Any]]:
     """As the scripts take them."""
-    return [[due.step, due.queue, due.at, "hasten" if due.hasten else ""] for due in dues]
+    return [[due.step, due.queue, due.at, "expedite" if due.expedite else ""] for due in dues]
 
 
 def read_event(text: str) -> Event:

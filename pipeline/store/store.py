@@ -12,8 +12,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pipeline.errors import LeaseLost, StoreUnavailable, UnknownJob
-from pipeline.model import Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
+from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
+from pipeline.domain.job import Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
 from pipeline.store.records import accept_arguments, dues_of, dumps, read_delivery, read_event, read_job
 from pipeline.store.scripts import sources
 
@@ -277,14 +277,14 @@ class Store:
         *,
         at: float,
         uncounted: bool = False,
-        doubtful: bool = False,
+        ambiguous: bool = False,
         events: Iterable[Event] = (),
         deliveries: Iterable[Delivery] = (),
         first: Mapping[str, str] | None = None,
     ) -> None:
         """Puts the claimed step off until `at`; `first` sets fields that are not set yet.
 
-        uncounted: the step was not really tried. doubtful: a paid call may have been served unseen.
+        uncounted: the step was not really tried. ambiguous: a paid call may have been served unseen.
         """
         transition = {
             "id": claim.job,
@@ -294,7 +294,7 @@ class Store:
             "fence": claim.fence,
             "at": at,
             "uncounted": uncounted or None,
-            "doubtful": doubtful or None,
+            "ambiguous": ambiguous or None,
             "events": [dumps(event) for event in events],
             "deliveries": [dumps(delivery) for delivery in deliveries],
             "set": dict(first or {}) or None,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline.errors import (
+from pipeline.domain.errors import (
     BadRequest,
     CallscribeError,
     Conflict,
@@ -22,7 +22,7 @@ from pipeline.errors import (
     TooLarge,
     UnknownJob,
 )
-from pipeline.telemetry import REFUSED
+from pipeline.telemetry.logs import REFUSED
 
 log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ def error(
 
 
 async def on_our_error(request: Request, failure: Exception) -> Response:
-    """An error of the tree in `pipeline/errors.py`."""
+    """An error of the tree in `pipeline/domain/errors.py`."""
     assert isinstance(failure, CallscribeError)
     REFUSED.labels(failure.slug).inc()
     kind = next((kind for kind in type(failure).__mro__ if kind in _STATUS), None)
@@ -86,7 +86,7 @@ async def on_our_error(request: Request, failure: Exception) -> Response:
     fields = {failure.field: failure.message} if isinstance(failure, BadRequest) and failure.field else None
     if status == 503:
         headers["Retry_After"] = str(next((s for k, s in RETRY_SECONDS.items() if isinstance(failure, k)), 5))
-        log.error("request_refused", error=failure.slug, why=failure.message, mend=failure.mend)
+        log.error("request_refused", error=failure.slug, why=failure.message, hint=failure.hint)
     elif status == 500:
         log.error("request_failed", error=failure.slug, why=failure.message, exc_info=failure)
     else:  # a portal tells nobody why its request was refused

@@ -12,10 +12,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from pipeline import failpoints
-from pipeline.errors import CallscribeError
-from pipeline.settings import Settings, load
-from pipeline.telemetry import configure, secrets_of
+from pipeline.domain.errors import CallscribeError
+from pipeline.settings.installation import Settings, load
+from pipeline.telemetry import failpoints
+from pipeline.telemetry.logs import configure, secrets_of
 from pipeline.web import answers, calls, engines, events, jobs, openapi, ops
 from pipeline.web.service import Service
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from pipeline.settings import Settings
-from pipeline.web.limits import Limit
+from pipeline.settings.installation import Settings
+from pipeline.web.rate_limits import RateLimit
 
 COOKIE = "callscribe"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="callscribe"'}
@@ -51,8 +51,8 @@ class Keyring:
     def __init__(self, key: str | None) -> None:
         self._digest = hashlib.sha256(key.encode()).digest() if key else None
         self._session = hmac.new(key.encode(), b"console", hashlib.sha256).hexdigest() if key else None
-        self.wrong = Limit(rate=1, burst=20)
-        self.used = Limit(rate=100, burst=500)
+        self.wrong_keys = RateLimit(rate=1, burst=20)
+        self.used = RateLimit(rate=100, burst=500)
 
     def fits(self, given: str) -> bool:
         """Whether this is the key."""
@@ -78,7 +78,7 @@ class Keyring:
         if self.fits(given_key(request)) or self.in_session(request):
             self.used.spend(request)
             return
-        self.wrong.spend(request)
+        self.wrong_keys.spend(request)
         if self._digest is None:
             raise HTTPException(401, "No API key is set here: set CALLSCRIBE_API_KEY.", _CHALLENGE)
         raise HTTPException(401, "Expected `Authorization: Bearer KEY` or `X-Api-Key: KEY`.", _CHALLENGE)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from pipeline.errors import BadRequest, TooLarge
+from pipeline.domain.errors import BadRequest, TooLarge
 
 PATIENCE_SECONDS = 10.0  # for a body to begin to flow
 SLOWEST_BYTES_PER_SECOND = 16_384

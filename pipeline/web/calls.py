@@ -12,14 +12,16 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline import model
 from pipeline.clients.guard import callback_allowed, why_forbidden
 from pipeline.contract import read_call, read_upload
 from pipeline.contract.php import read_json
-from pipeline.errors import BadRequest, Conflict, ForbiddenURL, QueueFull, SettingsError, UnknownJob
-from pipeline.hosts import read_url
-from pipeline.model import Category, Fetched, JobId, Source, to_plain
-from pipeline.portals import Portal
+from pipeline.domain import job
+from pipeline.domain.errors import BadRequest, Conflict, ForbiddenURL, QueueFull, SettingsError, UnknownJob
+from pipeline.domain.hosts import read_url
+from pipeline.domain.job import Category, JobId, Source
+from pipeline.domain.plain import to_plain
+from pipeline.domain.recording import Fetched
+from pipeline.settings.portals import Portal
 from pipeline.store import job_id
 from pipeline.web.answers import Json
 from pipeline.web.bodies import pieces, whole
@@ -48,7 +50,7 @@ async def take(request: Request) -> Response:
     return await _accept(service, portal, key, asked, digest=hashlib.sha256(body).hexdigest())
 
 
-def _read(service: Service, body: bytes) -> tuple[Portal, model.Request]:
+def _read(service: Service, body: bytes) -> tuple[Portal, job.Request]:
     if body.lstrip().startswith(b"["):  # portals' PHP may mean an empty object by it, clients of /v1 do not
         raise BadRequest("body: expected a JSON object, got an array", field="body")
     sent = read_json(body)
@@ -97,7 +99,7 @@ async def _accept(
     service: Service,
     portal: Portal,
     key: str | None,
-    asked: model.Request,
+    asked: job.Request,
     *,
     digest: str,
     fetched: Fetched | None = None,
@@ -116,7 +118,7 @@ async def _accept(
     )
     dues = await service.accept(prepared, strict=True)
     answer = Json({"id": job}, 202, {"Location": f"/v1/jobs/{job}"})
-    answer.background = BackgroundTask(service.ring, dues)
+    answer.background = BackgroundTask(service.notify, dues)
     return answer
 
 

@@ -12,12 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.capture import capture_request
 from pipeline.contract import read_engine_request
-from pipeline.errors import BadRequest
-from pipeline.model import Category, Source
-from pipeline.portals import Portal
+from pipeline.domain.errors import BadRequest
+from pipeline.domain.job import Category, Source
+from pipeline.settings.portals import Portal
 from pipeline.store import Prepared, job_id
+from pipeline.telemetry.captures import capture_request
 from pipeline.web.answers import Json
 from pipeline.web.service import Service, service_of
 
@@ -47,7 +47,7 @@ async def ask(request: Request) -> Response:
         dues = await service.accept(job)
 
     async def afterwards() -> None:
-        await service.ring(dues)
+        await service.notify(dues)
         await _capture(service, category, body, 202)
 
     return Response(OK, 202, media_type="application/json", background=BackgroundTask(afterwards))

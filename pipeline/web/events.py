@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline import model
 from pipeline.contract import PortalEvent, read_event
-from pipeline.model import Category, Source
+from pipeline.domain import job
+from pipeline.domain.job import Category, Source
 from pipeline.store import job_id
 from pipeline.web.answers import Json
 from pipeline.web.service import service_of
@@ -32,7 +32,7 @@ async def hear(request: Request) -> Response:
     async with service.shares.body(request, portal.id, max_bytes=MAX_EVENT_BYTES) as body:
         event = await service.shares.read(portal.id, body, lambda: read_event(body))
         if not event.authentic(portal.application_token):
-            service.strangers.spend(request)
+            service.wrong_tokens.spend(request)
             raise HTTPException(403, "The application token is wrong.")
         answer = Json({"result": "OK"})
         if why := _ignored(event, webhook=portal.webhook):
@@ -45,12 +45,12 @@ async def hear(request: Request) -> Response:
                 job_id(portal.id, key),
                 category=Category.AUDIO,
                 source=Source.EVENT,
-                request=model.Request(activity_id=event.activity_id, call_id=event.call_id),
+                request=job.Request(activity_id=event.activity_id, call_id=event.call_id),
                 ttl_seconds=TTL_SECONDS,
                 digest=hashlib.sha256(key.encode()).hexdigest(),
             )
         )
-    answer.background = BackgroundTask(service.ring, dues)
+    answer.background = BackgroundTask(service.notify, dues)
     return answer
 
 

@@ -8,10 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline import flow, subtitles
-from pipeline.errors import BadRequest, UnknownJob
-from pipeline.model import Category, Job, JobId
+from pipeline.contract import subtitles
+from pipeline.domain.errors import BadRequest, UnknownJob
+from pipeline.domain.job import Category, Job, JobId
 from pipeline.run.operate import erase_job, retry_job
+from pipeline.steps import flow
 from pipeline.web import views
 from pipeline.web.answers import PRIVATE, Json, error
 from pipeline.web.service import Service, service_of
@@ -66,7 +67,7 @@ async def again(request: Request) -> Response:
         job = await service.blocking(retry_job, service.tools, _id(request))
     except BadRequest as refusal:
         return error(409, "not_retryable", refusal.message)
-    await service.ring(flow.advance(job, time.time()).dues)
+    await service.notify(flow.advance(job, time.time()).dues)
     return Json({"id": job.id, "status": job.status}, 202)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.model import Category
+from pipeline.domain.job import Category
 from pipeline.web import ops
 from pipeline.web.answers import Json
 

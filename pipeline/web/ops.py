@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from pipeline.errors import StoreUnavailable
-from pipeline.telemetry import REGISTRY, USAGE
+from pipeline.domain.errors import StoreUnavailable
+from pipeline.telemetry.logs import REGISTRY, USAGE
 from pipeline.web import views
 from pipeline.web.answers import PRIVATE, Json
 from pipeline.web.auth import COOKIE
@@ -118,7 +118,7 @@ async def listing(request: Request) -> Response:
 
 def _sign_in(service: Service, request: Request, key: str) -> Response:
     if not service.keys.fits(key):
-        service.keys.wrong.spend(request)
+        service.keys.wrong_keys.spend(request)
         raise HTTPException(401, "The key is wrong.")
     answer = RedirectResponse("/", 303, _PAGE_HEADERS)
     answer.set_cookie(

@@ -20,25 +20,21 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as WebRequest
 
-from pipeline import failpoints, flow
 from pipeline.clients.guard import callback_allowed
-from pipeline.dispatch import Bells
-from pipeline.errors import (
-    BadRequest,
-    Conflict,
-    QueueFull,
-    StoreUnavailable,
-)
-from pipeline.model import Category, Due, Job, JobId, Request, Source
-from pipeline.portals import Portal, Portals
-from pipeline.run.tools import Tools, live_portals, open_tools
-from pipeline.settings import Settings
+from pipeline.domain.errors import BadRequest, Conflict, QueueFull, StoreUnavailable
+from pipeline.domain.job import Category, Due, Job, JobId, Request, Source
+from pipeline.run.notifier import Notifier
+from pipeline.settings.installation import Settings
+from pipeline.settings.portals import Portal, Portals
+from pipeline.steps import flow
+from pipeline.steps.tools import Tools, live_portals, open_tools
 from pipeline.store import Intake, Prepared, prepare
-from pipeline.telemetry import ACCEPT_SECONDS, ACCEPTED, REPEATED
+from pipeline.telemetry import failpoints
+from pipeline.telemetry.logs import ACCEPT_SECONDS, ACCEPTED, REPEATED
 from pipeline.web.auth import Keyring, find_key
-from pipeline.web.limits import Limit
+from pipeline.web.rate_limits import RateLimit
 from pipeline.web.shares import Shares
-from pipeline.web.storage import StorageWatch
+from pipeline.web.storage_watch import StorageWatch
 from pipeline.web.uploads import sweep
 
 log = structlog.get_logger()
@@ -62,16 +58,16 @@ class Service:
         self.settings = settings
         self._live = live_portals(settings)
         self.keys = Keyring(find_key(settings))
-        self.strangers = Limit(rate=1, burst=20)  # wrong tokens
+        self.wrong_tokens = RateLimit(rate=1, burst=20)  # wrong tokens
         self.no_room: str | None = None
 
     async def open(self) -> None:
-        """Opens the store, storage and doorbell; none of them has to be there yet."""
+        """Opens the store, storage and notifier; none of them has to be there yet."""
         _allow_files(MOST_FILES)
         await asyncio.to_thread(sweep, self.settings)
         self.intake = Intake(self.settings.store_url, bound_seconds=ACCEPT_BOUND_SECONDS)
         self.tools: Tools = await asyncio.to_thread(open_tools, self.settings, self._live)
-        self.bells = Bells(self.settings.store_url)
+        self.notifier = Notifier(self.settings.store_url)
         self.storage = StorageWatch(self.tools.blobs)
         await asyncio.to_thread(self.storage.first, STORAGE_SECONDS)
         self._threads = anyio.CapacityLimiter(THREADS)
@@ -81,15 +77,15 @@ class Service:
         self._watcher = asyncio.create_task(self._watch(), name="watch")
         gc.freeze()  # what is here stays: no collection has to look through it again
         if find_key(self.settings) is None:
-            log.warning("no_api_key", mend="Set CALLSCRIBE_API_KEY: /v1, /metrics and the list are closed.")
+            log.warning("no_api_key", hint="Set CALLSCRIBE_API_KEY: /v1, /metrics and the list are closed.")
 
     async def close(self) -> None:
-        """Gives everything back; bells that wait are rung first."""
+        """Gives everything back; notifications that wait are sent first."""
         self._closing.set()
         self.storage.close()
         await self._watcher
         self.shares.close()
-        await asyncio.to_thread(self.bells.close)
+        await asyncio.to_thread(self.notifier.close)
         await self.intake.close()
         await asyncio.to_thread(self.tools.close)
 
@@ -110,7 +106,7 @@ class Service:
         """The portal whose token the URL carries; 404 for a wrong one, 429 for too many of those."""
         portal = self.portals.by_token(request.path_params["token"])
         if portal is None:
-            self.strangers.spend(request)
+            self.wrong_tokens.spend(request)
             raise HTTPException(404, "No such address.")
         return portal
 
@@ -188,10 +184,10 @@ class Service:
         log.info("job_accepted", job=job.id, portal=job.portal, category=category, source=source)
         return prepared.dues
 
-    async def ring(self, dues: Iterable[Due]) -> None:
+    async def notify(self, dues: Iterable[Due]) -> None:
         """Says that there is work; to be called after the answer was sent."""
         for queue in {due.queue for due in dues if due.at == 0}:
-            self.bells.ring(queue)
+            self.notifier.notify(queue)
 
     # -- looking around
 

@@ -15,9 +15,9 @@ from typing import TypeVar
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from pipeline.errors import StoreUnavailable
+from pipeline.domain.errors import StoreUnavailable
 from pipeline.web.bodies import whole
-from pipeline.web.limits import Limit
+from pipeline.web.rate_limits import RateLimit
 
 TURNS = 64  # requests of one portal that are worked on at a time
 TURN_SECONDS = 2.0  # for a turn; with what an acceptance takes it stays within a portal's 5 s
@@ -43,7 +43,7 @@ class Shares:
 
     def __init__(self) -> None:
         self._shares: dict[str, _Share] = {}
-        self._sent = Limit(rate=BYTES_PER_SECOND, burst=BURST_BYTES)
+        self._sent = RateLimit(rate=BYTES_PER_SECOND, burst=BURST_BYTES)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
     @asynccontextmanager

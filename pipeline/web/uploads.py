@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from pipeline.errors import BadRequest, TooLarge
-from pipeline.settings import Settings
+from pipeline.domain.errors import BadRequest, TooLarge
+from pipeline.settings.installation import Settings
 
 MAX_FIELD_BYTES = 65_536
 MAX_FIELDS = 20

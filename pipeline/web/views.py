@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline import flow
 from pipeline.contract import lead_body
-from pipeline.model import Delivery, Event, Job, JobId, Media, Span, from_plain, to_plain
+from pipeline.domain.job import Delivery, Event, Job, JobId
+from pipeline.domain.plain import from_plain, to_plain
+from pipeline.domain.recording import Media, Span
+from pipeline.steps import flow
 
 Row = tuple[JobId, float, dict[str, str]]
 

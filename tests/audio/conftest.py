@@ -1,4 +1,4 @@
-"""Shorthands for the audio stages."""
+"""Shorthands for the steps of audio."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.audio.limits import UploadLimits
-from pipeline.model import Media, Plan
-from pipeline.stages.sniff import sniff
-from pipeline.stages.split import split
+from pipeline.audio.sniff import sniff
+from pipeline.audio.split import split
+from pipeline.domain.recording import Media, Plan
 from tests.audio.signals import Read, decoded, read
 
 

@@ -96,7 +96,7 @@ def mixed(one: bytes, other: bytes) -> bytes:
 
 def write(
     path: Path,
-    *sides: bytes,
+    *channels: bytes,
     rate: int,
     codec: str = "pcm_s16le",
     container: str = "wav",
@@ -104,10 +104,10 @@ def write(
     options: dict[str, str] | None = None,
 ) -> Path:
     """The PCM of one or two sides as a file of that codec and container."""
-    pcm = sides[0]
-    if len(sides) == 2:
-        pcm = audioop.add(audioop.tostereo(sides[0], 2, 1, 0), audioop.tostereo(sides[1], 2, 0, 1), 2)
-    layout = "stereo" if len(sides) == 2 else "mono"
+    pcm = channels[0]
+    if len(channels) == 2:
+        pcm = audioop.add(audioop.tostereo(channels[0], 2, 1, 0), audioop.tostereo(channels[1], 2, 0, 1), 2)
+    layout = "stereo" if len(channels) == 2 else "mono"
     output = av.open(str(path), "w", format=container, container_options=options or {})
     with output:
         stream = output.add_stream(codec, rate=rate)
@@ -118,7 +118,7 @@ def write(
         if bit_rate:
             context.bit_rate = bit_rate
         resampler = av.AudioResampler(format=context.codec.audio_formats[0], layout=layout, rate=rate)
-        width = 2 * len(sides)
+        width = 2 * len(channels)
         for at in range(0, len(pcm), rate * width):
             part = pcm[at : at + rate * width]
             frame = AudioFrame(format="s16", layout=layout, samples=len(part) // width)

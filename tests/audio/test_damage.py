@@ -10,7 +10,7 @@ import av
 import pytest
 
 from pipeline.audio.decoding import MAX_SKIPPED_SECONDS, Decoding
-from pipeline.model import Span
+from pipeline.domain.recording import Span
 from tests.audio.conftest import Cut
 from tests.audio.signals import Read, Said, placed, speech, write
 
@@ -21,8 +21,8 @@ LOST = Span(start=12.0, end=17.0)
 def call(path: Path, codec: str, container: str, rate: int, **given: object) -> list[Said]:
     """Writes a call of SECONDS; what is said in it."""
     pcm, said = speech(rate, SECONDS)
-    sides = [pcm] * (2 if codec == "vorbis" else 1)  # FFmpeg's own encoder of it knows nothing else
-    write(path, *sides, rate=rate, codec=codec, container=container, **given)  # type: ignore[arg-type]
+    channels = [pcm] * (2 if codec == "vorbis" else 1)  # FFmpeg's own encoder of it knows nothing else
+    write(path, *channels, rate=rate, codec=codec, container=container, **given)  # type: ignore[arg-type]
     return said
 
 
@@ -121,7 +121,7 @@ def test_pause(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     assert sum(chunk.span.seconds for chunk in found.plan.chunks) < SECONDS + 5
     moved = [Said(each.number, later(each.start)) for each in said if not 19.5 < each.start < 20.1]
     assert_heard(found.words(), moved, [])
-    assert max(len(side) for block in Decoding(path).blocks() for side in block) <= 2 * 48_000
+    assert max(len(channel) for block in Decoding(path).blocks() for channel in block) <= 2 * 48_000
 
 
 @pytest.mark.parametrize(("container", "options"), [("webm", {}), ("ogg", {"page_duration": "20000"})])

@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-from pipeline.languages import iso639
-from pipeline.model import Segment, Transcript, from_plain
-from pipeline.subtitles import CONTENT_TYPES, FORMATS, export
+from pipeline.contract.subtitles import CONTENT_TYPES, FORMATS, export
+from pipeline.domain.languages import iso639
+from pipeline.domain.plain import from_plain
+from pipeline.domain.transcript import Segment, Transcript
 
 CALL = Transcript(
     text="[Manager] Hello <all>.\n[Client] Hi & bye -->",

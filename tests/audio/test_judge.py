@@ -7,9 +7,10 @@ from importlib.resources import files
 
 import pytest
 
-from pipeline.audio.invented import ordinary, phrases, plain, without_credits
+from pipeline.audio.hallucinations import ordinary, phrases, plain, without_credits
 from pipeline.audio.judge import judge, repeats, unlooped
-from pipeline.model import Chunk, Heard, Recognition, Span
+from pipeline.domain.recording import Chunk, Span
+from pipeline.domain.transcript import RawSegment, Recognition
 
 TALK = (
     "Добрый день, меня зовут Анна, компания Вектор. Вы оставляли заявку на доставку? "
@@ -35,7 +36,7 @@ def test_talk_is_taken() -> None:
     """Ordinary talk, with its small repetitions, is taken as it is."""
     assert judge(Recognition(text=TALK), chunk()) == "ok"
     assert judge(Recognition(text="Да. Да. Да. Да."), chunk()) == "ok"
-    assert judge(Recognition(text="", segments=(Heard(start=0, end=1, text="Алло?"),)), chunk()) == "ok"
+    assert judge(Recognition(text="", segments=(RawSegment(start=0, end=1, text="Алло?"),)), chunk()) == "ok"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,9 @@ def test_loops_are_asked_again(loop: str) -> None:
     """A text that goes round in circles is asked for again, wherever it does."""
     assert repeats(loop)
     assert judge(Recognition(text=loop), chunk()) == "again"
-    assert judge(Recognition(text="ok", segments=(Heard(start=0, end=9, text=loop),)), chunk()) == "again"
+    assert (
+        judge(Recognition(text="ok", segments=(RawSegment(start=0, end=9, text=loop),)), chunk()) == "again"
+    )
     assert len(unlooped(loop).split()) < len(TALK.split()) + 6
 
 
@@ -113,7 +116,9 @@ def test_ordinary_phrases() -> None:
 
 def test_the_data() -> None:
     """Every phrase is written as it is compared, so that none is dead; each language has both tiers."""
-    tables = tomllib.loads(files("pipeline.audio").joinpath("invented.toml").read_text(encoding="utf-8"))
+    tables = tomllib.loads(
+        files("pipeline.audio").joinpath("hallucinations.toml").read_text(encoding="utf-8")
+    )
     assert {"ru", "en"} <= set(tables)
     for language, tiers in tables.items():
         assert set(tiers) == {"always", "alone"}, language

@@ -13,8 +13,8 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from pipeline.audio.limits import UploadLimits
-from pipeline.stages.sniff import sniff
-from pipeline.stages.split import split
+from pipeline.audio.sniff import sniff
+from pipeline.audio.split import split
 
 def peak():
     try:
@@ -38,8 +38,8 @@ def prepared(folder: Path, minutes: int) -> tuple[int, int]:
     one, _ = speech(8000, 60, seed=1)
     other, _ = speech(8000, 60, seed=2)
     both = bytearray(len(one) * 2)
-    for side, pcm in enumerate((one, other)):
-        both[2 * side :: 4], both[2 * side + 1 :: 4] = pcm[::2], pcm[1::2]
+    for channel, pcm in enumerate((one, other)):
+        both[2 * channel :: 4], both[2 * channel + 1 :: 4] = pcm[::2], pcm[1::2]
     with wave.open(str(folder / "call"), "wb") as file:
         file.setnchannels(2)
         file.setsampwidth(2)

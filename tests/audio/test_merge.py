@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import NoSpeech
-from pipeline.model import Chunk, Heard, Plan, Recognition, Span, Transcript
-from pipeline.stages.merge import merge
+from pipeline.audio.merge import merge
+from pipeline.domain.errors import NoSpeech
+from pipeline.domain.recording import Chunk, Plan, Span
+from pipeline.domain.transcript import RawSegment, Recognition, Transcript
 
 
 def chunk(number: str, start: float, end: float, channel: int | None = None, sounding: float = 5.0) -> Chunk:
@@ -27,15 +28,15 @@ def chunk(number: str, start: float, end: float, channel: int | None = None, sou
 
 
 def plan(*chunks: Chunk, **given: Any) -> Plan:
-    sides = 2 if any(each.channel is not None for each in chunks) else 1
-    return Plan(seconds=max(each.span.end for each in chunks), sides=sides, chunks=chunks, **given)
+    channels = 2 if any(each.channel is not None for each in chunks) else 1
+    return Plan(seconds=max(each.span.end for each in chunks), channels=channels, chunks=chunks, **given)
 
 
-def said(text: str, start: float = 0.0, end: float = 1.0, **given: Any) -> Heard:
-    return Heard(start=start, end=end, text=text, **given)
+def said(text: str, start: float = 0.0, end: float = 1.0, **given: Any) -> RawSegment:
+    return RawSegment(start=start, end=end, text=text, **given)
 
 
-def heard(*segments: Heard, text: str = "", language: str | None = None) -> Recognition:
+def heard(*segments: RawSegment, text: str = "", language: str | None = None) -> Recognition:
     joined = text or " ".join(each.text for each in segments)
     return Recognition(text=joined, segments=segments, language=language)
 
@@ -74,15 +75,15 @@ def test_turns_in_the_portals_language() -> None:
 def test_every_word_in_order(moments: list[tuple[int, float]]) -> None:
     """Whatever is said when, each word comes out once, in the order of its time, under its speaker."""
     whole = plan(chunk("0", 0, 60, 0), chunk("1", 0, 60, 1))
-    parts: dict[str, list[Heard]] = {"0": [], "1": []}
-    for number, (side, at) in enumerate(moments):
-        parts[str(side)].append(said(f"w{number}", at, at + 0.5))
+    parts: dict[str, list[RawSegment]] = {"0": [], "1": []}
+    for number, (channel, at) in enumerate(moments):
+        parts[str(channel)].append(said(f"w{number}", at, at + 0.5))
     found = merged(whole, {key: heard(*each) for key, each in parts.items()})
     assert sorted(each.text for each in found.segments) == sorted(f"w{n}" for n in range(len(moments)))
     assert [each.start for each in found.segments] == sorted(each.start for each in found.segments)
     for each in found.segments:
-        side, _ = moments[int(each.text[1:])]
-        assert each.speaker == ("manager", "client")[side]
+        channel, _ = moments[int(each.text[1:])]
+        assert each.speaker == ("manager", "client")[channel]
 
 
 def test_credits_are_dropped_anywhere() -> None:

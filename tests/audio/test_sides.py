@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.audio.levels import scan
+from pipeline.audio.merge import merge
 from pipeline.audio.turns import turns
-from pipeline.model import Heard, Recognition, Span, Transcript
-from pipeline.stages.merge import merge
+from pipeline.domain.recording import Span
+from pipeline.domain.transcript import RawSegment, Recognition, Transcript
 from tests.audio.conftest import Cut
 from tests.audio.signals import (
     WORD_SECONDS,
@@ -34,17 +35,17 @@ def dialogue(
 ) -> tuple[list[Said], list[Said]]:
     """What both parties say, turn by turn, with pauses; words of one side are even, of the other odd."""
     chance = random.Random(seed)
-    sides: tuple[list[Said], list[Said]] = ([], [])
-    at, side, number = 0.5, 0, 10
+    channels: tuple[list[Said], list[Said]] = ([], [])
+    at, channel, number = 0.5, 0, 10
     while at < seconds - 8:
         end = at + chance.uniform(*turn)
         while at < end:
-            sides[side].append(Said(number * 2 + side, at))
+            channels[channel].append(Said(number * 2 + channel, at))
             number += 1
             at += WORD_SECONDS + chance.uniform(0.15, 0.4)
         at += chance.uniform(0.3, 1.0)
-        side = 1 - side
-    return sides
+        channel = 1 - channel
+    return channels
 
 
 def transcribed(
@@ -54,7 +55,9 @@ def transcribed(
     parts = {}
     for chunk in found.plan.chunks:
         words = read(*decoded(found.out / chunk.blob))
-        heard = tuple(Heard(start=w.start, end=w.start + WORD_SECONDS, text=str(w.number)) for w in words)
+        heard = tuple(
+            RawSegment(start=w.start, end=w.start + WORD_SECONDS, text=str(w.number)) for w in words
+        )
         text = " ".join(each.text for each in heard)
         parts[chunk.id] = Recognition(text=text, segments=heard if timestamps else ())
     return merge(found.plan, parts, roles=roles, language="en", portal_language="en")  # type: ignore[arg-type]
@@ -78,11 +81,11 @@ def expected(left: list[Said], right: list[Said]) -> str:
 def test_turns_in_order(tmp_path: Path, cut: Callable[..., Cut], timestamps: bool, hiss: int) -> None:
     """Every turn is under the right speaker and in the right order, with and without timestamps."""
     left, right = dialogue(60)
-    sides = [placed(RATE, 60, left), placed(RATE, 60, right, level=1000)]
+    channels = [placed(RATE, 60, left), placed(RATE, 60, right, level=1000)]
     if hiss:
-        sides = [mixed(side, noise(RATE, 60, hiss, seed=n)) for n, side in enumerate(sides)]
-    found = cut(write(tmp_path / "call.wav", *sides, rate=RATE), timestamps=timestamps)
-    assert found.plan.sides == 2
+        channels = [mixed(channel, noise(RATE, 60, hiss, seed=n)) for n, channel in enumerate(channels)]
+    found = cut(write(tmp_path / "call.wav", *channels, rate=RATE), timestamps=timestamps)
+    assert found.plan.channels == 2
     assert found.plan.order == "exact"
     assert transcribed(found, timestamps=timestamps).text == expected(left, right)
 
@@ -99,8 +102,8 @@ def test_swapped_roles(tmp_path: Path, cut: Callable[..., Cut]) -> None:
 def test_side_levels(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     """A quiet side is brought to the level of the other before it is sent."""
     left, right = dialogue(30)
-    sides = placed(RATE, 30, left, level=12_000), placed(RATE, 30, right, level=300)
-    found = cut(write(tmp_path / "a.wav", *sides, rate=RATE))
+    channels = placed(RATE, 30, left, level=12_000), placed(RATE, 30, right, level=300)
+    found = cut(write(tmp_path / "a.wav", *channels, rate=RATE))
     loud = [audioop.max(decoded(found.out / chunk.blob)[0], 2) for chunk in found.plan.chunks]
     assert max(loud) < 4 * min(loud)
     assert [each.number for each in found.words(1)] == [each.number for each in right]
@@ -113,10 +116,10 @@ def test_dual_mono(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     quieter = audioop.mul(pcm, 2, 0.7)
     for name, other in (("same", pcm), ("quieter", quieter), ("flipped", flipped)):
         found = cut(write(tmp_path / name, pcm, other, rate=RATE), chunk_seconds=20.0)
-        assert found.plan.sides == 1, name
+        assert found.plan.channels == 1, name
         assert [each.number for each in found.words()] == [each.number for each in said], name
     mp3 = write(tmp_path / "a.mp3", pcm, quieter, rate=RATE, codec="libmp3lame", container="mp3")
-    assert cut(mp3).plan.sides == 1
+    assert cut(mp3).plan.channels == 1
     whole = cut(write(tmp_path / "whole", pcm, flipped, rate=RATE))
     assert [each.number for each in whole.words()] == [each.number for each in said]
 
@@ -125,8 +128,8 @@ def test_crosstalk_is_not_dual_mono(tmp_path: Path) -> None:
     """A side that hears the other as an echo, 15 dB down, is still a party of its own."""
     left, right = dialogue(30)
     one, other = placed(RATE, 30, left), placed(RATE, 30, right)
-    sides = mixed(one, audioop.mul(other, 2, 0.18)), mixed(other, audioop.mul(one, 2, 0.18))
-    assert not scan(write(tmp_path / "a", *sides, rate=RATE), max_seconds=99).same
+    channels = mixed(one, audioop.mul(other, 2, 0.18)), mixed(other, audioop.mul(one, 2, 0.18))
+    assert not scan(write(tmp_path / "a", *channels, rate=RATE), max_seconds=99).same
 
 
 def test_silent_side_is_not_sent(tmp_path: Path, cut: Callable[..., Cut]) -> None:
@@ -150,8 +153,8 @@ def test_pieces_are_bounded(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     assert len(found.plan.chunks) <= 16
     transcript = transcribed(found, timestamps=False)
     assert transcript.order == "approximate"
-    for side, said in (("Manager", left), ("Client", right)):
-        lines = [line for line in transcript.text.splitlines() if line.startswith(f"[{side}]")]
+    for channel, said in (("Manager", left), ("Client", right)):
+        lines = [line for line in transcript.text.splitlines() if line.startswith(f"[{channel}]")]
         assert [int(each) for line in lines for each in line.split()[1:]] == [each.number for each in said]
 
 
@@ -177,4 +180,4 @@ def test_six_channels(tmp_path: Path, cut: Callable[..., Cut]) -> None:
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     found = cut(path)
-    assert (found.media.channels, found.plan.sides) == (6, 1)
+    assert (found.media.channels, found.plan.channels) == (6, 1)

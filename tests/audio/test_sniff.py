@@ -11,9 +11,9 @@ import av
 import pytest
 from av.video.frame import VideoFrame
 
-from pipeline.errors import NotAudio
-from pipeline.model import Media
-from pipeline.stages.sniff import sniff
+from pipeline.audio.sniff import sniff
+from pipeline.domain.errors import NotAudio
+from pipeline.domain.recording import Media
 from tests.audio.conftest import Cut
 from tests.audio.signals import decoded, speech, write
 

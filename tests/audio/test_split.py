@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.audio.halve import halve
 from pipeline.audio.limits import UploadLimits, encoding, longest_piece
-from pipeline.errors import NoSpeech, TooLong
-from pipeline.stages.halve import halve
-from pipeline.stages.sniff import sniff
+from pipeline.audio.sniff import sniff
+from pipeline.domain.errors import NoSpeech, TooLong
 from tests.audio.conftest import Cut
 from tests.audio.signals import decoded, noise, read, speech, word, write
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.clients.bitrix24 import Bitrix24
+from pipeline.bitrix24.rest import Bitrix24
 from pipeline.clients.transport import Transport
 from tests.bitrix.portal import Portal, open_portal
 from tests.installation import opened, sandbox, served

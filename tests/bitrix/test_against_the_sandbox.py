@@ -6,20 +6,22 @@ import time
 
 import pytest
 
-from pipeline.clients.bitrix24 import Bitrix24
-from pipeline.clients.crm import Comments, LogMessages
+from pipeline.bitrix24.attach import attach
+from pipeline.bitrix24.crm import Comments, LogMessages
+from pipeline.bitrix24.engines import Wish, completions_url, listing, read_filter, register, unregister
+from pipeline.bitrix24.link import link
+from pipeline.bitrix24.resolve import resolve
+from pipeline.bitrix24.rest import Bitrix24
+from pipeline.bitrix24.timeline import Journal, timeline
+from pipeline.bitrix24.vibecode import VibeCode
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
-from pipeline.clients.vibecode import VibeCode
-from pipeline.engines import Wish, completions_url, listing, read_filter, register, unregister
-from pipeline.errors import PortalRefused, PortalUnavailable, Upstream
-from pipeline.model import Category, Entity, JobId, Lead, Segment, Transcript
+from pipeline.domain.errors import PortalRefused, PortalUnavailable, Upstream
+from pipeline.domain.job import Category, Entity, JobId
+from pipeline.domain.lead import Lead
+from pipeline.domain.transcript import Segment, Transcript
 from pipeline.sandbox.app import KEY, Sandbox
 from pipeline.sandbox.rest import Bucket
-from pipeline.stages.attach import attach
-from pipeline.stages.link import link
-from pipeline.stages.resolve import resolve
-from pipeline.stages.timeline import Journal, timeline
 
 JOB = JobId("job_01JABCDEFGHJKMNPQRSTVWXYZ0")
 DEAL = Entity(type="deal", id=42)

@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline.cli.engines import engines
-from pipeline.clients.bitrix24 import Bitrix24
-from pipeline.clients.transport import Transport
-from pipeline.engines import (
+from pipeline.bitrix24.engines import (
     UnfitURL,
     Wish,
     check,
@@ -20,8 +17,11 @@ from pipeline.engines import (
     register,
     unregister,
 )
-from pipeline.errors import PortalRefused, SettingsError
-from pipeline.model import Category
+from pipeline.bitrix24.rest import Bitrix24
+from pipeline.cli.engines import engines
+from pipeline.clients.transport import Transport
+from pipeline.domain.errors import PortalRefused, SettingsError
+from pipeline.domain.job import Category
 from tests.bitrix.portal import CODE, Portal, serving
 
 TOKEN = "t" * 24

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.clients.bitrix24 import Bitrix24
-from pipeline.errors import PortalUnavailable
-from pipeline.model import Entity, Timeline
-from pipeline.stages.link import DAY, PATIENCE_SECONDS, link, pause_seconds
+from pipeline.bitrix24.link import DAY, PATIENCE_SECONDS, link, pause_seconds
+from pipeline.bitrix24.rest import Bitrix24
+from pipeline.domain.errors import PortalUnavailable
+from pipeline.domain.job import Entity, Timeline
 from tests.bitrix.portal import Portal
 
 NOW = 1_700_000_000.0

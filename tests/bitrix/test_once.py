@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from pipeline import failpoints, flow
-from pipeline.errors import StoreUnavailable, UnknownJob
-from pipeline.model import Entity, Job, Request, Source
-from pipeline.run import crm_steps
+from pipeline.domain.errors import StoreUnavailable, UnknownJob
+from pipeline.domain.job import Entity, Job, Request, Source
 from pipeline.run.operate import erase_job, retry_job
 from pipeline.run.runner import Runner
-from pipeline.run.tools import Tools
 from pipeline.sandbox.app import Sandbox
+from pipeline.steps import crm_steps, flow
+from pipeline.steps.tools import Tools
+from pipeline.telemetry import failpoints
 from tests.installation import PORTAL, SAYS, Open, accept, recording, run, settled
 
 DEAL = Entity(type="deal", id=42)
@@ -196,7 +196,7 @@ def test_a_recording_whose_host_is_named_afterwards_is_heard_by_a_retry(
 
 
 def test_a_language_that_is_refused_is_not_handed_on(tools: Tools, sandbox: Sandbox) -> None:
-    """The next job asks in its own manner; what a person asked for is nobody else's either."""
+    """The next job asks with its own options; what a person asked for is nobody else's either."""
     sandbox.script.clear()
     refused = {"error": {"code": "invalid_language", "message": "no"}}
     sandbox.script.add(path="*/transcriptions", contains="kk", status=400, body=refused, times=None)
@@ -216,7 +216,7 @@ def test_a_language_that_is_refused_is_not_handed_on(tools: Tools, sandbox: Sand
 def test_a_language_that_the_recogniser_does_not_tell_is_the_one_asked_for(
     tools: Tools, sandbox: Sandbox
 ) -> None:
-    """Heard in the manner of a job that named none, the call still has its request's language."""
+    """Heard with the options of a job that named none, the call still has its request's language."""
     sandbox.script.clear()
     sandbox.script.add(path="*/transcriptions", status=200, body={"text": SAYS}, times=None)
     url = link_to(sandbox, recording(sandbox))

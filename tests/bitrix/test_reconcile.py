@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.model import JobId, Source
+from pipeline.domain.job import JobId, Source
 from pipeline.run.reconcile import EVERY_SECONDS, GRACE_SECONDS, reconcile
 from pipeline.run.runner import Runner
-from pipeline.run.tools import Tools
+from pipeline.steps.tools import Tools
 from pipeline.store import job_id
 from tests.bitrix.portal import Portal
 from tests.installation import PORTAL, Open, connected

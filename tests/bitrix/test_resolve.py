@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.clients.bitrix24 import Bitrix24
-from pipeline.errors import PortalRefused
-from pipeline.model import Entity
-from pipeline.stages.resolve import LOOK_FOR_SECONDS, next_look, resolve
+from pipeline.bitrix24.resolve import LOOK_FOR_SECONDS, next_look, resolve
+from pipeline.bitrix24.rest import Bitrix24
+from pipeline.domain.errors import PortalRefused
+from pipeline.domain.job import Entity
 from tests.bitrix.portal import Portal
 
 AT = 1_700_000_000.0

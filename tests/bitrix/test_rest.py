@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.clients.bitrix24 import Bitrix24, php_query
-from pipeline.clients.rest_errors import MEANINGS
+from pipeline.bitrix24.checks import arrival_checks
+from pipeline.bitrix24.rest import Bitrix24, php_query
+from pipeline.bitrix24.rest_errors import MEANINGS
 from pipeline.clients.transport import Transport
 from pipeline.contract.php import read_form
-from pipeline.errors import BadAnswer, PortalRefused, PortalUnavailable, Upstream
-from pipeline.gates import gates
+from pipeline.domain.errors import BadAnswer, PortalRefused, PortalUnavailable, Upstream
 from tests.bitrix.portal import CODE, Portal, serving
 
 
@@ -49,7 +49,7 @@ def test_a_batch_costs_one_request_for_fifty(portal: Portal, rest: Bitrix24) -> 
 
 @pytest.mark.parametrize("code", sorted(MEANINGS))
 def test_every_documented_code_is_explained(code: str, portal: Portal, rest: Bitrix24) -> None:
-    """The message names the method, the code and the mend; only what passes is transient."""
+    """The message names the method, the code and the hint; only what passes is transient."""
     portal.faults = [
         (503 if MEANINGS[code].passes else 400, {"error": code.lower(), "error_description": "x"})
     ]
@@ -57,7 +57,7 @@ def test_every_documented_code_is_explained(code: str, portal: Portal, rest: Bit
         rest.call("crm.activity.get", {"id": 1})
     assert caught.value.transient is MEANINGS[code].passes
     assert caught.value.message.startswith(f"crm.activity.get: {code.lower()}: {MEANINGS[code].means}")
-    assert MEANINGS[code].mend in caught.value.message
+    assert MEANINGS[code].hint in caught.value.message
 
 
 def test_an_unknown_code_speaks_for_itself(portal: Portal, rest: Bitrix24) -> None:
@@ -134,10 +134,10 @@ def test_what_is_no_rest_is_mended_at_the_webhook(portal: Portal, rest: Bitrix24
     portal.faults = [(200, b"<html>welcome")]
     with pytest.raises(BadAnswer) as caught:
         rest.call("profile")
-    assert "CALLSCRIBE_BITRIX24_WEBHOOK" in caught.value.mend
+    assert "CALLSCRIBE_BITRIX24_WEBHOOK" in caught.value.hint
     portal.faults = [(200, b"<html>welcome")]
-    (gate,) = gates(rest, {})
-    assert (gate.state, gate.mend) == ("shut", caught.value.mend)
+    (check,) = arrival_checks(rest, {})
+    assert (check.state, check.hint) == ("shut", caught.value.hint)
 
 
 def test_the_webhook_never_shows(transport: Transport) -> None:

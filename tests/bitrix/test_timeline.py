@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from pipeline.clients.bitrix24 import Bitrix24
-from pipeline.clients.crm import Comments, LogMessages
+from pipeline.bitrix24.attach import attach
+from pipeline.bitrix24.crm import Comments, LogMessages
+from pipeline.bitrix24.rest import Bitrix24
+from pipeline.bitrix24.timeline import Journal, entry, find_entry, timeline
+from pipeline.bitrix24.vibecode import VibeCode
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
-from pipeline.clients.vibecode import VibeCode
-from pipeline.errors import PortalUnavailable, ProviderAccount, ProviderUnavailable
-from pipeline.model import Criterion, Entity, JobId, Lead, Segment, Timeline, Transcript
-from pipeline.stages.attach import attach
-from pipeline.stages.timeline import Journal, entry, find_entry, timeline
+from pipeline.domain.errors import PortalUnavailable, ProviderAccount, ProviderUnavailable
+from pipeline.domain.job import Entity, JobId, Timeline
+from pipeline.domain.lead import Criterion, Lead
+from pipeline.domain.transcript import Segment, Transcript
 from tests.bitrix.portal import Portal, serving
 
 JOB = JobId("job_01JABCDEFGHJKMNPQRSTVWXYZ0")

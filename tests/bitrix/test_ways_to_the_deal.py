@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline import flow
-from pipeline.model import Entity, Request, Source, Timeline
+from pipeline.domain.job import Entity, Request, Source, Timeline
 from pipeline.run.runner import Runner
 from pipeline.sandbox.app import Sandbox
+from pipeline.steps import flow
 from tests.installation import Open, accept, recording, run, settled
 
 

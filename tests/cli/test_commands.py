@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import CannotStart, WorkFailed, exit_code
-from pipeline.errors import CallscribeError, LeaseLost, NotAudio, SettingsError, StoreUnavailable
+from pipeline.domain.errors import CallscribeError, LeaseLost, NotAudio, SettingsError, StoreUnavailable
 from tests.cli.conftest import Run
 
 NAMES = (

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cli import drawing
-from pipeline.model import Event, Segment, Step, Transcript
+from pipeline.domain.job import Event, Step
+from pipeline.domain.transcript import Segment, Transcript
 
 EVENTS = st.lists(
     st.builds(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import flow
 from pipeline.cli import attached
-from pipeline.model import Category, Delivery, Job, JobId, PortalId, Request, Source
-from pipeline.settings import load
+from pipeline.domain.job import Category, Delivery, Job, JobId, PortalId, Request, Source
+from pipeline.settings.installation import load
+from pipeline.steps import flow
 from pipeline.store import fields_of, job_id
 from tests.cli.conftest import Run
 

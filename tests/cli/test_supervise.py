@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.cli import CannotStart, attached, supervise
 from pipeline.cli.supervise import ROOT, Child, Leaves, Supervisor
-from pipeline.errors import StoreUnavailable
+from pipeline.domain.errors import StoreUnavailable
 from tests.system.processes import alive, descendants, until
 
 SLEEP = "import time; time.sleep(60)"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.usage import Price, read_prices
-from pipeline.model import PortalId
+from pipeline.domain.job import PortalId
 from pipeline.store import Governor
 from tests.cli.conftest import Run
 

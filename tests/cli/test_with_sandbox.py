@@ -96,7 +96,7 @@ def test_transcribe_refuses_a_language_that_is_none(run: Run) -> None:
 
 
 def test_doctor_names_what_needs_mending(run: Run, sandbox: Sandbox) -> None:
-    """One line per part; a wrong key and engines that are not registered are shut gates, and exit 1."""
+    """One line per part; a wrong key and engines that are not registered are failed checks, and exit 1."""
     done = run("doctor", portal_token="token-of-a-portal-0123456789", router_key="a-wrong-key")
     assert done.code == 1
     lines = done.out.splitlines()
@@ -109,7 +109,7 @@ def test_doctor_names_what_needs_mending(run: Run, sandbox: Sandbox) -> None:
 
 
 def test_doctor_tells_a_timeline_without_a_webhook(run: Run, sandbox: Sandbox) -> None:
-    """Entries that could never be written are a shut gate with its mend."""
+    """Entries that could never be written are a failed check with a hint."""
     done = run("doctor", timeline="bitrix24", bitrix24_webhook="")
     assert "webhook: is not set, and CALLSCRIBE_TIMELINE=bitrix24 cannot write without it" in done.out
     assert "Set CALLSCRIBE_BITRIX24_WEBHOOK" in done.out

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.contract import read_call, read_upload, type_id, type_name
-from pipeline.errors import BadRequest
-from pipeline.model import Entity
+from pipeline.domain.errors import BadRequest
+from pipeline.domain.job import Entity
 
 URL = "https://pbx.example/rec/1?sign=x"
 

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.contract import EngineRequest, callback_key, read_engine_request
-from pipeline.errors import BadRequest
-from pipeline.model import Category, Message, from_plain, to_plain
+from pipeline.domain.errors import BadRequest
+from pipeline.domain.job import Category, Message
+from pipeline.domain.plain import from_plain, to_plain
 
 CALLBACK = "https://acme.example/bitrix/tools/ai/callback.php?hash=4f1d2c&rid=77"
 ERROR = "https://acme.example/bitrix/tools/ai/error.php?hash=4f1d2c"

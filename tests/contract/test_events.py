@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.contract import php, read_event
-from pipeline.errors import BadRequest
+from pipeline.domain.errors import BadRequest
 
 
 def form(**pairs: Any) -> bytes:

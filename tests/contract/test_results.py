@@ -7,8 +7,10 @@ import json
 import pytest
 
 from pipeline.contract import audio_body, call_body, clock, error_body, image_body, text_body
-from pipeline.errors import BadAnswer, NoSpeech
-from pipeline.model import Failure, JobId, Lead, Segment, Step, Transcript
+from pipeline.domain.errors import BadAnswer, NoSpeech
+from pipeline.domain.job import Failure, JobId, Step
+from pipeline.domain.lead import Lead
+from pipeline.domain.transcript import Segment, Transcript
 
 JOB = JobId("job_01J")
 LEAD = Lead(quality="high", score=88, reason="Budget named")

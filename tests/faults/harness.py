@@ -35,12 +35,12 @@ import redis
 
 from pipeline.cli import parts
 from pipeline.cli.sandbox import settings_for
-from pipeline.errors import StoreUnavailable
-from pipeline.model import PortalId
+from pipeline.domain.errors import StoreUnavailable
+from pipeline.domain.job import PortalId
 from pipeline.sandbox.app import KEY, WEBHOOK, Sandbox
 from pipeline.sandbox.portal import Job
 from pipeline.sandbox.script import Rule
-from pipeline.settings import load
+from pipeline.settings.installation import load
 from pipeline.store import Governor, embedded
 from tests.faults import recordings
 from tests.faults.part import QUICK, Part

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from pipeline import failpoints
+from pipeline.telemetry import failpoints
 from tests.faults.harness import Service
 
 MEDIA = ("claim.after", "step.before_finish", "step.after_finish")

@@ -8,27 +8,23 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import flow
-from pipeline.model import (
+from pipeline.domain.job import (
     Category,
-    Chunk,
     Entity,
     Failure,
     Job,
     JobId,
-    Lead,
-    Plan,
     PortalId,
-    Recognition,
     Request,
-    Segment,
     Source,
-    Span,
     Step,
     Timeline,
-    Transcript,
-    to_plain,
 )
+from pipeline.domain.lead import Lead
+from pipeline.domain.plain import to_plain
+from pipeline.domain.recording import Chunk, Plan, Span
+from pipeline.domain.transcript import Recognition, Segment, Transcript
+from pipeline.steps import flow
 
 NOW = 1_000.0
 
@@ -59,7 +55,7 @@ def a_plan(chunks: int) -> Plan:
     """A recording cut into minutes."""
     return Plan(
         seconds=60.0 * chunks,
-        sides=1,
+        channels=1,
         chunks=tuple(a_chunk(str(i), 60.0 * i, 60.0 * (i + 1)) for i in range(chunks)),
     )
 
@@ -132,13 +128,13 @@ def test_the_callback_never_waits_beyond_the_reserve() -> None:
     assert dues[Step("callback")].at == NOW + 90
 
 
-def test_a_score_hastens_a_callback_that_was_never_sent() -> None:
+def test_a_score_expedites_a_callback_that_was_never_sent() -> None:
     """As soon as the score is there the callback is due, unless it waits for a next attempt already."""
     job = a_job(merge={"transcript": TRANSCRIPT, "at": NOW}, classify={"lead": LEAD})
     (due,) = flow.advance(job, NOW).dues
-    assert (due.step, due.at, due.hasten) == ("callback", 0.0, True)
+    assert (due.step, due.at, due.expedite) == ("callback", 0.0, True)
     (again,) = flow.advance(replace(job, tries={"callback": 2}), NOW).dues
-    assert again.hasten is False
+    assert again.expedite is False
 
 
 def test_an_unknown_language_is_found_by_one_chunk_before_the_others_are_sent() -> None:

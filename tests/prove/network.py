@@ -23,10 +23,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from pipeline.clients.deliver import deliver
 from pipeline.clients.transport import Transport
-from pipeline.errors import CallscribeError
-from pipeline.stages.deliver import deliver
-from pipeline.stages.fetch import fetch
+from pipeline.domain.errors import CallscribeError
 from tests.transport.listener import TLS
 
 PUBLIC = "93.184.215.14"
@@ -202,7 +201,7 @@ def main() -> None:
 
     def attempt(url: str) -> str:
         try:
-            got = fetch(url, transport=transport, to=to, max_bytes=1000, timeout_seconds=10)
+            got = transport.download(url, to, max_bytes=1000, timeout_seconds=10)
         except CallscribeError as error:
             return error.slug
         return f"{got.size_bytes} bytes"

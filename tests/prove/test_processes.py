@@ -67,7 +67,7 @@ def test_a_recording_that_kills_its_process_harms_no_other(tmp_path: Path) -> No
     """Twice, then its portal hears why; calls beside it are none the worse."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal\n"
-        "import pipeline.stages.sniff as module\n"
+        "import pipeline.audio.sniff as module\n"
         "sniff = module.sniff\n"
         "def poisoned(path, **facts):\n"
         "    if path.stat().st_size > 40_000:\n"

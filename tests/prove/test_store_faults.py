@@ -94,7 +94,7 @@ def test_the_stores_memory_is_full(service: Service) -> None:
     service.check()
 
 
-def test_bells_are_lost_and_doubled(service: Service) -> None:
+def test_notifications_are_lost_and_doubled(service: Service) -> None:
     """Of the broker's messages 30 % vanish and as many come twice: only time is lost."""
     over, chance = threading.Event(), random.Random(7)
     seen = {"lost": 0, "doubled": 0}

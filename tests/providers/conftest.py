@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
-from pipeline.portals import Provider
+from pipeline.settings.portals import Provider
 
 
 @dataclass(kw_only=True)

@@ -1,4 +1,4 @@
-"""The clients and stages against the sandbox's router, which really serves."""
+"""The clients against the sandbox's router, which really serves."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from pipeline.clients.images import Images
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transcriptions import Transcriptions
 from pipeline.clients.transport import Transport
-from pipeline.errors import ProviderAccount, ProviderRefused, ProviderUnavailable
-from pipeline.model import Message, Request
-from pipeline.portals import Provider
+from pipeline.domain.errors import ProviderAccount, ProviderRefused, ProviderUnavailable
+from pipeline.domain.job import Message, Request
 from pipeline.sandbox.app import KEY, Sandbox
 from pipeline.scoring.golden import judge, read_cases
 from pipeline.scoring.rubric import default_rubric
-from pipeline.stages.draw import draw
+from pipeline.settings.portals import Provider
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 RECORDING = FIXTURES / "audio" / "opus"
@@ -97,7 +96,7 @@ def test_images(router: Provider, transport: Transport) -> None:
     """As many links as images were asked for, and they lead to images."""
     images = Images(router, transport, Unremembered())
     asked = Request(prompt="a red square", image_format="portrait", images_number=2)
-    urls = image_client.read(draw(asked, images=images, model=None))
+    urls = image_client.read(images.draw(asked, model=None))
     assert len(urls) == 2
     picture = transport.request("GET", urls[0], timeout_seconds=5, operator=True)
     assert picture.headers["content-type"] == "image/png"

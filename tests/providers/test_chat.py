@@ -1,4 +1,4 @@
-"""The chat client, and the stage that answers text requests with it."""
+"""The chat client, and how text requests are answered with it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from pipeline.clients.chat import Chat, read
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
-from pipeline.errors import BadAnswer, ProviderRefused
-from pipeline.model import Message, Request
-from pipeline.stages.reply import reply
+from pipeline.domain.errors import BadAnswer, ProviderRefused
+from pipeline.domain.job import Message, Request
+from pipeline.scoring.reply import reply
 
 from .conftest import Scripted
 

@@ -12,15 +12,15 @@ from pipeline.clients import providers
 from pipeline.clients.chat import Chat
 from pipeline.clients.providers import Unremembered, retry_after_seconds
 from pipeline.clients.transport import Transport
-from pipeline.errors import (
+from pipeline.domain.errors import (
     ProviderAccount,
     ProviderRefused,
     ProviderUnavailable,
     StoreUnavailable,
     Upstream,
 )
-from pipeline.model import Message
-from pipeline.portals import Provider
+from pipeline.domain.job import Message
+from pipeline.settings.portals import Provider
 
 from .conftest import Scripted
 

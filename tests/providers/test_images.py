@@ -1,4 +1,4 @@
-"""The image client, and the stage that draws with it."""
+"""The image client, and portals' image requests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 from pipeline.clients.images import Images, read
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
-from pipeline.errors import BadAnswer
-from pipeline.model import Request
-from pipeline.stages.draw import draw
+from pipeline.domain.errors import BadAnswer
+from pipeline.domain.job import Request
 
 from .conftest import Scripted
 
@@ -32,7 +31,7 @@ def images(server: Scripted, transport: Transport, capabilities: Unremembered) -
 def test_formats_are_sizes(server: Scripted, images: Images, form: str | None, size: str) -> None:
     """The portal's formats become sizes; prompt, number and model go along."""
     server.answer(200, {"data": [{"url": URL}]})
-    raw = draw(Request(prompt="a cat", image_format=form, images_number=2), images=images, model="painter")
+    raw = images.draw(Request(prompt="a cat", image_format=form, images_number=2), model="painter")
     assert read(raw) == [URL]
     assert server.asked[0].path == "/v1/images/generations"
     assert server.asked[0].json() == {
@@ -43,7 +42,7 @@ def test_formats_are_sizes(server: Scripted, images: Images, form: str | None, s
 def test_the_style_joins_the_prompt(server: Scripted, images: Images) -> None:
     """A style is words for the model."""
     server.answer(200, {"data": [{"url": URL}]})
-    draw(Request(prompt="a cat", image_style="oil painting"), images=images, model="painter")
+    images.draw(Request(prompt="a cat", image_style="oil painting"), model="painter")
     prompt = server.asked[0].json()["prompt"]
     assert prompt.startswith("a cat")
     assert "oil painting" in prompt

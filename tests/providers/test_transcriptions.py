@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transcriptions import Transcriptions, read
 from pipeline.clients.transport import Transport
-from pipeline.errors import BadAnswer, ProviderRefused
-from pipeline.model import Chunk, Span
-from pipeline.stages.transcribe import transcribe
+from pipeline.domain.errors import BadAnswer, ProviderRefused
+from pipeline.domain.recording import Chunk, Span
 
 from .conftest import Scripted
 
@@ -61,7 +60,14 @@ def test_the_whole_form_is_sent(
         content_type="audio/flac", size_bytes=16, sounding_seconds=3,
     )  # fmt: skip
     made = client(server, transport, capabilities)
-    transcribe(chunk, path, client=made, language="ru", prompt="Bitrix24, CRM", model="whisper-1")
+    made.ask(
+        path,
+        filename=chunk.filename,
+        content_type=chunk.content_type,
+        language="ru",
+        prompt="Bitrix24, CRM",
+        model="whisper-1",
+    )
     assert server.asked[0].path == "/v1/audio/transcriptions"
     assert server.asked[0].form() == {
         "file": ("chunk-003.flac", "audio/flac", path.read_bytes()),

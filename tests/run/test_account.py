@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ProviderAccount, ProviderUnavailable
-from pipeline.model import Category, Claim, Due, Job, PortalId, Request, Source, Step
-from pipeline.run.paid import buy
+from pipeline.domain.errors import ProviderAccount, ProviderUnavailable
+from pipeline.domain.job import Category, Claim, Due, Job, PortalId, Request, Source, Step
 from pipeline.run.runner import Runner
-from pipeline.run.tools import Later, Result, Tools, open_tools
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
+from pipeline.steps.paid import buy
+from pipeline.steps.tools import Result, Snooze, Tools, open_tools
 from pipeline.store import fields_of, job_id
 
 REFUSED = "The provider answered 401."
@@ -117,7 +117,7 @@ def test_nothing_is_paid_in_the_reserve(opened: list[Tools]) -> None:
     patient, _ = opened
     job, claim = a_claim(patient, 1)
     late = replace(job, deadline=patient.store.now() + 2.0)
-    with pytest.raises(Later, match="reserve"):
+    with pytest.raises(Snooze, match="reserve"):
         ask(patient, late, claim, refused=False, until=None)
     assert "paid_calls" not in patient.store.usage(PortalId("portal"))
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import portals
-from pipeline.model import Category, Delivery, Job, JobId, Request, Step
-from pipeline.run import outcome_steps, retry
-from pipeline.run.retry import MOST_LOST
-from pipeline.run.tools import Tools
+from pipeline.domain.job import Category, Delivery, Job, JobId, Request, Step
 from pipeline.sandbox.app import Sandbox
+from pipeline.settings import portals
+from pipeline.steps import outcome_steps, retry
+from pipeline.steps.retry import MOST_LOST
+from pipeline.steps.tools import Tools
 from tests.installation import Open, accept, run
 
 TAKEN = {"status": "success"}

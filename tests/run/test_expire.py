@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.model import Category, Due, Event, Job, PortalId, Request, Source, Step
-from pipeline.run.outcome_steps import expire
-from pipeline.run.tools import open_tools
-from pipeline.settings import Settings
+from pipeline.domain.job import Category, Due, Event, Job, PortalId, Request, Source, Step
+from pipeline.settings.installation import Settings
+from pipeline.steps.outcome_steps import expire
+from pipeline.steps.tools import open_tools
 from pipeline.store import fields_of, job_id
 
 

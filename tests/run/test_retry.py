@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.errors import (
+from pipeline.domain.errors import (
     CallscribeError,
     DownloadFailed,
     NotAudio,
@@ -14,8 +14,8 @@ from pipeline.errors import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from pipeline.model import Category, Claim, Failure, Job, JobId, PortalId, Request, Source, Step
-from pipeline.run.retry import Again, callback_at, decide
+from pipeline.domain.job import Category, Claim, Failure, Job, JobId, PortalId, Request, Source, Step
+from pipeline.steps.retry import Again, callback_at, decide
 
 NOW = 1_000.0
 JOB = Job(
@@ -68,8 +68,8 @@ def test_calls_that_may_have_been_paid_are_capped() -> None:
     lost = ProviderUnavailable("x", ambiguous=True)
     first = decided(lost)
     assert isinstance(first, Again)
-    assert first.doubtful
-    often = replace(JOB, doubts={CLAIM.step: 4})
+    assert first.ambiguous
+    often = replace(JOB, ambiguous={CLAIM.step: 4})
     assert isinstance(decided(lost, job=often), Failure)
 
 

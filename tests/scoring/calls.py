@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.model import Segment, Speaker, Transcript
+from pipeline.domain.transcript import Segment, Speaker, Transcript
 
 
 def segment(start: float, end: float, speaker: Speaker | None, text: str) -> Segment:

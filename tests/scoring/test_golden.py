@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import BadAnswer, ProviderUnavailable, SettingsError
-from pipeline.model import Lead, Message
+from pipeline.domain.errors import BadAnswer, ProviderUnavailable, SettingsError
+from pipeline.domain.job import Message
+from pipeline.domain.lead import Lead
 from pipeline.scoring.golden import BANDS, Case, agreement, judge, read_cases, table
 from pipeline.scoring.rubric import default_rubric
 from pipeline.scoring.talk import talk_facts

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import BadAnswer
-from pipeline.model import Span
+from pipeline.domain.errors import BadAnswer
+from pipeline.domain.recording import Span
 from pipeline.scoring.lead import cut_json, read_lead
 from pipeline.scoring.rubric import Rubric, Rule
 

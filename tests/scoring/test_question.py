@@ -1,4 +1,4 @@
-"""What the chat model is asked, and the stage that asks it."""
+"""What the chat model is asked, and how."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from pipeline.clients.chat import Chat
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
-from pipeline.errors import ProviderRefused
+from pipeline.domain.errors import ProviderRefused
+from pipeline.scoring.classify import classify
 from pipeline.scoring.question import messages, repair_messages, schema
 from pipeline.scoring.rubric import default_rubric
-from pipeline.stages.classify import classify
 from tests.providers.conftest import Scripted, server, transport
 
 from .calls import CALL, segment
@@ -79,7 +79,7 @@ def test_the_repair_tells_what_was_wrong() -> None:
 
 
 def test_classify_asks_for_the_schema(server: Scripted, transport: Transport) -> None:
-    """The stage asks with the schema and without randomness, and repairs with the error told."""
+    """It is asked with the schema and without randomness, and repairs with the error told."""
     server.answer(200, {})
     server.answer(200, {})
     chat = Chat(server.provider("m"), transport, Unremembered())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import SettingsError
+from pipeline.domain.errors import SettingsError
 from pipeline.scoring.rubric import band, default_rubric, read_rubric
 
 GOOD = """

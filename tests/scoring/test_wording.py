@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.model import Criterion, Lead
+from pipeline.domain.lead import Criterion, Lead
 from pipeline.scoring.talk import talk_facts
 from pipeline.scoring.wording import PHRASES, clock, lead_lines
 

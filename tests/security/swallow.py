@@ -11,11 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pipeline.audio.confine import confined
 from pipeline.audio.limits import UploadLimits
-from pipeline.confine import confined
-from pipeline.errors import CallscribeError
-from pipeline.stages.sniff import sniff
-from pipeline.stages.split import split
+from pipeline.audio.sniff import sniff
+from pipeline.audio.split import split
+from pipeline.domain.errors import CallscribeError
 
 
 def swallow(path: Path, max_seconds: float) -> dict[str, object]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.confine import confined
-from pipeline.errors import NotAudio, TooLarge
+from pipeline.audio.confine import confined
+from pipeline.domain.errors import NotAudio, TooLarge
 
 ROOT = Path(__file__).parents[2]
 KINDS = (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)
@@ -70,7 +70,7 @@ def test_the_processor_time_of_earlier_steps_does_not_count() -> None:
 def test_native_code_that_is_deaf_to_signals_is_killed() -> None:
     """A loop in C that never comes back ends with its process, soon after the limit."""
     code = """
-from pipeline.confine import confined
+from pipeline.audio.confine import confined
 with confined(cpu_seconds=0.1, grace_seconds=1.5):
     sum(range(10**13))
 """

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.model import Category, Due, Job, PortalId, Request, Source, Step
+from pipeline.domain.job import Category, Due, Job, PortalId, Request, Source, Step
 from pipeline.store import Governor, fields_of, job_id
 from pipeline.store.records import dumps
 from tests.conftest import embedded_store

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pipeline.model import Claim
+from pipeline.domain.job import Claim
 from pipeline.store import Governor, governor
 from tests.store.jobs import a_job, accept, claim, due
 

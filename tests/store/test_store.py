@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import redis
 
-from pipeline.errors import LeaseLost, StoreUnavailable, UnknownJob
-from pipeline.model import Category, JobId, PortalId
-from pipeline.run.retry import MOST_LOST
+from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
+from pipeline.domain.job import Category, JobId, PortalId
+from pipeline.steps.retry import MOST_LOST
 from pipeline.store import Governor, Intake, Stale, prepare
 from tests.store.jobs import a_job, accept, claim, due
 
@@ -131,8 +131,8 @@ def test_the_last_place_is_kept_for_who_waits(store: Governor) -> None:
     assert [claim(store, "upstream", urgent_only=True).step for _ in range(2)] == ["draw", "callback"]
 
 
-def test_a_deferred_step_comes_back_when_it_is_due_and_is_not_hastened_by_others(store: Governor) -> None:
-    """Scheduling a step that waits already leaves its time alone, unless it is to be hastened."""
+def test_a_deferred_step_comes_back_when_it_is_due_and_is_not_expedited_by_others(store: Governor) -> None:
+    """Scheduling a step that waits already leaves its time alone, unless it is to be expedited."""
     job = a_job(store)
     accept(store, job, due("callback", "upstream", at=store.now() + 60), due("fetch"))
     first = claim(store)
@@ -144,8 +144,8 @@ def test_a_deferred_step_comes_back_when_it_is_due_and_is_not_hastened_by_others
         status="running",
     )
     assert store.claim("upstream", "a", lease_seconds=30) is None
-    hastened = due("callback", "upstream", hasten=True)
-    store.finish(store.load(job.id), claim=None, facts={}, dues=[hastened], status="running")
+    expedited = due("callback", "upstream", expedite=True)
+    store.finish(store.load(job.id), claim=None, facts={}, dues=[expedited], status="running")
     assert claim(store, "upstream").step == "callback"
 
 
@@ -155,10 +155,10 @@ def test_a_deferral_that_was_no_try_is_not_counted(store: Governor) -> None:
     store.defer(claim(store), at=0, uncounted=True)
     again = claim(store)
     assert again.attempt == 1
-    store.defer(again, at=0, doubtful=True)
+    store.defer(again, at=0, ambiguous=True)
     third = claim(store)
     assert third.attempt == 2
-    assert store.load(third.job).doubts == {"fetch": 1}
+    assert store.load(third.job).ambiguous == {"fetch": 1}
 
 
 def test_a_dead_workers_leases_are_freed_at_once(store: Governor) -> None:

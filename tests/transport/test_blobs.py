@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.blobs import BlobMissing, Blobs
-from pipeline.errors import BadRequest, SettingsError, StoreUnavailable
+from pipeline.domain.errors import BadRequest, SettingsError, StoreUnavailable
+from pipeline.storage.blobs import BlobMissing, Blobs
 
 
 @pytest.fixture

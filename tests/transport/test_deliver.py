@@ -9,10 +9,10 @@ import json
 
 import pytest
 
+from pipeline.clients.deliver import deliver
 from pipeline.clients.signing import signature_headers
 from pipeline.clients.transport import Transport
-from pipeline.model import Delivery
-from pipeline.stages.deliver import deliver
+from pipeline.domain.job import Delivery
 from tests.transport.conftest import Serve
 from tests.transport.listener import Connection, Listener
 

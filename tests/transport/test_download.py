@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.clients.transport import Downloaded, Transport
-from pipeline.errors import (
+from pipeline.domain.errors import (
     CallscribeError,
     DownloadFailed,
     ForbiddenURL,
@@ -22,7 +22,6 @@ from pipeline.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from pipeline.stages.fetch import fetch
 from tests.transport.conftest import Serve
 from tests.transport.listener import Connection
 
@@ -30,7 +29,7 @@ SOUND = bytes(range(256)) * 1000
 
 
 def get(transport: Transport, url: str, to: Path, *, seconds: float = 10.0) -> Downloaded:
-    return fetch(url, transport=transport, to=to / "recording", max_bytes=1 << 20, timeout_seconds=seconds)
+    return transport.download(url, to / "recording", max_bytes=1 << 20, timeout_seconds=seconds)
 
 
 def fails(
@@ -270,18 +269,13 @@ def test_the_portals_own_address_may_be_private(serve: Serve, tmp_path: Path) ->
     portal = serve(script)
     transport = Transport()
     to = tmp_path / "recording"
-    got = fetch(
-        portal.url + "/a",
-        transport=transport,
-        to=to,
-        max_bytes=1 << 20,
-        timeout_seconds=5,
-        same_host=portal.url,
+    got = transport.download(
+        portal.url + "/a", to, max_bytes=1 << 20, timeout_seconds=5, same_host=portal.url
     )
     assert got.size_bytes == len(SOUND)
     for url in (portal.url + "/away", other.url):
         with pytest.raises(ForbiddenURL):
-            fetch(url, transport=transport, to=to, max_bytes=9, timeout_seconds=5, same_host=portal.url)
+            transport.download(url, to, max_bytes=9, timeout_seconds=5, same_host=portal.url)
     assert other.connections == 0
 
 

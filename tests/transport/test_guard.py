@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clients.guard import Unresolved, callback_allowed, check_addresses, resolve, why_forbidden
-from pipeline.errors import ForbiddenURL
-from pipeline.hosts import Target, read_allowed, read_url
+from pipeline.domain.errors import ForbiddenURL
+from pipeline.domain.hosts import Target, read_allowed, read_url
 
 # addresses that public guards against request forgery test themselves with, class by class
 FORBIDDEN = {

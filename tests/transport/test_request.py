@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.clients.transport import Answer, Transport, Unreachable, retry_after_seconds
-from pipeline.errors import BadAnswer, ForbiddenURL, SettingsError
+from pipeline.domain.errors import BadAnswer, ForbiddenURL, SettingsError
 from tests.transport.conftest import Serve
 from tests.transport.listener import TLS, Connection
 

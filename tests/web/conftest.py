@@ -14,7 +14,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
 from pipeline.store import Governor
 from pipeline.web.app import create_app
 

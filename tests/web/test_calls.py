@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.blobs import Blobs
-from pipeline.model import Entity, Fetched, JobId, Source, from_plain
-from pipeline.settings import Settings
+from pipeline.domain.job import Entity, JobId, Source
+from pipeline.domain.plain import from_plain
+from pipeline.domain.recording import Fetched
+from pipeline.settings.installation import Settings
+from pipeline.storage.blobs import Blobs
 from pipeline.store import Governor
 from pipeline.web.uploads import workplace
 from tests.web.conftest import Client, running

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import capture
-from pipeline.capture import masked
 from pipeline.cli.replay import read
-from pipeline.model import Category, Delivery, Job, JobId, PortalId, Request, Source
-from pipeline.settings import Settings
+from pipeline.domain.job import Category, Delivery, Job, JobId, PortalId, Request, Source
+from pipeline.settings.installation import Settings
+from pipeline.telemetry import captures
+from pipeline.telemetry.captures import masked
 from tests.web.conftest import PORTAL, audio_request, running
 
 
@@ -65,10 +65,10 @@ def test_what_the_portal_took_is_captured_with_what_it_asked(tmp_path: Path) -> 
         at=1.0, kind="success", status=200, answer='{"status": "success", "data": {"id": 7}}', accepted=True
     )
     said = {"result": ["[Manager] My number is 900"], "lead": {"quality": "high", "score": 88, "reason": "A"}}
-    capture.capture_callback(tmp_path, job, said, sent)
+    captures.capture_callback(tmp_path, job, said, sent)
     assert list(tmp_path.iterdir()) == []
-    capture.capture_request(tmp_path, Category.AUDIO, body, status=202)
-    capture.capture_callback(tmp_path, job, said, sent)
+    captures.capture_request(tmp_path, Category.AUDIO, body, status=202)
+    captures.capture_callback(tmp_path, job, said, sent)
     assert captured(tmp_path)["callback"] == {
         "kind": "success",
         "body": {
@@ -77,7 +77,7 @@ def test_what_the_portal_took_is_captured_with_what_it_asked(tmp_path: Path) -> 
         },
         "answer": {"status": 200, "body": {"status": "success", "data": {"id": 7}}},
     }
-    capture.capture_request(tmp_path, Category.AUDIO, body, status=202)  # the portal asks again
+    captures.capture_request(tmp_path, Category.AUDIO, body, status=202)  # the portal asks again
     assert "callback" in captured(tmp_path)
 
 
@@ -95,7 +95,7 @@ def test_captures_are_bounded(
     make_settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full folder takes no more, and requests are served as before."""
-    monkeypatch.setattr(capture, "MOST_FILES", 3)
+    monkeypatch.setattr(captures, "MOST_FILES", 3)
     with running(make_settings(capture_dir=tmp_path / "captured")) as client:
         for number in range(5):
             body = audio_request(callbackUrl=f"{PORTAL}/cb?hash=n{number}")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import flow
-from pipeline.model import JobId, Source
-from pipeline.settings import Settings
+from pipeline.domain.job import JobId, Source
+from pipeline.settings.installation import Settings
+from pipeline.steps import flow
 from pipeline.store import Governor, job_id
 from tests.web.conftest import PORTAL, TOKEN, Client, audio_request, running
 

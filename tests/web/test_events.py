@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from pipeline.model import Source
+from pipeline.domain.job import Source
 from pipeline.store import Governor, job_id
 from tests.web.conftest import APPLICATION_TOKEN, TOKEN, Client
 

@@ -8,31 +8,25 @@ from typing import Any
 
 import pytest
 
-from pipeline import flow
-from pipeline.blobs import Blobs
-from pipeline.model import (
+from pipeline.domain.job import (
     Category,
-    Chunk,
     Delivery,
     Event,
     Failure,
-    Fetched,
     Job,
     JobId,
-    Lead,
-    Media,
-    Plan,
     PortalId,
-    Recognition,
     Request,
-    Segment,
     Source,
-    Span,
     Step,
     Timeline,
-    Transcript,
-    to_plain,
 )
+from pipeline.domain.lead import Lead
+from pipeline.domain.plain import to_plain
+from pipeline.domain.recording import Chunk, Fetched, Media, Plan, Span
+from pipeline.domain.transcript import Recognition, Segment, Transcript
+from pipeline.steps import flow
+from pipeline.storage.blobs import Blobs
 from pipeline.store import Governor, fields_of
 from pipeline.web.openapi import described
 from tests.web.conftest import Client
@@ -46,7 +40,7 @@ FACTS: dict[str, Any] = {
     ),
     "split": Plan(
         seconds=12.5,
-        sides=2,
+        channels=2,
         chunks=tuple(
             Chunk(
                 id=str(side),

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 import uvicorn
 
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
 from pipeline.store import Governor
 from pipeline.web import bodies
 from pipeline.web.app import create_app

@@ -14,10 +14,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
 from pipeline.store import job_id
-from pipeline.web.limits import Limit
 from pipeline.web.openapi import described
+from pipeline.web.rate_limits import RateLimit
 from tests.web.conftest import API_KEY, APPLICATION_TOKEN, PORTAL, TOKEN, WEBHOOK
 from tests.web.test_live import numbered, post, serving
 
@@ -35,7 +35,7 @@ document = schemathesis.openapi.from_dict(described())
 @pytest.fixture
 def address(make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A running server that has a job, and limits nobody here."""
-    monkeypatch.setattr(Limit, "wait", lambda self, address: 0.0)
+    monkeypatch.setattr(RateLimit, "wait", lambda self, address: 0.0)
     with serving(make_settings(portal_application_token=APPLICATION_TOKEN, bitrix24_webhook=WEBHOOK)) as port:
         assert post(port, numbered(1)).status == 202
         yield f"http://127.0.0.1:{port}"

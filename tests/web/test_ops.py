@@ -8,8 +8,8 @@ from zlib import crc32
 
 import pytest
 
-from pipeline import flow
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
+from pipeline.steps import flow
 from pipeline.store import Governor
 from pipeline.web import auth
 from pipeline.web.app import ROUTES

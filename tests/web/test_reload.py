@@ -12,9 +12,9 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from pipeline.blobs import FileBlobs
-from pipeline.settings import Settings
-from pipeline.web import service, storage
+from pipeline.settings.installation import Settings
+from pipeline.storage.blobs import FileBlobs
+from pipeline.web import service, storage_watch
 from tests.conftest import embedded_store
 from tests.web.conftest import PORTAL, Client, audio_request, running
 
@@ -37,7 +37,7 @@ def becomes(client: Client, path: str, status: int) -> bool:
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr("pipeline.portals.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("pipeline.settings.portals.LOOK_SECONDS", 0.02)
 
 
 def test_portals_are_read_again(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_broken_file_of_portals_changes_nothing(
         live = client.app.state.service
         before = live.portals
         path.unlink() if content is None else path.write_bytes(content)
-        monkeypatch.setattr("pipeline.portals.LOOK_SECONDS", 0.0)
+        monkeypatch.setattr("pipeline.settings.portals.LOOK_SECONDS", 0.0)
         assert client.engine("audio", audio_request(), token=ONE).status_code == 202
         assert client.get(f"/engines/{TWO}/audio").status_code == 404
         assert live.portals is before
@@ -136,7 +136,7 @@ def test_a_storage_that_fails_refuses_uploads_alone(
     make_settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While audio cannot be kept, uploads and /ready are 503; a call that names a link waits."""
-    monkeypatch.setattr(storage, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(storage_watch, "AGAIN_SECONDS", 0.02)
     place = tmp_path / "audio"
     place.write_text("a file where a folder should be")
     with running(make_settings(storage_url=place.as_uri())) as client:

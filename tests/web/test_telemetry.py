@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import structlog
 
-from pipeline import telemetry
-from pipeline.portals import load_portals
-from pipeline.settings import Settings
+from pipeline.settings.installation import Settings
+from pipeline.settings.portals import load_portals
+from pipeline.telemetry import logs
 
 
 @pytest.fixture
 def lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """What is logged from now on, read back."""
     stream = io.StringIO()
-    telemetry.configure("json", secrets=["known-secret-1", "x"], stream=stream)
+    logs.configure("json", secrets=["known-secret-1", "x"], stream=stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    telemetry.configure("json")
+    logs.configure("json")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_every_secret_setting_is_known(make_settings: Callable[..., Settings]) -
         redis_url="redis://:redis-pass-1@host/0",
         webhook_secret="whsec-1234567",
     )
-    known = telemetry.secrets_of(settings, load_portals(settings))
+    known = logs.secrets_of(settings, load_portals(settings))
     expected = {
         "a" * 22,
         "b" * 22,
@@ -90,13 +90,13 @@ def test_every_secret_setting_is_known(make_settings: Callable[..., Settings]) -
 
 def test_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     """The other format is a plain line, to the standard error output of the moment."""
-    telemetry.configure("text")
+    logs.configure("text")
     structlog.get_logger().info("job_accepted", job="job_1")
     try:
         raise ValueError("https://p.example/?token=abc")
     except ValueError:
         logging.getLogger("library").exception("broke")
-    telemetry.configure("json")
+    logs.configure("json")
     written = capsys.readouterr().err
     assert "job_accepted" in written
     assert "ValueError: https://p.example/?***" in written
@@ -110,8 +110,8 @@ class _Terminal(io.StringIO):
 @pytest.mark.parametrize(("stream", "is_json"), [(io.StringIO(), True), (_Terminal(), False)])
 def test_people_get_text_unless_told_otherwise(stream: io.StringIO, is_json: bool) -> None:
     """On a terminal lines are text, anywhere else JSON."""
-    telemetry.configure(stream=stream)
+    logs.configure(stream=stream)
     structlog.get_logger().info("job_accepted", job="job_1")
-    telemetry.configure("json")
+    logs.configure("json")
     assert stream.getvalue().startswith("{") is is_json
     assert "job_accepted" in stream.getvalue()

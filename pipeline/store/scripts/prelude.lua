@@ -76,7 +76,7 @@ local function drop_lease(member, id, step)
   redis.call('HDEL', job_key(id), 'lease:' .. step)
 end
 
--- one due step: [step, queue, at, how]; at 0 is now; a step that waits already stays as it is, unless how is "hasten"
+-- one due step: [step, queue, at, how]; at 0 is now; a step that waits already stays as it is, unless how is "expedite"
 local function schedule(at, id, portal, due)
   local step, queue, when = due[1], due[2], tonumber(due[3])
   local key = job_key(id)
@@ -86,7 +86,7 @@ local function schedule(at, id, portal, due)
   if redis.call('ZSCORE', 'cs:ready:' .. queue .. ':' .. portal, id .. '|' .. step) then return end
   local member = queue .. '|' .. portal .. '|' .. id .. '|' .. step
   local waits = redis.call('ZSCORE', 'cs:later', member)
-  if waits and (due[4] ~= 'hasten' or tonumber(waits) <= when) then return end
+  if waits and (due[4] ~= 'expedite' or tonumber(waits) <= when) then return end
   if when > at then
     redis.call('ZADD', 'cs:later', when, member)
   else

@@ -1,0 +1,154 @@
+"""merge: the recogniser's answers, put back on the recording's time axis, by speaker and in true order."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Literal
+
+from pipeline.audio.echo import without_echo
+from pipeline.audio.hallucinations import ordinary, plain, without_credits
+from pipeline.audio.judge import repeats, unlooped
+from pipeline.domain.errors import NoSpeech
+from pipeline.domain.languages import iso639
+from pipeline.domain.recording import Chunk, Plan, Span
+from pipeline.domain.speakers import label
+from pipeline.domain.transcript import RawSegment, Recognition, Segment, Speaker, Transcript
+
+UNSURE_LOGPROB = -1.0  # Whisper's own bound below which it tries again
+NO_SPEECH = 0.6  # Whisper's own bound above which, together with doubt, it takes a segment for silence
+
+
+def merge(
+    plan: Plan,
+    parts: Mapping[str, Recognition],
+    *,
+    roles: tuple[Speaker, ...],
+    language: str | None,
+    portal_language: str,
+    asked: str | None = None,
+) -> Transcript:
+    """The transcript of a whole recording.
+
+    parts: by chunk id; a chunk that was asked again has its halves ("3a", "3b") instead, whose spans are
+    taken from `plan.chunks` where they stand there. roles: who is on the left and the right; empty:
+    speaker 1 and 2. Text with two or more speakers is `[Manager] text` lines in the portal's language.
+    Raises NoSpeech when no words are left.
+    """
+    spoken = language or _language(parts) or asked
+    channels: dict[int, list[Segment]] = {channel: [] for channel in range(plan.channels)}
+    empty: list[Span] = []
+    doubts: list[float] = []
+    looped = 0
+    for chunk in plan.chunks:
+        recognition = parts.get(chunk.id)
+        if recognition is None:
+            continue
+        found = _segments(chunk, recognition, plan, roles, spoken)
+        if not found and chunk.sounding_seconds > 0:
+            empty.append(chunk.span)
+        channels[chunk.channel or 0] += found
+        looped += repeats(recognition.text)
+        doubts += [heard.avg_logprob for heard in recognition.segments if heard.avg_logprob is not None]
+    segments = sorted(without_echo(channels, plan.talk), key=lambda segment: (segment.start, segment.end))
+    if not segments:
+        raise NoSpeech("no words in the recording")
+    # a recogniser that was not known to give times, and gave them all the same
+    timed = all(part.segments for part in parts.values() if plain(part.text))
+    order: Literal["exact", "approximate"] = "exact" if timed else plan.order
+    return Transcript(
+        text=_text(segments, portal_language),
+        language=spoken,
+        segments=tuple(segments),
+        partial=bool(plan.missing),
+        missing=plan.missing,
+        empty_spans=tuple(empty),
+        order=order,
+        quality=_quality(plan, empty, doubts, order, looped),
+    )
+
+
+def _language(parts: Mapping[str, Recognition]) -> str | None:
+    heard = (part.language for part in parts.values() if part.language)
+    return next(filter(None, map(iso639, heard)), None)  # Whisper says "english"
+
+
+def _segments(
+    chunk: Chunk, recognition: Recognition, plan: Plan, roles: tuple[Speaker, ...], language: str | None
+) -> list[Segment]:
+    speaker: Speaker | None = None
+    if chunk.channel is not None:
+        speaker = (
+            roles[chunk.channel] if chunk.channel < len(roles) else ("speaker_1", "speaker_2")[chunk.channel]
+        )
+    talk = plan.talk[chunk.channel or 0] if plan.talk else ()
+    heard = recognition.segments
+    if not heard:
+        inside = _inside(talk, chunk.span.start, chunk.span.end)
+        start = max(0.0, inside[0].start - chunk.span.start) if inside else 0.0
+        end = min(chunk.span.end, inside[-1].end) - chunk.span.start if inside else chunk.span.seconds
+        heard = (RawSegment(start=start, end=end, text=recognition.text),)
+    looped = repeats(recognition.text)
+    found: list[Segment] = []
+    for part in heard:
+        text = without_credits(part.text.strip(), language)
+        if repeats(text):
+            text = unlooped(text)
+        if not plain(text) or (looped and found and plain(found[-1].text) == plain(text)):
+            continue
+        start = chunk.span.start + min(max(part.start, 0.0), chunk.span.seconds)
+        end = chunk.span.start + min(max(part.end, part.start, 0.0), chunk.span.seconds)
+        inside = _inside(talk, start, end)
+        if ordinary(text, language) and ((talk and not inside) or _doubtful(part)):
+            continue
+        if inside and start < inside[0].start - 0.5:  # recognisers start a segment in the silence before it
+            start = min(inside[0].start, end)
+        found.append(Segment(start=round(start, 3), end=round(end, 3), speaker=speaker, text=text))
+    return found
+
+
+def _inside(talk: tuple[Span, ...], start: float, end: float) -> list[Span]:
+    """Where anybody talks within half a second of that stretch."""
+    at = max(0, bisect_left(talk, start, key=lambda span: span.start) - 1)
+    found = []
+    for span in talk[at:]:
+        if span.start >= end + 0.5:
+            break
+        if span.end > start - 0.5:
+            found.append(span)
+    return found
+
+
+def _doubtful(part: RawSegment) -> bool:
+    """Whether the recogniser itself doubts that there was speech."""
+    return (part.no_speech_prob or 0.0) > NO_SPEECH and (part.avg_logprob or 0.0) < UNSURE_LOGPROB / 2
+
+
+def _text(segments: list[Segment], portal_language: str) -> str:
+    if len({segment.speaker for segment in segments}) < 2:
+        return " ".join(segment.text for segment in segments)
+    lines: list[str] = []
+    last: Speaker | None = None
+    for segment in segments:
+        if segment.speaker == last and lines:
+            lines[-1] += " " + segment.text
+        else:
+            name = f"[{label(segment.speaker, portal_language)}] " if segment.speaker else ""
+            lines.append(name + segment.text)
+        last = segment.speaker
+    return "\n".join(lines)
+
+
+def _quality(
+    plan: Plan, empty: list[Span], doubts: list[float], order: str, looped: int
+) -> Literal["good", "fair", "poor"]:
+    total = sum(chunk.span.seconds for chunk in plan.chunks) or 1.0
+    lost = sum(span.seconds for span in empty) / total
+    missing = sum(span.seconds for span in plan.missing) / max(plan.seconds, 1.0)
+    sure = math.fsum(doubts) / len(doubts) if doubts else 0.0
+    if lost > 0.5 or missing > 0.5 or sure < UNSURE_LOGPROB:
+        return "poor"
+    if empty or plan.missing or sure < UNSURE_LOGPROB / 2 or order == "approximate" or looped:
+        return "fair"
+    return "good"

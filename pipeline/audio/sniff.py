@@ -1,0 +1,43 @@
+"""sniff: what a downloaded file really is. Decoding is the judge; names and types only lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.audio.decoding import Decoding
+from pipeline.audio.libmagic import UNMARKED, foreign, kind
+from pipeline.audio.opening import goes_beyond
+from pipeline.domain.errors import NotAudio, TooLong
+from pipeline.domain.recording import Media
+
+
+def sniff(path: Path, *, sha256: str, content_type: str | None, max_seconds: float) -> Media:
+    """The recording's true container, codec, channels and rate, by decoding its first second.
+
+    `seconds` stays unknown: only decoding it whole tells. content_type is what the sender said; it only
+    helps to word a refusal. Raises TooLong where sound is found past max_seconds (split finds the others
+    by decoding), and NotAudio, with what the bytes are instead where that can be told.
+    """
+    size = path.stat().st_size
+    if not size:
+        raise NotAudio("the file is empty")
+    decoding = Decoding(path, max_seconds=max_seconds)
+    try:
+        next(decoding.blocks())
+        if decoding.container in UNMARKED and foreign(path):
+            raise NotAudio("what decodes of it is chance")
+        if goes_beyond(path, max_seconds):
+            raise TooLong(f"longer than {max_seconds:.0f} s")
+    except NotAudio as error:
+        found = kind(path) or content_type
+        raise NotAudio(
+            f"not a recording: {error.message}" + (f"; it looks like {found}" if found else "")
+        ) from None
+    return Media(
+        container=decoding.container,
+        codec=decoding.codec,
+        channels=decoding.channels,
+        sample_rate=decoding.sample_rate,
+        size_bytes=size,
+        sha256=sha256,
+    )

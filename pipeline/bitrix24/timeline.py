@@ -1,0 +1,111 @@
+"""timeline: write the score where sales ops read it, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from pipeline.contract.redact import redact as redacted
+from pipeline.domain.errors import BadAnswer, PortalRefused, ProviderRefused
+from pipeline.domain.job import Entity, JobId, Timeline
+from pipeline.domain.lead import Lead
+from pipeline.domain.transcript import Transcript
+from pipeline.scoring.talk import talk_facts
+from pipeline.scoring.wording import lead_lines
+
+TITLES = {
+    "en": ("AI classification: {} ({}/100)", {"high": "high", "medium": "medium", "low": "low"}),
+    "ru": ("AI-классификация: {} ({}/100)", {"high": "высокая", "medium": "средняя", "low": "низкая"}),
+}
+MAX_LETTERS = 6000  # of an entry
+
+
+class Journal(Protocol):
+    """Where entries are written and read back: VibeCode, LogMessages or Comments."""
+
+    def write(
+        self, entity: Entity, title: str, text: str, attachment: tuple[str, bytes] | None = None
+    ) -> None:
+        """Writes an entry."""
+
+    def last_lines(self, entity: Entity) -> Iterator[str]:
+        """The last line of each entry there."""
+
+
+def timeline(
+    entity: Entity,
+    lead: Lead,
+    transcript: Transcript,
+    *,
+    job: JobId,
+    writer: Journal,
+    readers: Sequence[Journal] = (),
+    again: bool = False,
+    language: str = "en",
+    seconds: float | None = None,
+    redact: bool = False,
+    attach: bool = False,
+    activity_id: int | None = None,
+) -> Timeline:
+    """Writes the entry, or finds that it stands: "written"; "failed" when it never will, and `why`.
+
+    again: an earlier write may have been served, so our job id is looked for first, by `writer` and
+    `readers`; where none of them can read, nothing is written, since twice is worse than not. Leave half a
+    minute to a write whose answer was lost. seconds: length of the recording. redact: mask phones, cards
+    and e-mails. attach: with the transcript as a file, where the writer takes files.
+    Raises errors that are transient: try again, with `again`.
+    """
+
+    def outcome(why: str | None = None) -> Timeline:
+        return Timeline(state="failed" if why else "written", entity=entity, activity_id=activity_id, why=why)
+
+    if again:
+        standing = find_entry(entity, job, journals=(writer, *readers))
+        if standing is None:
+            return outcome("an earlier attempt may have written the entry, and entries cannot be read back")
+        if standing:
+            return outcome()
+    title, text = entry(lead, transcript, job=job, language=language, seconds=seconds, redact=redact)
+    attachment = None
+    if attach:
+        whole = redacted(transcript.text) if redact else transcript.text
+        attachment = (f"{job}.txt", whole.encode())
+    try:
+        writer.write(entity, title, text, attachment)
+    except (PortalRefused, ProviderRefused) as error:
+        return outcome(error.message)
+    return outcome()
+
+
+def find_entry(entity: Entity, job: JobId, *, journals: Sequence[Journal]) -> bool | None:
+    """Whether our entry stands there, by the job id in its last line; None when no journal can be read."""
+    readable = False
+    for journal in journals:
+        try:
+            if any(job in line for line in journal.last_lines(entity)):
+                return True
+            readable = True
+        except (PortalRefused, ProviderRefused, BadAnswer):
+            continue
+    return False if readable else None
+
+
+def entry(
+    lead: Lead,
+    transcript: Transcript,
+    *,
+    job: JobId,
+    language: str = "en",
+    seconds: float | None = None,
+    redact: bool = False,
+) -> tuple[str, str]:
+    """Title and text: the score; its reason, criteria with quotes, how the call went; our job id last."""
+    wording, bands = TITLES.get(language, TITLES["en"])
+    facts = talk_facts(transcript, seconds=seconds)
+    lines = lead_lines(lead, language, facts)  # the reason names what makes the transcript doubtful
+    text = "\n".join(" ".join(line.split()) for line in lines if line.strip())
+    if redact:
+        text = redacted(text)
+    if len(text) > MAX_LETTERS:
+        text = text[: MAX_LETTERS - 1] + "…"
+    return wording.format(bands[lead.quality], lead.score), f"{text}\ncallscribe {job}"

@@ -1,0 +1,269 @@
+"""Every error of the service, one tree.
+
+    CallscribeError
+    ├── Refused              what was sent can never be served: never retried, the portal hears why
+    │   ├── BadRequest       a field of the request
+    │   ├── ForbiddenURL     a URL that we do not follow
+    │   ├── RecordingGone    the link leads to nothing
+    │   ├── TooLarge         more bytes than allowed
+    │   ├── TooLong          more seconds than allowed
+    │   ├── NotAudio         the bytes are no recording
+    │   ├── NoSpeech         a recording in which nobody speaks
+    │   ├── Poison           the media step crashed its process, or was killed, twice
+    │   ├── SpendCapReached  the portal's paid seconds of the day are used up
+    │   └── Expired          the portal's ttl ran out
+    ├── Upstream             somebody else's server failed us
+    │   ├── DownloadFailed   the host of the recording           (transient)
+    │   ├── ProviderRefused  a permanent answer of the provider
+    │   ├── ProviderAccount  the account: key, balance, scope     (next fallback, else held)
+    │   ├── ProviderUnavailable  busy, down, late                 (transient)
+    │   ├── BadAnswer        an answer that cannot be read
+    │   ├── PortalUnavailable    the portal, or its callback      (transient)
+    │   └── PortalRefused    a permanent answer of the portal
+    ├── StoreUnavailable     the store refuses or is late         (transient)
+    ├── QueueFull            this portal's own limit of unfinished jobs (transient)
+    ├── LeaseLost            another worker owns the step now
+    ├── Conflict             the same Idempotency-Key with another body
+    ├── UnknownJob           no such job
+    └── SettingsError        a setting is missing or wrong
+
+Each class has a `slug` (the same in replies, metrics and logs), says whether it is `transient`
+(worth another try by the record's due time), which `code` the portal's error callback carries
+(100 or >= 500 is a provider's error to the portal, anything else is not), and what the operator
+can do about it (`hint`). `str(error)` never holds a URL's query, a key or a transcript.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CallscribeError(Exception):
+    """Root of the tree. `message` is a sentence for people, free of secrets."""
+
+    slug: ClassVar[str] = "internal"
+    transient: ClassVar[bool] = False
+    code: ClassVar[int] = 500
+    hint: ClassVar[str] = "Look at the job's events with `callscribe jobs show ID` and at the worker's log."
+
+    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").split("\n")[0])
+        self.field = field
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class Refused(CallscribeError):
+    """The request can never be served."""
+
+    slug = "refused"
+    code = 400
+    hint = "Nothing to do here: the request itself has to change."
+
+
+class BadRequest(Refused):
+    """A field of the request is missing or wrong."""
+
+    slug = "bad_request"
+
+
+class ForbiddenURL(Refused):
+    """The URL points to where we do not go."""
+
+    slug = "forbidden_url"
+    code = 403
+    hint = "If that host is yours, name it in CALLSCRIBE_TRUSTED_HOSTS."
+
+
+class RecordingGone(Refused):
+    """The link to the recording leads to nothing."""
+
+    slug = "recording_gone"
+    code = 404
+    hint = "Check on the portal that the recording still exists and that its link has not expired."
+
+
+class TooLarge(Refused):
+    """The recording has more bytes than allowed."""
+
+    slug = "too_large"
+    code = 413
+    hint = "Raise CALLSCRIBE_MAX_DOWNLOAD_BYTES if such recordings are wanted."
+
+
+class TooLong(Refused):
+    """The recording is longer than allowed."""
+
+    slug = "too_long"
+    code = 413
+    hint = "Raise CALLSCRIBE_MAX_AUDIO_SECONDS if such recordings are wanted."
+
+
+class NotAudio(Refused):
+    """What was downloaded is not a recording."""
+
+    slug = "not_audio"
+    code = 415
+    hint = "Open the recording on the portal; often its link answers a login or error page."
+
+
+class NoSpeech(Refused):
+    """Nobody speaks in the recording."""
+
+    slug = "no_speech"
+    code = 422
+    hint = "Nothing to do: the recording is silent, or holds no words."
+
+
+class Poison(Refused):
+    """The recording crashed the media worker more than once."""
+
+    slug = "poison"
+    code = 422
+    hint = "Keep the recording for a bug report; it is refused, other jobs are not affected."
+
+
+class SpendCapReached(Refused):
+    """The portal has used up its paid seconds of today."""
+
+    slug = "spend_cap"
+    code = 429
+    hint = "Raise CALLSCRIBE_DAILY_PAID_SECONDS, or find out who uses the engine URL."
+
+
+class Expired(Refused):
+    """The portal's time for this job ran out."""
+
+    slug = "expired"
+    code = 504
+    hint = "See the job's events for what took so long; `callscribe jobs retry ID` runs it again."
+
+
+class Upstream(CallscribeError):
+    """Somebody else's server failed us.
+
+    retry_after_seconds: what the server asked for, or None.
+    ambiguous: the request may have been served (and paid) although no answer came.
+    http_status: of the answer, or None when there was none.
+    """
+
+    slug = "upstream"
+    code = 502
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after_seconds: float | None = None,
+        ambiguous: bool = False,
+        http_status: int | None = None,
+        provider_code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.ambiguous = ambiguous
+        self.http_status = http_status
+        self.provider_code = provider_code
+
+
+class DownloadFailed(Upstream):
+    """The recording's host did not deliver it."""
+
+    slug = "download_failed"
+    transient = True
+    hint = "Check that this machine reaches the portal's file host."
+
+
+class ProviderRefused(Upstream):
+    """The provider refuses this request for good."""
+
+    slug = "provider_refused"
+    hint = "Read the provider's code in the job's events; check model names with `callscribe doctor`."
+
+
+class ProviderAccount(Upstream):
+    """The provider refuses the account: key, balance or scope."""
+
+    slug = "provider_account"
+    transient = True
+    code = 503
+    hint = "Check CALLSCRIBE_ROUTER_KEY or the key of that work, balance and scope: `callscribe doctor`."
+
+
+class ProviderUnavailable(Upstream):
+    """The provider is busy, down or late."""
+
+    slug = "provider_unavailable"
+    transient = True
+    hint = "Nothing to do if it passes; else name fallback models or another provider."
+
+
+class BadAnswer(Upstream):
+    """The provider's answer cannot be read."""
+
+    slug = "bad_answer"
+    transient = True
+    hint = "Try another model: this one does not keep to the form that it was asked for."
+
+
+class PortalUnavailable(Upstream):
+    """The portal is busy, down or late."""
+
+    slug = "portal_unavailable"
+    transient = True
+    hint = "Nothing to do if it passes; else check the portal."
+
+
+class PortalRefused(Upstream):
+    """The portal refuses this request for good."""
+
+    slug = "portal_refused"
+    hint = "Read the portal's code in the job's events; check the webhook's scopes with `callscribe doctor`."
+
+
+class StoreUnavailable(CallscribeError):
+    """The job store refuses or does not answer in time."""
+
+    slug = "store_unavailable"
+    transient = True
+    code = 503
+    hint = "Check Redis (CALLSCRIBE_REDIS_URL), its memory and its disk with `callscribe doctor`."
+
+
+class QueueFull(CallscribeError):
+    """This portal has as many unfinished jobs as it may."""
+
+    slug = "queue_full"
+    transient = True
+    code = 503
+    hint = "Wait, add workers, or raise CALLSCRIBE_QUEUE_LIMIT."
+
+
+class LeaseLost(CallscribeError):
+    """Another worker owns this step now; what was computed is dropped."""
+
+    slug = "lease_lost"
+
+
+class Conflict(CallscribeError):
+    """The same Idempotency-Key came with another body."""
+
+    slug = "idempotency_conflict"
+    code = 409
+
+
+class UnknownJob(CallscribeError):
+    """There is no such job."""
+
+    slug = "unknown_job"
+    code = 404
+    hint = "`callscribe jobs list` names those that are kept, CALLSCRIBE_RETENTION_SECONDS long."
+
+
+class SettingsError(CallscribeError):
+    """A setting is missing or wrong."""
+
+    slug = "settings"
+    hint = "docs/settings.md explains each setting; the environment counts before .env in this folder."

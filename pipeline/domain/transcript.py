@@ -1,0 +1,57 @@
+"""What a recogniser answers, and who said what. Times are float seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.domain.recording import Span
+
+Speaker = Literal["manager", "client", "speaker_1", "speaker_2"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawSegment:
+    """A segment as the recogniser gave it; seconds from the chunk's start."""
+
+    start: float
+    end: float
+    text: str
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognition:
+    """The recogniser's answer for one chunk, read but not yet judged."""
+
+    text: str
+    language: str | None = None
+    segments: tuple[RawSegment, ...] = ()  # empty when the model gives no timestamps
+    model: str | None = None
+    paid_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A stretch of speech of one speaker; seconds from the recording's start."""
+
+    start: float
+    end: float
+    speaker: Speaker | None
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """Who said what, in true order."""
+
+    text: str  # by turns when there are speakers
+    language: str | None
+    segments: tuple[Segment, ...]
+    partial: bool = False
+    missing: tuple[Span, ...] = ()
+    empty_spans: tuple[Span, ...] = ()  # sounding, yet no words came
+    order: Literal["exact", "approximate"] = "exact"
+    quality: Literal["good", "fair", "poor"] = "good"  # how far the words can be trusted

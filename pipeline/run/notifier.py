@@ -1,0 +1,102 @@
+"""Celery messages that say only that a queue has work. A lost one costs latency, no more."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import structlog
+from celery import Celery
+
+TASK = "callscribe.work"
+PAUSE_SECONDS = 0.02
+
+log = structlog.get_logger()
+
+
+def broker_url(store_url: str) -> str:
+    """The store's URL as Celery's redis transport spells it."""
+    return store_url.replace("unix://", "redis+socket://", 1)
+
+
+def broker_settings(store_url: str) -> dict[str, object]:
+    """What the producer and the workers have in common."""
+    return {
+        "broker_url": broker_url(store_url),
+        "broker_transport_options": {
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "retry_on_timeout": False,
+            "max_retries": 1,
+        },
+        "broker_connection_timeout": 5,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_default_queue": "upstream",
+        "task_create_missing_queues": True,
+        "worker_hijack_root_logger": False,
+        "worker_prefetch_multiplier": 1,
+        "event_queue_expires": 60,
+    }
+
+
+class Notifier:
+    """Sends from a thread of its own, at most `most` messages per queue in 20 ms; never blocks the caller."""
+
+    def __init__(self, store_url: str, *, most: int = 32) -> None:
+        self._app = Celery("callscribe.notifier", set_as_current=False)
+        self._app.conf.update(broker_settings(store_url))
+        self._most = most
+        self._wanted: Counter[str] = Counter()
+        self._wake = threading.Condition()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._publish, name="notifier", daemon=True)
+        self._thread.start()
+
+    def notify(self, queue: str, n: int = 1) -> None:
+        """Says that the queue has about `n` steps due."""
+        with self._wake:
+            if (
+                not self._wanted
+            ):  # else the thread is on its way: waking it costs who rings more than all else
+                self._wake.notify()
+            self._wanted[queue] = min(self._wanted[queue] + n, self._most)
+
+    def close(self) -> None:
+        """Sends what is left and stops."""
+        self._closed.set()
+        with self._wake:
+            self._wake.notify()
+        self._thread.join(timeout=2)
+        self._app.close()
+
+    def _publish(self) -> None:
+        while True:
+            with self._wake:
+                while not self._wanted and not self._closed.is_set():
+                    self._wake.wait()
+                if self._closed.is_set() and not self._wanted:
+                    return
+                wanted, self._wanted = self._wanted, Counter()
+            for queue, n in wanted.items():
+                try:
+                    with self._app.producer_or_acquire() as producer:
+                        # nobody may be there to hear: what waits is bounded by its number, since a time
+                        # after which messages expire would be another machine's clock
+                        waiting = producer.channel.queue_declare(queue=queue).message_count
+                        for _ in range(min(n, self._most - waiting)):
+                            self._app.send_task(
+                                TASK,
+                                args=[queue],
+                                queue=queue,
+                                producer=producer,
+                                retry=False,
+                                ignore_result=True,
+                            )
+                except Exception as error:  # the sweeper notifies again
+                    log.warning("notification_lost", queue=queue, error=type(error).__name__)
+            self._closed.wait(PAUSE_SECONDS)

@@ -1,0 +1,162 @@
+"""Facts in, facts out, for what happens to the recording itself: the media queue, and merge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.audio.confine import confined
+from pipeline.audio.halve import halve as halve_stage
+from pipeline.audio.limits import UploadLimits
+from pipeline.audio.merge import merge as merge_stage
+from pipeline.audio.sniff import sniff as sniff_stage
+from pipeline.audio.split import split as split_stage
+from pipeline.clients.transcriptions import Transcriptions
+from pipeline.domain.errors import BadRequest, SpendCapReached
+from pipeline.domain.job import Claim, Job, Source
+from pipeline.domain.plain import from_plain, to_plain
+from pipeline.domain.recording import Chunk, Fetched, Media, Plan, RecognitionOptions
+from pipeline.settings.portals import Portal
+from pipeline.steps import flow
+from pipeline.steps.tools import Result, Tools
+from pipeline.storage.scratch import scratch
+from pipeline.store.records import dumps
+from pipeline.telemetry import failpoints
+
+FETCH_SECONDS = 600.0
+HINT_CHARACTERS = 600  # Whisper reads the last 224 tokens of a prompt
+OPTIONS_SECONDS = 86_400  # about as long as paid answers are kept
+
+
+def fetch(job: Job, claim: Claim, tools: Tools) -> Result:
+    """The recording onto our storage."""
+    url = job.request.file_url or job.facts.get("resolve", {}).get("file_url")
+    if not url:
+        raise BadRequest("The request names no recording.", field="file")
+    portal = tools.portal(job)
+    with scratch() as folder:
+        got = tools.transport.download(  # under a name that says nothing of its format: names lie
+            url,
+            folder / "recording",
+            max_bytes=tools.settings.max_download_bytes,
+            timeout_seconds=min(FETCH_SECONDS, max(5.0, job.deadline - job.reserve - tools.store.now())),
+            same_host=portal.url,
+        )
+        blob = f"{job.id}/recording"
+        tools.blobs.put(blob, folder / "recording")
+        failpoints.hit("blob.after")
+    fetched = Fetched(blob=blob, size_bytes=got.size_bytes, sha256=got.sha256, content_type=got.content_type)
+    return Result(facts={"fetch": fetched})
+
+
+def sniff(job: Job, claim: Claim, tools: Tools) -> Result:
+    """What the recording really is."""
+    fetched = from_plain(Fetched, job.facts["fetch"])
+    with tools.blobs.get(fetched.blob) as path, confined():
+        media = sniff_stage(
+            path,
+            sha256=fetched.sha256,
+            content_type=fetched.content_type,
+            max_seconds=tools.settings.max_audio_seconds,
+        )
+    return Result(facts={"sniff": media})
+
+
+def split(job: Job, claim: Claim, tools: Tools) -> Result:
+    """The recording cut into what the recogniser takes."""
+    fetched, media = from_plain(Fetched, job.facts["fetch"]), from_plain(Media, job.facts["sniff"])
+    recognition_options = _settled(job, fetched, tools)
+    with tools.blobs.get(fetched.blob) as path, scratch() as out, confined():
+        plan = split_stage(
+            path,
+            media,
+            out=out,
+            limits=UploadLimits(),
+            chunk_seconds=tools.settings.chunk_seconds,
+            timestamps=recognition_options.timestamps,
+            name="chunk",
+            max_seconds=tools.settings.max_audio_seconds,
+        )
+        stored = replace(plan, chunks=_store(plan.chunks, out, job, tools))
+    _within_cap(stored, job, tools)
+    media = replace(media, seconds=plan.seconds)
+    return Result(facts={"split": stored, "media": media, "manner": recognition_options})
+
+
+def hint_of(job: Job, portal: Portal) -> str | None:
+    """Words that the recogniser may expect: the portal's glossary, and what the request brings."""
+    words = ", ".join(portal.glossary)
+    return " ".join(part for part in (words, job.request.prompt or "") if part)[-HINT_CHARACTERS:] or None
+
+
+def options_name(job: Job, fetched: Fetched) -> str:
+    """Under which it stands how a recording is heard, by whichever job was first."""
+    return f"manner:{job.portal}:{fetched.sha256}"
+
+
+def _settled(job: Job, fetched: Fetched, tools: Tools) -> RecognitionOptions:
+    """How this recording is heard: as by the portal's job that had it first, so that it is paid for once.
+
+    Not where two requests name two languages, nor where somebody asks through /v1 for a language or words.
+    """
+    portal = tools.portal(job)
+    client = Transcriptions(portal.transcription, tools.transport, tools.store)
+    own = RecognitionOptions(
+        language=job.request.language,
+        hint=hashlib.sha256((hint_of(job, portal) or "").encode()).hexdigest(),
+        # unknown counts as none: cutting each side at its own turns keeps the order either way
+        timestamps=client.timestamps(portal.transcription.models[0]) is True,
+    )
+    if job.source is Source.API and (own.language or job.request.prompt):
+        return own
+    said = tools.store.first(options_name(job, fetched), dumps(own), seconds=OPTIONS_SECONDS)
+    first = from_plain(RecognitionOptions, json.loads(said))
+    return own if own.language and first.language and own.language != first.language else first
+
+
+def halve(job: Job, claim: Claim, tools: Tools) -> Result:
+    """A chunk whose answer cannot be trusted, as two."""
+    fetched, media = from_plain(Fetched, job.facts["fetch"]), from_plain(Media, job.facts["sniff"])
+    chunk = flow.chunk_of(job, claim.step.partition(":")[2])
+    with tools.blobs.get(fetched.blob) as path, scratch() as out, confined():
+        halves = halve_stage(path, media, chunk, out=out, limits=UploadLimits())
+        stored = _store(halves, out, job, tools)
+    return Result(facts={claim.step: [to_plain(half) for half in stored]})
+
+
+def merge(job: Job, claim: Claim, tools: Tools) -> Result:
+    """The answers as one transcript."""
+    plan, portal = flow.plan(job), tools.portal(job)
+    assert plan is not None
+    transcript = merge_stage(
+        replace(plan, chunks=flow.pieces(job)),
+        flow.parts(job),
+        roles=portal.channels,
+        language=flow.language(job),
+        asked=job.request.language,
+        portal_language=portal.language,
+    )
+    return Result(facts={"merge": {"transcript": transcript, "at": tools.store.now()}})
+
+
+def _store(chunks: Iterable[Chunk], out: Path, job: Job, tools: Tools) -> tuple[Chunk, ...]:
+    stored = []
+    for chunk in chunks:
+        key = f"{job.id}/{chunk.blob}"
+        tools.blobs.put(key, out / chunk.blob)
+        stored.append(replace(chunk, blob=key))
+    return tuple(stored)
+
+
+def _within_cap(plan: Plan, job: Job, tools: Tools) -> None:
+    cap = tools.portal(job).daily_paid_seconds
+    needed = sum(chunk.span.seconds for chunk in plan.chunks)
+    spent = tools.store.usage(job.portal).get("reserved_seconds", 0.0)
+    if cap and spent + needed > cap:
+        raise SpendCapReached(
+            f"This recording needs {needed:.0f} paid seconds; {max(cap - spent, 0):.0f} of today's "
+            f"{cap:.0f} are left."
+        )

@@ -1,0 +1,244 @@
+"""Facts in, facts out, for the CRM: finding an event's recording, the deal, the timeline entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import structlog
+
+from pipeline.bitrix24 import link as linking
+from pipeline.bitrix24 import resolve as resolving
+from pipeline.bitrix24.attach import attach
+from pipeline.bitrix24.crm import Comments, LogMessages
+from pipeline.bitrix24.rest import Bitrix24
+from pipeline.bitrix24.timeline import Journal, find_entry
+from pipeline.bitrix24.timeline import timeline as timeline_stage
+from pipeline.bitrix24.vibecode import VibeCode
+from pipeline.domain.errors import (
+    CallscribeError,
+    LeaseLost,
+    PortalRefused,
+    RecordingGone,
+    UnknownJob,
+    Upstream,
+)
+from pipeline.domain.job import Claim, Entity, Job, JobId, Timeline
+from pipeline.domain.plain import from_plain
+from pipeline.domain.recording import Fetched, Plan
+from pipeline.settings.portals import Portal
+from pipeline.steps import flow
+from pipeline.steps.tools import Result, Snooze, Tools
+from pipeline.telemetry import failpoints
+
+log = structlog.get_logger()
+
+RATE, BURST = 2.0, 50  # Bitrix24's own leaky bucket, per portal and address
+ENTRY_SECONDS = 30 * 86_400  # how long it is known that a call has its entry; calls are linked for two weeks
+SETTLE_SECONDS = 30.0  # before an entry whose write was left unanswered can be read back for certain
+
+
+def rest_of(portal: Portal, tools: Tools) -> Bitrix24 | None:
+    """The portal's REST, throttled with all other workers; None without a webhook."""
+    if not portal.webhook:
+        return None
+    throttle = tools.store.throttle(f"rest:{portal.id}", rate=RATE, burst=BURST)
+    return Bitrix24(portal.webhook, transport=tools.transport, throttle=throttle)
+
+
+def resolve(job: Job, claim: Claim, tools: Tools) -> Result:
+    """An event's ids to the call, its deal and its recording, which may be attached later."""
+    portal = tools.portal(job)
+    if tools.store.recall(f"erased:{job.id}"):
+        tools.store.erase(job.id)
+        raise UnknownJob(f"job {job.id} was erased, and stays so")
+    rest = rest_of(portal, tools)
+    if rest is None:
+        raise PortalRefused("An event names a call, and there is no webhook to look it up by.")
+    found = resolving.resolve(rest=rest, activity_id=job.request.activity_id, call_id=job.request.call_id)
+    since = tools.store.connected_at(job.portal) - tools.settings.backfill_seconds
+    since = max(since, tools.store.now() - tools.memory_seconds)
+    if any(event.what == "retried" for event in tools.store.events(job.id)):
+        if found.state == "ignored":
+            raise RecordingGone(f"There is no such call any more: {found.why}.")
+    elif found.state == "ignored" or (found.ended_at is not None and found.ended_at < since):
+        log.info("event_ignored", why=found.why or "the call ended too long ago, or before we were connected")
+        tools.store.erase(job.id)
+        raise UnknownJob(f"job {job.id} was no call of ours")
+    if found.state == "waiting":
+        pause = resolving.next_look(tools.store.now() - job.accepted_at)
+        if pause is None:
+            raise RecordingGone(f"No recording came: {found.why}.")
+        raise Snooze(pause, found.why or "the recording is not there yet")
+    fact = {
+        "file_url": found.file_url,
+        "entity": found.entity,
+        "activity_id": found.activity_id,
+        "call_id": found.call_id,
+        "why": found.why,
+    }
+    return Result(facts={claim.step: fact})
+
+
+def link(job: Job, claim: Claim, tools: Tools) -> Result:
+    """Where the score belongs, for certain or not at all."""
+    portal = tools.portal(job)
+    resolved = job.facts.get("resolve") or {}
+    if portal.timeline == "off":
+        where = Timeline(state="off")
+    elif flow.lead(job) is None:
+        where = Timeline(state="failed", why=job.facts["classify"].get("why") or "there is no score")
+    elif job.request.entity:
+        where = Timeline(state="waiting", entity=job.request.entity, activity_id=job.request.activity_id)
+    elif resolved:
+        entity = from_plain(Entity, resolved["entity"]) if resolved.get("entity") else None
+        where = Timeline(
+            state="waiting" if entity else "unlinked",
+            entity=entity,
+            activity_id=resolved["activity_id"],
+            why=None if entity else resolved.get("why"),
+        )
+    elif not job.facts["callback"]["accepted"]:
+        where = Timeline(state="unlinked", why="the portal did not take the transcript")
+    elif (rest := rest_of(portal, tools)) is None:
+        where = Timeline(state="unlinked", why="finding the deal takes CALLSCRIBE_BITRIX24_WEBHOOK")
+    else:
+        where = _search(job, rest, tools)
+    return Result(facts={claim.step: where})
+
+
+def _search(job: Job, rest: Bitrix24, tools: Tools) -> Timeline:
+    transcript, now = flow.transcript(job), tools.store.now()
+    assert transcript is not None
+    sent = [delivery.at for delivery in tools.store.deliveries(job.id) if delivery.accepted]
+    delivered_at = sent[-1] if sent else now
+    where = linking.link(
+        transcript.text,
+        size_bytes=from_plain(Fetched, job.facts["fetch"]).size_bytes,
+        rest=rest,
+        accepted_at=job.accepted_at,
+        delivered_at=delivered_at,
+        now=now,
+        activity_id=job.request.activity_id,
+    )
+    if where.state == "waiting" and where.entity is None:
+        pause = linking.pause_seconds(now - delivered_at)
+        raise Snooze(min(pause, 2.0) if now - delivered_at < 10 else pause, where.why or "not linked yet")
+    return where
+
+
+def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
+    """The entry, once per call whatever way the call came, under retries and lost answers."""
+    portal, lead, transcript = tools.portal(job), flow.lead(job), flow.transcript(job)
+    where = from_plain(Timeline, job.facts["link"])
+    assert lead is not None
+    assert transcript is not None
+    assert where.entity is not None
+    rest = rest_of(portal, tools)
+    journals = list(_journals(portal, rest, tools))
+    if not journals:
+        raise PortalRefused("Writing to the timeline takes CALLSCRIBE_BITRIX24_WEBHOOK.")
+    seconds = max(ENTRY_SECONDS, tools.settings.retention_seconds)
+    for name in _names(job, where):
+        owner = tools.store.first(name, job.id, seconds=seconds)
+        if owner == job.id:
+            continue
+        if stands := _by_another(JobId(owner), where, journals, tools):
+            return Result(facts={claim.step: stands})
+        if tools.store.first(name, job.id, seconds=seconds, instead_of=owner) != job.id:
+            raise Snooze(1.0, "another job of this call was faster")
+    plan = from_plain(Plan, job.facts["split"])
+    # a plain refusal wrote nothing: only after a lost answer or a crash is an entry looked for
+    again = claim.lost > 0 or job.ambiguous.get(claim.step, 0) > 0
+    if again and (wait := _settled_at(claim, tools) - tools.store.now()) > 0:
+        raise Snooze(wait, "what a dead worker wrote may still come to stand")
+    failpoints.hit("timeline.before")
+    if not tools.store.renew(claim, tools.settings.lease_seconds):
+        raise LeaseLost("another worker writes the entry by now")
+    try:
+        written = timeline_stage(
+            where.entity,
+            lead,
+            transcript,
+            job=job.id,
+            writer=journals[0],
+            readers=journals[1:],
+            again=again,
+            language=portal.language,
+            seconds=plan.seconds,
+            redact=portal.redact,
+            attach=portal.attach_transcript,
+            activity_id=where.activity_id,
+        )
+    except Upstream as error:
+        if error.ambiguous:
+            error.retry_after_seconds = max(error.retry_after_seconds or 0.0, _settle_seconds(tools))
+        raise
+    failpoints.hit("timeline.after")
+    _attach(job, portal, rest)
+    return Result(facts={claim.step: written})
+
+
+def _by_another(owner: JobId, where: Timeline, journals: Sequence[Journal], tools: Tools) -> Timeline | None:
+    """How the entry stands that another job of this call is to write; None when it will not, and did not.
+
+    Raises Snooze while that job is still at it.
+    """
+    assert where.entity is not None
+    try:
+        theirs = flow.timeline(tools.store.load(owner)).state
+    except UnknownJob:  # erased, before or after it wrote
+        theirs = "failed"
+    if theirs == "waiting":
+        raise Snooze(10.0, f"{owner} is to write the entry")
+    standing = True if theirs == "written" else find_entry(where.entity, owner, journals=journals)
+    if standing is False:
+        return None
+    if standing:
+        return replace(where, state="written", why=f"by {owner}")
+    return replace(where, state="failed", why=f"{owner} may have written it, and entries cannot be read back")
+
+
+def _settle_seconds(tools: Tools) -> float:
+    return min(SETTLE_SECONDS, tools.settings.lease_seconds / 2)
+
+
+def _settled_at(claim: Claim, tools: Tools) -> float:
+    """When a write of a worker that has gone, and left it under way, can be read back for certain."""
+    gone = [
+        event.at
+        for event in tools.store.events(claim.job)
+        if event.step == claim.step and event.what in ("lost", "released")
+    ]
+    return max(gone, default=0.0) + _settle_seconds(tools)
+
+
+def _attach(job: Job, portal: Portal, rest: Bitrix24 | None) -> None:
+    call_id = (job.facts.get("resolve") or {}).get("call_id") or job.request.call_id
+    transcript = flow.transcript(job)
+    if not (portal.attach_transcript and rest and call_id and transcript):
+        return
+    try:
+        attach(call_id, transcript, rest=rest, redact=portal.redact)
+    except CallscribeError as error:
+        log.warning("transcript_not_attached", error=error.slug, why=error.message)
+
+
+def _names(job: Job, where: Timeline) -> Iterator[str]:
+    """What makes it the same call: its activity, and its recording in that entity."""
+    assert where.entity is not None
+    if where.activity_id:
+        yield f"entry:{job.portal}:activity:{where.activity_id}"
+    sha256 = from_plain(Fetched, job.facts["fetch"]).sha256
+    yield f"entry:{job.portal}:{where.entity.type}:{where.entity.id}:{sha256}"
+
+
+def _journals(portal: Portal, rest: Bitrix24 | None, tools: Tools) -> Iterator[Journal]:
+    """The writer first, then where an entry may be read back."""
+    if portal.timeline == "vibecode" and portal.vibecode:
+        provider = portal.vibecode
+        yield VibeCode(provider.url, provider.key, transport=tools.transport, capabilities=tools.store)
+        if rest:
+            yield LogMessages(rest)
+    elif rest:
+        yield Comments(rest) if portal.attach_transcript else LogMessages(rest)

@@ -1,0 +1,238 @@
+"""The flow: from the facts in a record, which steps are due. Pure: no I/O, no clock of its own.
+
+    intake -> fetch -> sniff -> split -> transcribe x n -> merge -> classify* -> callback
+                                                          -> link* -> timeline*
+    (text: reply -> callback)   (image: draw -> callback)
+    a refusal or failure up to merge (or in reply, draw) -> error callback
+
+A starred step never costs the portal its transcript: the callback waits for the score a minute at the
+most, and never beyond the reserve before the deadline. A recording that comes by an event is looked up
+first (resolve). `expire` is a step like any other, due when the reserve begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.audio.judge import judge
+from pipeline.domain.job import Category, Due, Failure, Job, Source, Step, Timeline
+from pipeline.domain.languages import iso639
+from pipeline.domain.lead import Lead
+from pipeline.domain.plain import from_plain
+from pipeline.domain.recording import Chunk, Plan, RecognitionOptions
+from pipeline.domain.transcript import Recognition, Transcript
+
+MEDIA, UPSTREAM = "media", "upstream"
+CLASSIFY_SECONDS = 60.0
+
+QUEUES = {
+    "resolve": UPSTREAM,
+    "fetch": UPSTREAM,  # waits for somebody else's host: two slow ones must not hold all decoding
+    "sniff": MEDIA,
+    "split": MEDIA,
+    "halve": MEDIA,
+    "transcribe": UPSTREAM,
+    "merge": UPSTREAM,
+    "classify": UPSTREAM,
+    "reply": UPSTREAM,
+    "draw": UPSTREAM,
+    "callback": UPSTREAM,
+    "link": UPSTREAM,
+    "timeline": UPSTREAM,
+    "expire": UPSTREAM,
+}
+
+# Failures of these steps are recorded, retried and shown, and end nothing.
+STARRED = frozenset({"classify", "link", "timeline"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Next:
+    """What is due, how the job stands, and whether nothing is left to do."""
+
+    dues: tuple[Due, ...]
+    status: str
+    closed: bool
+
+
+def kind(step: str) -> str:
+    """ "transcribe:3" -> "transcribe"."""
+    return step.partition(":")[0]
+
+
+def queue_of(step: str) -> str:
+    """The queue whose workers run the step."""
+    return QUEUES[kind(step)]
+
+
+def failure(job: Job) -> Failure | None:
+    """Why the job has no result, if so."""
+    return from_plain(Failure, job.facts["failure"]) if "failure" in job.facts else None
+
+
+def plan(job: Job) -> Plan | None:
+    """How the recording was cut."""
+    return from_plain(Plan, job.facts["split"]) if "split" in job.facts else None
+
+
+def transcript(job: Job) -> Transcript | None:
+    """Who said what."""
+    fact = job.facts.get("merge")
+    return from_plain(Transcript, fact["transcript"]) if fact else None
+
+
+def lead(job: Job) -> Lead | None:
+    """What the call is worth."""
+    fact = job.facts.get("classify")
+    return from_plain(Lead, fact["lead"]) if fact and fact.get("lead") else None
+
+
+def timeline(job: Job) -> Timeline:
+    """Whether the score stands in the CRM."""
+    for step in ("timeline", "link"):
+        if fact := job.facts.get(step):
+            return from_plain(Timeline, fact)
+    if failure(job) or not job.category.spoken:
+        return Timeline(state="off")
+    return Timeline(state="waiting")
+
+
+def parts(job: Job) -> dict[str, Recognition]:
+    """The recogniser's answers so far, by chunk id; halves stand in for the chunk that they came from."""
+    found: dict[str, Recognition] = {}
+    for chunk, recognition in _answers(job):
+        if recognition is not None:
+            found[chunk.id] = recognition
+    return found
+
+
+def pieces(job: Job) -> tuple[Chunk, ...]:
+    """The chunks as they were asked for: halves stand in for the chunk that they came from."""
+    return tuple(chunk for chunk, _ in _answers(job))
+
+
+def progress(job: Job) -> tuple[int, int]:
+    """Parts recognised, parts in all."""
+    answers = list(_answers(job))
+    return sum(recognition is not None for _, recognition in answers), len(answers)
+
+
+def recognition_options(job: Job) -> RecognitionOptions | None:
+    """How the recording is heard, once that is settled."""
+    return from_plain(RecognitionOptions, job.facts["manner"]) if "manner" in job.facts else None
+
+
+def language(job: Job) -> str | None:
+    """One language per job: asked for, else as the first answered chunk was heard."""
+    if asked := _asked_language(job):
+        return asked
+    probe = _probe(plan(job))
+    fact = job.facts.get(f"transcribe:{probe.id}") if probe else None
+    heard = from_plain(Recognition, fact).language if fact else None
+    return iso639(heard) if heard else None  # Whisper says "english"
+
+
+def _asked_language(job: Job) -> str | None:
+    settled = recognition_options(job)
+    return settled.language if settled else job.request.language
+
+
+def chunk_of(job: Job, chunk_id: str) -> Chunk:
+    """The chunk, or half of one, by its id."""
+    return next(chunk for chunk, _ in _answers(job) if chunk.id == chunk_id)
+
+
+def advance(job: Job, now: float) -> Next:
+    """The steps that are due by the facts; a step with a fact, or under a lease, is not started again."""
+    dues = tuple(due for due in _dues(job, now) if due.step not in job.facts)
+    sent = job.facts.get("callback")
+    if sent is not None:
+        status = "done" if sent["accepted"] and "failure" not in job.facts else "failed"
+    else:
+        status = "running" if job.facts or job.tries else "accepted"
+    return Next(dues=dues, status=status, closed=sent is not None and not dues)
+
+
+def has_outcome(job: Job) -> bool:
+    """Whether it is decided what the portal will hear."""
+    return any(step in job.facts for step in ("failure", "merge", "reply", "draw"))
+
+
+def _dues(job: Job, now: float) -> Iterator[Due]:
+    if not has_outcome(job):
+        yield _due("expire", at=job.deadline - job.reserve)
+        yield from _work(job)
+        return
+    spoken = job.category.spoken and "failure" not in job.facts
+    if spoken and "classify" not in job.facts:
+        yield _due("classify")
+        at = min(job.facts["merge"]["at"] + CLASSIFY_SECONDS, job.deadline - job.reserve)
+        yield _due("callback", at=at, expedite="callback" not in job.tries)
+    else:
+        yield _due("callback", expedite="callback" not in job.tries)
+    if spoken and "callback" in job.facts and "classify" in job.facts:
+        yield _due("link")
+        if job.facts.get("link", {}).get("state") == "waiting":
+            yield _due("timeline")
+
+
+def _work(job: Job) -> Iterator[Due]:
+    facts = job.facts
+    if job.category is Category.TEXT:
+        yield _due("reply")
+    elif job.category is Category.IMAGE:
+        yield _due("draw")
+    elif job.source is Source.EVENT and "resolve" not in facts:
+        yield _due("resolve")
+    elif "fetch" not in facts:
+        yield _due("fetch")
+    elif "sniff" not in facts:
+        yield _due("sniff")
+    elif "split" not in facts:
+        yield _due("split")
+    else:
+        yield from _recognition(job)
+
+
+def _recognition(job: Job) -> Iterator[Due]:
+    whole = plan(job)
+    probe = _probe(whole)
+    if probe and not _asked_language(job) and f"transcribe:{probe.id}" not in job.facts:
+        yield _due(f"transcribe:{probe.id}")  # the others wait for the language that it is heard in
+        return
+    waiting = False
+    for chunk, recognition in _answers(job):
+        if recognition is None:
+            waiting = True
+            yield _due(f"transcribe:{chunk.id}")
+        elif _asks_again(chunk, recognition) and f"halve:{chunk.id}" not in job.facts:
+            waiting = True
+            yield _due(f"halve:{chunk.id}")
+    if not waiting:
+        yield _due("merge")
+
+
+def _answers(job: Job) -> Iterator[tuple[Chunk, Recognition | None]]:
+    whole = plan(job)
+    for chunk in whole.chunks if whole else ():
+        halves = job.facts.get(f"halve:{chunk.id}") or [None]
+        for piece in [chunk] if halves == [None] else [from_plain(Chunk, half) for half in halves]:
+            fact = job.facts.get(f"transcribe:{piece.id}")
+            yield piece, from_plain(Recognition, fact) if fact else None
+
+
+def _asks_again(chunk: Chunk, recognition: Recognition) -> bool:
+    is_half = chunk.id[-1:].isalpha()
+    return not is_half and judge(recognition, chunk) == "again"
+
+
+def _probe(whole: Plan | None) -> Chunk | None:
+    """The chunk by which an unknown language is found: the one that sounds longest."""
+    if whole is None or len(whole.chunks) < 2:
+        return None
+    return max(whole.chunks, key=lambda chunk: (chunk.sounding_seconds, -chunk.span.start))
+
+
+def _due(step: str, *, at: float = 0.0, expedite: bool = False) -> Due:
+    return Due(step=Step(step), queue=queue_of(step), at=at, expedite=expedite)

@@ -1,0 +1,165 @@
+"""Paid calls: asked once, kept raw before anything reads them, shared between a portal's jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+
+from pipeline.clients.providers import amounts
+from pipeline.domain.errors import (
+    BadAnswer,
+    CallscribeError,
+    ProviderAccount,
+    ProviderRefused,
+    ProviderUnavailable,
+    SpendCapReached,
+    StoreUnavailable,
+    UnknownJob,
+    Upstream,
+)
+from pipeline.domain.job import Claim, Job
+from pipeline.settings.portals import Provider
+from pipeline.steps import flow
+from pipeline.steps.tools import Snooze, Tools
+from pipeline.store import persist
+from pipeline.telemetry import failpoints
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+FALLBACK_FROM_ATTEMPT = 3  # a busy model is asked twice before the next one is,
+FALLBACK_FROM_PAUSE_SECONDS = 60.0  # unless it asks for so much patience itself
+KEEP_BEYOND_SECONDS = 3600.0
+
+
+def key_of(portal: str, *parts: Any) -> str:
+    """The name of a paid answer in the store."""
+    text = json.dumps(parts, ensure_ascii=False, default=str)
+    return f"cs:paid:{portal}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def buy(
+    tools: Tools,
+    job: Job,
+    claim: Claim,
+    provider: Provider,
+    *,
+    key: Callable[[str | None], str],
+    ask: Callable[[str | None, float], dict[str, Any]],
+    read: Callable[[dict[str, Any]], T],
+    until: float | None = None,
+    seconds: float = 0.0,
+) -> T:
+    """What the first model that serves answers, from the store when it was paid for before.
+
+    key: the answer's name for a model. ask: the call for a model and its time-out, gives the raw answer.
+    read: makes sense of it, after it was kept; what cannot be read is forgotten. until: when the answer must
+    be there; unset: when the reserve begins. seconds: of audio, counted against the portal's daily cap.
+    Raises Snooze when another job's call for the same answer is under way or the provider is known to be
+    down; SpendCapReached; else the error of the provider that gives most hope.
+    """
+    portal, now = tools.portal(job), tools.store.now()
+    ends_at = job.deadline - job.reserve if until is None else until
+    for model in provider.models:
+        held = tools.store.peek_paid(key(model))
+        if held is not None:
+            return _read(tools, key(model), read, json.loads(held))
+    host = urlsplit(provider.url).netloc
+    # per kind of work: a key may lack the scope of one and have that of another
+    key_name = f"{provider.url} {provider.key} {flow.kind(claim.step)}"
+    account = "account:" + hashlib.sha256(key_name.encode()).hexdigest()[:16]
+    if ends_at <= now:
+        raise Snooze(1.0, "nothing is paid any more in the reserve before the deadline")
+    if _can_wait(job, tools, now) and tools.store.wait_at(account) > 0:
+        raise ProviderAccount("The provider refuses the account.")
+    if (wait := tools.store.wait_at(f"provider:{host}")) > 0:
+        raise Snooze(wait, "the provider does not answer")
+    limit = tools.settings.provider_concurrency
+    if not tools.store.enter(host, claim, limit=limit):
+        raise Snooze(0.5, "all places of the provider are taken")
+    errors: list[CallscribeError] = []
+    try:
+        for model in provider.models:
+            reservation = tools.store.reserve_paid(
+                key(model), claim, seconds=seconds, cap=portal.daily_paid_seconds
+            )
+            if reservation.verdict == "answer":
+                return _read(tools, key(model), read, json.loads(reservation.answer))
+            if reservation.verdict == "gone":
+                raise UnknownJob(f"job {job.id} was erased")
+            if reservation.verdict == "wait":
+                raise Snooze(1.0, "another job asks for the same answer")
+            if reservation.verdict == "capped":
+                raise SpendCapReached(
+                    f"The portal's {portal.daily_paid_seconds:.0f} paid seconds of today are used up."
+                )
+            try:
+                failpoints.hit("paid.before")
+                raw = ask(model, max(1.0, ends_at - tools.store.now()))
+                failpoints.hit("paid.answered")
+                kept_seconds = job.deadline - now + KEEP_BEYOND_SECONDS
+                persist(tools.store.keep_paid, key(model), job.id, json.dumps(raw), seconds=kept_seconds)
+                failpoints.hit("paid.kept")
+                took = {"paid_calls": 1, "paid_seconds": seconds, **amounts(raw)}
+                persist(tools.store.count, portal.id, took, model=model)
+                persist(tools.store.passed, account)
+                persist(tools.store.passed, f"provider:{host}")
+                return _read(tools, key(model), read, raw)
+            except Upstream as error:
+                if not error.ambiguous:
+                    persist(tools.store.unreserve_paid, key(model), claim, seconds=seconds)
+                _note(tools, error, account=account, host=host)
+                errors.append(error)
+                if not _try_next(error, claim):
+                    break
+    finally:
+        with suppress(StoreUnavailable):  # the place ends with the lease; what happened here counts more
+            tools.store.leave(host, claim)
+    raise next((error for error in errors if error.transient), errors[-1])
+
+
+def _read(tools: Tools, key: str, read: Callable[[dict[str, Any]], T], raw: dict[str, Any]) -> T:
+    try:
+        return read(raw)
+    except BadAnswer as error:
+        tools.store.drop_paid(key)
+        error.ambiguous = True  # it was served, and paid: asking again is capped
+        raise
+
+
+def _can_wait(job: Job, tools: Tools, now: float) -> bool:
+    """Whether the job would be held for a refused account; any other asks, since the key may be mended."""
+    since = now if job.held_since is None else job.held_since
+    return job.category.spoken and since + tools.settings.account_hold_seconds > now
+
+
+def _try_next(error: Upstream, claim: Claim) -> bool:
+    if error.ambiguous and not isinstance(error, BadAnswer):
+        return False
+    if isinstance(error, ProviderUnavailable):
+        pause = error.retry_after_seconds or 0.0
+        return claim.attempt >= FALLBACK_FROM_ATTEMPT or pause > FALLBACK_FROM_PAUSE_SECONDS
+    return isinstance(error, ProviderAccount | ProviderRefused | BadAnswer)
+
+
+def _note(tools: Tools, error: Upstream, *, account: str, host: str) -> None:
+    if isinstance(error, ProviderAccount):
+        persist(tools.store.tripped, account, after=1, period=60.0, longest=60.0)
+        log.error("provider_account_refused", provider=host, http_status=error.http_status, hint=error.hint)
+    elif isinstance(error, ProviderUnavailable) and error.http_status != 429:
+        persist(tools.store.tripped, f"provider:{host}", after=5)
+    log.warning(
+        "provider_failed",
+        provider=host,
+        error=error.slug,
+        http_status=error.http_status,
+        provider_code=error.provider_code,
+        ambiguous=error.ambiguous,
+    )

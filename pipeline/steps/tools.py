@@ -1,0 +1,119 @@
+"""What a step is given to work with, opened once per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.clients.transport import Transport
+from pipeline.domain.errors import CallscribeError
+from pipeline.domain.job import Delivery, Job
+from pipeline.scoring.rubric import read_rubric
+from pipeline.settings.installation import Settings
+from pipeline.settings.portals import LivePortals, Portal, Portals
+from pipeline.storage.blobs import Blobs
+from pipeline.store import Governor
+from pipeline.telemetry.logs import REDACTOR, secrets_of
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """The clients and settings of this process."""
+
+    settings: Settings
+    live: LivePortals
+    store: Governor
+    blobs: Blobs
+    transport: Transport
+
+    def portal(self, job: Job) -> Portal:
+        """The job's portal; a portal that was taken out of the settings is a clear error."""
+        if job.portal not in self.portals:
+            raise UnknownPortal(f"portal {job.portal} is not in the settings any more")
+        return self.portals[job.portal]
+
+    @property
+    def portals(self) -> Portals:
+        """The portals in force."""
+        return self.live.current()
+
+    @property
+    def memory_seconds(self) -> int:
+        """How old a call may be for an event about it: its record is not gone yet, so it is no second one."""
+        return int(max(self.settings.retention_seconds, self.settings.backfill_seconds, DAY_SECONDS))
+
+    def close(self) -> None:
+        """Gives all connections back."""
+        self.transport.close()
+        self.store.close()
+
+
+class UnknownPortal(CallscribeError):
+    """The job's portal is not in the settings, or not yet in those of this process."""
+
+    slug = "unknown_portal"
+    transient = True
+    hint = "Put the portal back into the settings, or erase the job."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a step found out: facts for the record, and what was sent."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    deliveries: tuple[Delivery, ...] = ()
+
+
+class Snooze(Exception):
+    """The step cannot be done now; not a failure.
+
+    seconds: from now. uncounted: it was not really tried. deliveries: what was sent meanwhile.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        why: str,
+        *,
+        uncounted: bool = True,
+        deliveries: tuple[Delivery, ...] = (),
+    ) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+        self.why = why
+        self.uncounted = uncounted
+        self.deliveries = deliveries
+
+
+def live_portals(settings: Settings) -> LivePortals:
+    """The portals, read again when their file changes; their rubrics are read with them, for errors' sake.
+
+    No secret of theirs reaches a log. Raises SettingsError.
+    """
+
+    def take_up(portals: Portals) -> None:
+        REDACTOR.learn(secrets_of(settings, portals))
+        for portal in portals.values():
+            if portal.rubric:
+                read_rubric(portal.rubric, language=portal.language)
+
+    return LivePortals(settings, take_up)
+
+
+def checked_portals(settings: Settings) -> Portals:
+    """The portals in force; raises SettingsError for what would end each process right after its start."""
+    Transport.of(settings).close()
+    return live_portals(settings).current()
+
+
+def open_tools(settings: Settings, live: LivePortals | None = None) -> Tools:
+    """Opens what the settings name; raises SettingsError."""
+    return Tools(
+        settings=settings,
+        live=live or live_portals(settings),
+        store=Governor(settings.store_url),
+        blobs=Blobs.open(settings.storage),
+        transport=Transport.of(settings),
+    )

@@ -1,0 +1,236 @@
+"""Logs that carry the job's id and no secret, and the metrics of a process, each declared once.
+
+Every module logs by `structlog.get_logger()`: an event's name is a constant, what varies are its fields.
+Job, step and attempt are bound once per step (structlog.contextvars), so that every line tells them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+from urllib.parse import urlsplit
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from pydantic import SecretStr
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from pipeline.settings.installation import Settings
+from pipeline.settings.portals import Portals, Provider
+
+# -- metrics
+
+# Of this process, which is the api: workers count in the store (see `USAGE`), where all their processes,
+# and the children of their pools, come together.
+REGISTRY = CollectorRegistry()
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+ACCEPTED = Counter(
+    "callscribe_jobs_accepted",
+    "Jobs that were written durably and answered 202, by portal, category and the way they came.",
+    ["portal", "category", "source"],
+    registry=REGISTRY,
+)
+REPEATED = Counter(
+    "callscribe_requests_repeated",
+    "Requests for a job that stands already; answered like the first one, nothing is done twice.",
+    ["portal", "source"],
+    registry=REGISTRY,
+)
+REFUSED = Counter(
+    "callscribe_requests_refused",
+    "Requests that were not taken, by the error's slug; a 503 among them loses a call.",
+    ["slug"],
+    registry=REGISTRY,
+)
+ACCEPT_SECONDS = Histogram(
+    "callscribe_accept_seconds",
+    "From the whole request read to its record durable; portals wait 5 s for the answer.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 3),
+    registry=REGISTRY,
+)
+USAGE = {
+    "jobs_done": "outcomes delivered: results",
+    "jobs_failed": "outcomes delivered: errors",
+    "jobs_undelivered": "outcomes that no portal took before the deadline",
+    "paid_calls": "calls to a provider that cost money",
+    "paid_seconds": "seconds of sound that were paid for",
+    "reserved_seconds": "seconds of sound that count against the spend cap",
+    "doubtful_calls": "calls whose answer was lost in the network: they may have been served, and paid",
+    "repeated_calls": "calls made again although one before may have been paid: killed, cut off, or lost",
+}
+
+# -- redaction
+
+SHORTEST_SECRET = 6  # anything shorter would blank out ordinary words
+_SECRET_PATHS = re.compile(r"(/(?:engines|events)/|/rest/\d+/)[A-Za-z0-9_-]+")
+_URL_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@\"']*@", re.IGNORECASE)
+_URL_QUERY = re.compile(
+    r"(\b[a-z][a-z0-9+.-]*://[^\s\"'<>?]*|(?<![\w/])/[^\s\"'<>?]*)\?[^\s\"'<>]+", re.IGNORECASE
+)
+_QUERY = re.compile(r"\?[\w.%\[\]-]+=[^\s\"'<>]*")  # a link may hold spaces, where the pattern above ends
+
+
+class Redactor:
+    """Takes secrets out of whatever is written: known ones, URLs' queries and user names, tokens in paths."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Replaces the known secrets."""
+        known = sorted({s for s in secrets if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def text(self, value: str) -> str:
+        """The text without secrets."""
+        if self._known:
+            value = self._known.sub("***", value)
+        if "/" in value:
+            value = _SECRET_PATHS.sub(r"\1***", value)
+            value = _URL_USER.sub(r"\1***@", value)
+            value = _URL_QUERY.sub(r"\1?***", value)
+        if "?" in value:
+            value = _QUERY.sub("?***", value)
+        return value
+
+    def any(self, value: Any) -> Any:
+        """The same for whatever a log line may hold."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bool | int | float | None):
+            return value
+        if isinstance(value, dict):
+            return {self.any(key): self.any(item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.any(item) for item in value]
+        return self.text(str(value))
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+        """As a structlog processor."""
+        return {key: self.any(item) for key, item in event.items()}
+
+
+REDACTOR = Redactor()
+
+
+def secrets_of(settings: Settings, portals: Portals | None = None) -> set[str]:
+    """Every secret value that the settings and portals hold, and the secret parts of their URLs."""
+    found: set[str] = set()
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            found.update(_parts(value.get_secret_value()))
+    for portal in (portals or {}).values():
+        for secret in (portal.application_token, portal.webhook):
+            found.update(_parts(secret or ""))
+        for provider in (portal.transcription, portal.chat, portal.image, portal.vibecode):
+            if isinstance(provider, Provider):
+                found.update(_parts(provider.key or ""))
+    return found
+
+
+def _parts(secret: str) -> Iterable[str]:
+    if "://" not in secret:
+        yield secret
+        yield from (part.strip() for part in secret.split(",") if part.strip())
+        return
+    url = urlsplit(secret)
+    if url.password:
+        yield url.password
+    if url.path.strip("/") and url.scheme in ("http", "https"):
+        yield url.path.strip("/").rpartition("/")[2]  # a webhook's last path segment is its secret
+
+
+# -- logs
+
+if TYPE_CHECKING:
+    _Handler = logging.StreamHandler[TextIO]
+else:
+    _Handler = logging.StreamHandler
+
+
+class _Stderr(_Handler):
+    """Writes to what the standard error output is at that moment, not what it was at the set-up."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+def _without_colours(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)  # uvicorn says everything twice
+    return event
+
+
+def configure(
+    log_format: Literal["auto", "json", "text"] = "auto",
+    *,
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+    level: int = logging.INFO,
+) -> None:
+    """Sets up the logs of this process, those of the libraries included; may be called again.
+
+    secrets: what must never be written, beside URLs' queries. stream: default the standard error output.
+    auto: text where that is a terminal, else JSON.
+    """
+    REDACTOR.learn(secrets)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        REDACTOR,
+    ]
+    render: Processor
+    if log_format == "text" or (log_format == "auto" and (stream or sys.stderr).isatty()):
+        plain = structlog.dev.plain_traceback  # the trace is text by then, without secrets
+        render = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
+    else:
+        render = structlog.processors.JSONRenderer(ensure_ascii=False)
+    handler = logging.StreamHandler(stream) if stream else _Stderr()
+    # what libraries say; our own lines go straight to the stream, at a third of the cost
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _without_colours, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "kombu"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+    # its lines hold whole paths, and engine URLs carry the portal's secret; we write our own
+    logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
+    for noisy in ("httpx", "httpcore", "celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, render],
+        logger_factory=lambda *_: _Lines(handler),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
+    )
+
+
+class _Lines:
+    """Where our own lines end: each is one write, so that those of other threads and processes stay whole."""
+
+    def __init__(self, handler: logging.StreamHandler[TextIO]) -> None:
+        self._stream = handler.stream
+
+    def msg(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    debug = info = warning = error = critical = exception = msg

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.bitrix24.rest import Bitrix24
+from pipeline.bitrix24.rest import Bitrix24, From, Params
 from pipeline.contract import type_id, type_name
 from pipeline.contract.php import filled
 from pipeline.domain.errors import BadAnswer, PortalRefused, Upstream
@@ -26,7 +26,12 @@ NO_METHOD = ("ERROR_METHOD_NOT_FOUND", "METHOD_NOT_FOUND")
 LOOK_BACK = 100  # among how many entries ours is looked for
 # how portals say that there is no such thing (an empty code is what crm.activity.get answers)
 ABSENT = frozenset({"", "0", "400", "404", "NOT_FOUND", "ERROR_NOT_FOUND", "ERROR_CORE"})
-ONE_BY_ONE = 40  # requests where batches are refused, within the burst that a portal allows
+UNFOLLOWED = frozenset({"100", "ERROR_ARGUMENT"})  # what a command says that lacks what it refers to
+MOST_FOUND = 16  # activities that one batch finds
+TRANSCRIPT = "crm.activity.call.getTranscript"
+BINDINGS = "crm.activity.binding.list"
+FILE = "disk.file.get"
+STATISTIC = "voximplant.statistic.get"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +70,6 @@ def read_activity(item: Any) -> Activity:
     )
 
 
-def activity(rest: Bitrix24, identifier: int) -> Activity | None:
-    """One activity, or None when there is none of that id. Raises PortalUnavailable, PortalRefused."""
-    try:
-        item = rest.call("crm.activity.get", {"id": identifier})
-    except PortalRefused as error:
-        if error.http_status in (400, 404) and _absent(error):
-            return None
-        raise
-    return read_activity(item) if item else None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Statistic:
     """A telephone call in the telephony's own books."""
@@ -87,12 +81,15 @@ class Statistic:
 
 
 def statistic(rest: Bitrix24, call_id: str) -> Statistic | None:
-    """A telephony call's record, or None; also for a webhook without the scope telephony."""
-    try:
-        calls = rest.call("voximplant.statistic.get", {"FILTER": {"CALL_ID": call_id}})
-    except PortalRefused:
-        return None
-    found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    """A telephony call's record, or None where there is not just one."""
+    return _statistic(_asked(rest, STATISTIC, {"FILTER": {"CALL_ID": call_id}}))
+
+
+def _statistic(answer: Any | Upstream) -> Statistic | None:
+    """One call's record, or None; None also for a webhook without the scope telephony."""
+    if isinstance(answer, Upstream) and not isinstance(answer, PortalRefused):
+        raise answer
+    found = [call for call in answer if isinstance(call, dict)] if isinstance(answer, list) else []
     if len(found) != 1:
         return None
     (call,) = found
@@ -103,17 +100,6 @@ def statistic(rest: Bitrix24, call_id: str) -> Statistic | None:
         record_file_id=whole(call.get("RECORD_FILE_ID")) or None,
         record_url=filled(call.get("CALL_RECORD_URL")),
     )
-
-
-def activity_of_call(rest: Bitrix24, call_id: str) -> Activity | None:
-    """The activity of a telephony call: by its origin, else by the call's statistics."""
-    found = rest.call(
-        "crm.activity.list", {"filter": {"ORIGIN_ID": ORIGIN + call_id}, "select": SELECT, "start": 0}
-    )
-    if isinstance(found, list) and len(found) == 1:
-        return read_activity(found[0])
-    known = statistic(rest, call_id)
-    return activity(rest, known.activity_id) if known and known.activity_id else None
 
 
 def recent_calls(
@@ -138,33 +124,14 @@ def recent_calls(
             yield found
 
 
-def transcripts(rest: Bitrix24, ids: Sequence[int]) -> list[str | Upstream | None]:
-    """The stored transcript of each call activity: None while there is none, or why it cannot be read."""
-    method = "crm.activity.call.getTranscript"
-    try:
-        answers = rest.batch([(method, {"activityId": identifier}) for identifier in ids])
-        refused = any(
-            isinstance(a, Upstream) and a.provider_code == "ERROR_BATCH_METHOD_NOT_ALLOWED" for a in answers
-        )
-    except PortalRefused as error:
-        if error.http_status not in (400, 404, 405):
-            raise
-        refused = True
-    if refused:
-        if len(ids) > ONE_BY_ONE:
-            raise PortalRefused(f"{method}: {len(ids)} calls to compare, and this portal takes no batches.")
-        answers = [_one_transcript(rest, method, identifier) for identifier in ids]
-    return [_transcript(answer) for answer in answers]
+def transcripts(rest: Bitrix24, ids: Sequence[int | From]) -> list[str | Upstream | None]:
+    """The stored transcript of each call activity, fifty at the most."""
+    answers = rest.batch([(TRANSCRIPT, {"activityId": identifier}) for identifier in ids])
+    return [transcript(answer) for answer in answers]
 
 
-def _one_transcript(rest: Bitrix24, method: str, identifier: int) -> Any:
-    try:
-        return rest.call(method, {"activityId": identifier})
-    except PortalRefused as error:
-        return error
-
-
-def _transcript(answer: Any) -> str | Upstream | None:
+def transcript(answer: Any | Upstream) -> str | Upstream | None:
+    """crm.activity.call.getTranscript: None while a call has none, or why it cannot be read."""
     if isinstance(answer, PortalRefused) and _absent(answer):
         return None  # a call without a transcript, in the words of some portals
     if isinstance(answer, Upstream):
@@ -175,16 +142,106 @@ def _transcript(answer: Any) -> str | Upstream | None:
 
 
 def _absent(error: PortalRefused) -> bool:
-    return (error.provider_code or "").upper() in ABSENT
+    return _code(error) in ABSENT
 
 
-def bindings(rest: Bitrix24, identifier: int) -> tuple[Entity, ...]:
-    """All CRM entities that an activity is bound to."""
+def _code(error: Upstream) -> str:
+    return (error.provider_code or "").upper()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A call with what is asked about it at once.
+
+    bound: all entities that its activity is bound to. files: the answer of disk.file.get for each of its
+    recordings, in order. statistic: its record in the telephony, where that was asked for.
+    """
+
+    call: Activity
+    bound: tuple[Entity, ...] = ()
+    files: tuple[Any | PortalRefused, ...] = ()
+    statistic: Statistic | None = None
+
+    @property
+    def size_bytes(self) -> int | None:
+        """How large its recording is, or None where there is not just one or the portal does not tell."""
+        file = self.files[0] if len(self.files) == 1 else None
+        return (whole(file.get("SIZE")) or None) if isinstance(file, dict) else None
+
+
+def find(
+    rest: Bitrix24,
+    activity_ids: Sequence[int] = (),
+    *,
+    call_id: str | None = None,
+    statistic: bool = False,
+    files: int = 1,
+) -> list[Found | None]:
+    """What is known of activities, None for one that is gone, in one request: MOST_FOUND at the most.
+
+    call_id: the one of a telephony call, where no activity is named. statistic: ask the telephony for that
+    call too. files: how many recordings a call is expected to have; more take a request each.
+    Raises PortalUnavailable, PortalRefused, BadAnswer.
+    """
+    roots: list[tuple[str, dict[str, Any], tuple[int | str, ...]]] = [
+        ("crm.activity.get", {"id": identifier}, ()) for identifier in activity_ids
+    ]
+    if not roots and call_id:
+        conditions = {"filter": {"ORIGIN_ID": ORIGIN + call_id}, "select": SELECT, "start": 0}
+        roots = [("crm.activity.list", conditions, (0,))]
+    commands: list[tuple[str, Params]] = []
+    for method, params, path in roots:
+        root = len(commands)
+        identifier = params.get("id") or From(root, *path, "ID")
+        commands += [(method, params), (BINDINGS, {"activityId": identifier})]
+        commands += [(FILE, {"id": From(root, *path, "FILES", at, "id")}) for at in range(files)]
+    if statistic and call_id:
+        commands.append((STATISTIC, {"FILTER": {"CALL_ID": call_id}}))
+    answers = rest.batch(commands)
+    known = _statistic(answers[-1]) if statistic and call_id else None
+    each = 2 + files
+    parts = [answers[at : at + each] for at in range(0, len(roots) * each, each)]
+    return [_found(rest, part, listed=not activity_ids, statistic=known) for part in parts]
+
+
+def _found(
+    rest: Bitrix24, answers: Sequence[Any | Upstream], *, listed: bool, statistic: Statistic | None
+) -> Found | None:
+    item, bound, *early = answers
+    if isinstance(item, PortalRefused) and _absent(item):
+        return None
+    if isinstance(item, Upstream):
+        raise item
+    if listed:
+        item = item[0] if isinstance(item, list) and len(item) == 1 else None
+    if not item:
+        return None
+    call = read_activity(item)
+    files = []
+    for number, identifier in enumerate(call.file_ids):
+        file = early[number] if number < len(early) else None
+        if file is None or (isinstance(file, PortalRefused) and _code(file) in UNFOLLOWED | ABSENT):
+            file = _asked(rest, FILE, {"id": identifier})  # a portal that does not follow references so far
+        if isinstance(file, Upstream) and not isinstance(file, PortalRefused):
+            raise file
+        files.append(file)
+    if isinstance(bound, PortalRefused) and _code(bound) in UNFOLLOWED and listed:
+        bound = _asked(rest, BINDINGS, {"activityId": call.id})
+    return Found(call=call, bound=_bound(bound), files=tuple(files), statistic=statistic)
+
+
+def _asked(rest: Bitrix24, method: str, params: Params) -> Any | Upstream:
     try:
-        answer = rest.call("crm.activity.binding.list", {"activityId": identifier})
-    except PortalRefused as error:
-        if (error.provider_code or "").upper() not in NO_METHOD:
-            raise
+        return rest.call(method, params)
+    except Upstream as error:
+        return error
+
+
+def _bound(answer: Any | Upstream) -> tuple[Entity, ...]:
+    """All CRM entities that an activity is bound to."""
+    if isinstance(answer, Upstream):
+        if _code(answer) not in NO_METHOD:
+            raise answer
         return ()  # an older portal: the owner is all that is known
     found = []
     for item in answer if isinstance(answer, list) else ():
@@ -211,49 +268,34 @@ def home(call: Activity, bound: Sequence[Entity]) -> tuple[Entity | None, str | 
     return None, "the call is bound to no deal and no lead"
 
 
-def recording_url(rest: Bitrix24, call: Activity) -> str | None:
-    """Where a call's recording can be downloaded now, or None while it is not attached.
+def recording_urls(found: Found) -> tuple[str, ...]:
+    """Where a call's recordings can be downloaded now, in order; one that is gone is left out.
 
     By disk.file.get, whose link carries its own access. The activity's own link leads to a login page
     unless its `auth` is filled, which a webhook's is not. Raises PortalRefused when there is a recording
     that this webhook may not read.
     """
-    refusal = None
-    for identifier in call.file_ids:
-        try:
-            if url := disk_url(rest, identifier):
-                return url
-        except PortalRefused as error:
-            refusal = error
-    own = next((url for url in call.file_urls if not url.endswith("auth=")), None)
-    if own is None and refusal is not None:
-        raise refusal
-    return own
-
-
-def recording_bytes(rest: Bitrix24, call: Activity) -> int | None:
-    """How large a call's recording is, or None where there is not just one or the portal does not tell."""
-    if len(call.file_ids) != 1:
-        return None
-    try:
-        return whole(_disk_file(rest, call.file_ids[0]).get("SIZE")) or None
-    except PortalRefused:
-        return None
+    urls = []
+    for number, file in enumerate(found.files):
+        url = filled(file.get("DOWNLOAD_URL")) if isinstance(file, dict) else None
+        if url is None and number < len(found.call.file_urls):
+            own = found.call.file_urls[number]
+            url = None if own.endswith("auth=") else own
+        if url is None and isinstance(file, PortalRefused) and _code(file) not in ABSENT:
+            raise file
+        if url is not None:
+            urls.append(url)
+    return tuple(urls)
 
 
 def disk_url(rest: Bitrix24, identifier: int) -> str | None:
     """The download link of a file on the portal's disk, or None when there is no such file."""
-    return filled(_disk_file(rest, identifier).get("DOWNLOAD_URL"))
-
-
-def _disk_file(rest: Bitrix24, identifier: int) -> Mapping[str, Any]:
-    try:
-        file = rest.call("disk.file.get", {"id": identifier})
-    except PortalRefused as error:
-        if (error.provider_code or "").upper() in ("ERROR_NOT_FOUND", "NOT_FOUND", "400", "404"):
-            return {}
-        raise
-    return file if isinstance(file, dict) else {}
+    file = _asked(rest, FILE, {"id": identifier})
+    if isinstance(file, Upstream):
+        if _code(file) in ABSENT:
+            return None
+        raise file
+    return filled(file.get("DOWNLOAD_URL")) if isinstance(file, dict) else None
 
 
 class LogMessages:

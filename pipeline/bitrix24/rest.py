@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from pipeline.bitrix24.rest_errors import explain
@@ -17,7 +18,7 @@ from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.domain.errors import BadAnswer, PortalRefused, PortalUnavailable, Upstream
 
 MAX_BATCH = 50  # commands
-PATIENCE_SECONDS = 2.0  # how long a call may sleep for its turn; more is the record's business
+NO_BATCH = "ERROR_BATCH_METHOD_NOT_ALLOWED"
 LIMITED_SECONDS = 5.0  # to let a full bucket run down
 LONGEST_PAUSE_SECONDS = 3600.0  # it counts over ten minutes: more is a misunderstanding
 RESET_SECONDS = 60.0  # the portal counts running time in buckets of a minute
@@ -32,11 +33,63 @@ class NotRest(BadAnswer):
     hint = "Check CALLSCRIBE_BITRIX24_WEBHOOK: expected https://acme.bitrix24.com/rest/USER/CODE/."
 
 
+class NoTurn(PortalUnavailable):
+    """Nothing was asked: this portal's requests wait for their turn, this one `retry_after_seconds`."""
+
+
+class Turns(Protocol):
+    """The portal's limit of requests, shared by all workers; every method answers at once."""
+
+    def take(self) -> float:
+        """Seconds to wait for the next turn; 0 when it was given."""
+
+    def spent(self) -> None:
+        """The portal says that its limit is reached."""
+
+
+class Unlimited:
+    """Turns without a limit, for commands that ask a few things."""
+
+    def take(self) -> float:
+        return 0.0
+
+    def spent(self) -> None:
+        """Nobody to tell."""
+
+
+@dataclass(frozen=True)
+class From:
+    """A parameter of a batch's command that is taken from the result of an earlier one, by its number.
+
+    `From(0, 0, "ID")` is `$result[c0][0][ID]`. Where there is no such thing the portal sees nothing.
+    """
+
+    command: int
+    path: tuple[int | str, ...]
+
+    def __init__(self, command: int, *path: int | str) -> None:
+        object.__setattr__(self, "command", command)
+        object.__setattr__(self, "path", path)
+
+    def __str__(self) -> str:
+        return f"$result[c{self.command}]" + "".join(f"[{key}]" for key in self.path)
+
+    def value(self, results: Sequence[Any]) -> Any:
+        """What it stands for."""
+        found = results[self.command]
+        for key in self.path:
+            if isinstance(found, list) and isinstance(key, int):
+                found = found[key] if key < len(found) else None
+            else:
+                found = found.get(str(key)) if isinstance(found, dict) else None
+        return found
+
+
 class Bitrix24:
     """Thread-safe as far as its transport is.
 
-    webhook: https://acme.bitrix24.com/rest/1/code/. throttle: seconds to wait for the next turn, 0 when it
-    was given; shared by all workers of the portal.
+    webhook: https://acme.bitrix24.com/rest/1/code/. Nothing here sleeps: a request whose turn has not come
+    raises NoTurn.
     """
 
     def __init__(
@@ -44,16 +97,14 @@ class Bitrix24:
         webhook: str,
         *,
         transport: Transport,
-        throttle: Callable[[], float] = lambda: 0.0,
+        turns: Turns | None = None,
         timeout_seconds: float = 20.0,
-        sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._base = webhook.rstrip("/") + "/"
         self._transport = transport
-        self._throttle = throttle
+        self._turns = turns or Unlimited()
         self._timeout_seconds = timeout_seconds
-        self._sleep = sleep
         self._clock = clock
 
     def call(self, method: str, params: Params | None = None) -> Any:
@@ -82,31 +133,56 @@ class Bitrix24:
             start = following
 
     def batch(self, commands: Sequence[tuple[str, Params]]) -> list[Any | Upstream]:
-        """Results in the order of the commands; one that failed is its error.
+        """Results in the order of the commands; one that failed is its error, one without a result None.
 
-        Costs one request per fifty commands. Raises what `call` raises when a whole batch fails.
+        One request for fifty commands at the most, which may refer to each other's results (`From`); one
+        each where the portal takes no batch. Raises what `call` raises when the whole batch fails.
+        https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
         """
-        results: list[Any | Upstream] = []
-        for at in range(0, len(commands), MAX_BATCH):
-            part = commands[at : at + MAX_BATCH]
-            cmd = {f"c{i}": f"{method}?{php_query(params)}" for i, (method, params) in enumerate(part)}
+        if len(commands) > MAX_BATCH:
+            raise ValueError(f"at most {MAX_BATCH} commands, got {len(commands)}")
+        cmd = {f"c{i}": f"{method}?{php_query(params)}" for i, (method, params) in enumerate(commands)}
+        try:
             body = self._ask("batch", {"halt": 0, "cmd": cmd})
-            inner = body.get("result")
-            if not isinstance(inner, dict):
-                raise NotRest("batch: expected an object.")
-            good, bad = _by_key(inner.get("result")), _by_key(inner.get("result_error"))
-            times = _by_key(inner.get("result_time"))
-            for i, (method, _) in enumerate(part):
-                key = f"c{i}"
-                if key in bad:
-                    failed = bad[key] if isinstance(bad[key], dict) else {"error": str(bad[key])}
-                    results.append(self._error(method, {"time": times.get(key), **failed}, 200, {}))
-                else:
-                    results.append(good.get(key))
+        except PortalRefused as error:
+            if error.http_status not in (400, 404, 405):
+                raise
+            return self._one_by_one(commands)
+        inner = body.get("result")
+        if not isinstance(inner, dict):
+            raise NotRest("batch: expected an object.")
+        good, bad = _by_key(inner.get("result")), _by_key(inner.get("result_error"))
+        times = _by_key(inner.get("result_time"))
+        results: list[Any | Upstream] = []
+        for i, (method, _) in enumerate(commands):
+            key = f"c{i}"
+            if key in bad:
+                failed = bad[key] if isinstance(bad[key], dict) else {"error": str(bad[key])}
+                results.append(self._error(method, {"time": times.get(key), **failed}, 400, {}))
+            else:
+                results.append(good.get(key))
+        if any(isinstance(found, Upstream) and found.provider_code == NO_BATCH for found in results):
+            return self._one_by_one(commands)
+        return results
+
+    def _one_by_one(self, commands: Sequence[tuple[str, Params]]) -> list[Any | Upstream]:
+        """As far as the turns go."""
+        results: list[Any | Upstream] = []
+        for method, params in commands:
+            filled = {
+                key: value.value(results) if isinstance(value, From) else value
+                for key, value in params.items()
+            }
+            missing = any(isinstance(params[key], From) and filled[key] is None for key in params)
+            try:
+                results.append(None if missing else self.call(method, filled))
+            except Upstream as error:
+                results.append(error)
         return results
 
     def _ask(self, method: str, params: Params) -> dict[str, Any]:
-        self._wait_for_turn(method)
+        if (wait := self._turns.take()) > 0:
+            raise NoTurn(f"{method}: this portal's requests wait for their turn.", retry_after_seconds=wait)
         try:
             answer = self._transport.request(
                 "POST",
@@ -126,16 +202,6 @@ class Bitrix24:
         if "error" in body or answer.status >= 400:
             raise self._error(method, body, answer.status, answer.headers)
         return body
-
-    def _wait_for_turn(self, method: str) -> None:
-        slept = 0.0
-        while (wait := self._throttle()) > 0:
-            if slept + wait > PATIENCE_SECONDS:
-                raise PortalUnavailable(
-                    f"{method}: this portal's requests wait for their turn.", retry_after_seconds=wait
-                )
-            self._sleep(wait)
-            slept += wait
 
     def _unreadable(self, method: str, answer: Answer) -> Upstream:
         status = answer.status
@@ -170,6 +236,8 @@ class Bitrix24:
         if not passes:
             return PortalRefused(text, http_status=status, provider_code=code)
         limited = code.upper() in ("QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT")
+        if code.upper() == "QUERY_LIMIT_EXCEEDED":
+            self._turns.spent()
         return PortalUnavailable(
             text,
             retry_after_seconds=self._pause(code.upper(), body, headers),

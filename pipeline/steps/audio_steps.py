@@ -21,6 +21,7 @@ from pipeline.domain.plain import from_plain, to_plain
 from pipeline.domain.recording import Chunk, Fetched, Media, Plan, RecognitionOptions
 from pipeline.settings.portals import Portal
 from pipeline.steps import flow
+from pipeline.steps.crm_steps import note_call
 from pipeline.steps.tools import Result, Tools
 from pipeline.storage.scratch import scratch
 from pipeline.store.records import dumps
@@ -48,6 +49,7 @@ def fetch(job: Job, claim: Claim, tools: Tools) -> Result:
         blob = f"{job.id}/recording"
         tools.blobs.put(blob, folder / "recording")
         failpoints.hit("blob.after")
+    note_call(job, got.sha256, tools)
     fetched = Fetched(blob=blob, size_bytes=got.size_bytes, sha256=got.sha256, content_type=got.content_type)
     return Result(facts={"fetch": fetched})
 

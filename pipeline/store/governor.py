@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -60,9 +60,21 @@ class Governor(Store):
         """One more failure; from the `after`th on the gate opens, for `period` seconds and ever longer."""
         self._run("gate", gate, "fail", after, period, longest)
 
-    def throttle(self, name: str, *, rate: float, burst: int) -> Callable[[], float]:
-        """A leaky bucket that all workers share; called, it answers the seconds to wait (0: go)."""
-        return lambda: float(self._run("throttle", name, rate, burst))
+    def turn(
+        self,
+        name: str,
+        *,
+        rate: float,
+        burst: int,
+        verb: Literal["ask", "take", "fill"] = "ask",
+        who: str = "",
+    ) -> float:
+        """Seconds to wait for a request's turn in a leaky bucket that all workers share; 0: go.
+
+        `who` waits has a turn kept, and need not ask earlier. A lower `burst` leaves the rest of the bucket
+        to others. take: counted, never refused. fill: the other side says that it is full.
+        """
+        return float(self._run("throttle", name, rate, burst, verb, who))
 
     def enter(self, name: str, claim: Claim, *, limit: int) -> bool:
         """Takes one of `limit` places; it is free again when it is left, or the claim's lease is over."""
@@ -91,6 +103,27 @@ class Governor(Store):
     def forget_first(self, name: str) -> None:
         """Whoever comes next is the first again."""
         self._redis.delete(f"cs:once:{name}")
+
+    @guarded
+    def read_shelf(self, name: str, *fields: str) -> dict[str, str]:
+        """What many calls share of a portal: all of it, or these fields of it."""
+        if not fields:
+            return cast(dict[str, str], self._redis.hgetall(f"cs:shelf:{name}"))
+        values = cast("list[str | None]", self._redis.hmget(f"cs:shelf:{name}", list(fields)))
+        return {field: value for field, value in zip(fields, values, strict=True) if value is not None}
+
+    @guarded
+    def write_shelf(
+        self, name: str, kept: Mapping[str, str], gone: Iterable[str] = (), *, seconds: int
+    ) -> None:
+        """Changes fields of it; all of it goes when nothing was changed for `seconds`."""
+        pipe = self._redis.pipeline()
+        if kept:
+            pipe.hset(f"cs:shelf:{name}", mapping=dict(kept))  # type: ignore[arg-type]
+        if dropped := list(gone):
+            pipe.hdel(f"cs:shelf:{name}", *dropped)
+        pipe.expire(f"cs:shelf:{name}", seconds)
+        pipe.execute()
 
     @guarded
     def connected_at(self, portal: PortalId) -> float:

@@ -46,6 +46,8 @@ class Portal:
     missing: set[str] = field(default_factory=set)  # methods that this portal has not
     faults: list[Reply | str | None] = field(default_factory=list)  # "drop": serve, then lose the answer
     asked: list[str] = field(default_factory=list)  # methods, in order
+    commands: list[int] = field(default_factory=list)  # how many each batch had
+    follows: bool = True  # references of a batch's commands to the results of earlier ones
     completions_status: int = 200
     scopes: list[str] = field(default_factory=lambda: ["crm", "disk", "telephony", "ai_admin"])
 
@@ -65,11 +67,17 @@ class Portal:
         return getattr(self, name)(params)
 
     def do_batch(self, params: dict[str, Any]) -> Any:
-        good, bad = {}, {}
+        good: dict[str, Any] = {}
+        bad = {}
+        self.commands.append(len(params["cmd"]))
         for key, command in params["cmd"].items():
             method, _, query = command.partition("?")
             try:
-                good[key] = self.serve(method, read_form(query.encode()))
+                filled = read_form(query.encode())
+                filled = _followed(filled, good) if self.follows else filled
+                result = self.serve(method, filled)
+                start = int(filled.get("start") or 0)
+                good[key] = result.of(start) if isinstance(result, _Page) else result
             except Fault as fault:
                 bad[key] = {"error": fault.code, "error_description": fault.description}
         return {"result": good or [], "result_error": bad or [], "result_time": []}
@@ -81,7 +89,7 @@ class Portal:
         return self.scopes
 
     def do_crm_activity_get(self, params: dict[str, Any]) -> Any:
-        if (number := int(params["id"])) not in self.activities:
+        if (number := _id(params["id"])) not in self.activities:
             raise Fault(400, "", "Not found")
         return self.activities[number]
 
@@ -93,16 +101,18 @@ class Portal:
                 found = [item for item in found if _at(item["CREATED"]) >= _at(value)]
             elif key == "<=CREATED":
                 found = [item for item in found if _at(item["CREATED"]) <= _at(value)]
+            elif key == "<ID":
+                found = [item for item in found if int(item["ID"]) < int(value)]
             else:
                 found = [item for item in found if item[key] == str(value)]
         return _Page(sorted(found, key=lambda item: -int(item["ID"])), size=50)
 
     def do_crm_activity_binding_list(self, params: dict[str, Any]) -> Any:
-        pairs = self.bound.get(int(params["activityId"]), [])
+        pairs = self.bound.get(_id(params["activityId"]), [])
         return [{"entityTypeId": kind, "entityId": number} for kind, number in pairs]
 
     def do_crm_activity_call_getTranscript(self, params: dict[str, Any]) -> Any:
-        text = self.transcripts.get(int(params["activityId"]))
+        text = self.transcripts.get(_id(params["activityId"]))
         if text == "DENIED":
             raise Fault(403, "ACCESS_DENIED")
         if text is None and self.says_not_found:
@@ -130,7 +140,7 @@ class Portal:
         )
 
     def do_disk_file_get(self, params: dict[str, Any]) -> Any:
-        if (number := int(params["id"])) not in self.files:
+        if (number := _id(params["id"])) not in self.files:
             raise Fault(403, "insufficient_scope")
         size = {"SIZE": self.sizes[number]} if number in self.sizes else {}
         return {"ID": str(number), "DOWNLOAD_URL": self.files[number], **size}
@@ -162,6 +172,30 @@ class _Page:
     def __init__(self, items: list[Any], *, size: int) -> None:
         self.items = items
         self.size = size
+
+    def of(self, start: int) -> list[Any]:
+        return self.items[start : start + self.size]
+
+
+def _followed(params: Any, results: dict[str, Any]) -> Any:
+    """With `$result[c0][ID]` replaced by what that command returned, or by nothing."""
+    if isinstance(params, dict):
+        return {key: _followed(value, results) for key, value in params.items()}
+    if not isinstance(params, str) or not params.startswith("$result["):
+        return params
+    found: Any = results
+    for key in params[len("$result[") : -1].split("]["):
+        if isinstance(found, list):
+            found = found[int(key)] if int(key) < len(found) else ""
+        else:
+            found = found.get(key, "") if isinstance(found, dict) else ""
+    return found
+
+
+def _id(value: Any) -> int:
+    if not str(value).isdigit():
+        raise Fault(400, "ERROR_ARGUMENT", "Invalid value of parameter")
+    return int(value)
 
 
 def _at(text: str) -> float:
@@ -229,7 +263,7 @@ def open_portal() -> Iterator[Portal]:
             return None
         if isinstance(result, _Page):
             start = int(params.get("start") or 0)
-            page: dict[str, Any] = {"result": result.items[start : start + result.size]}
+            page: dict[str, Any] = {"result": result.of(start)}
             if start + result.size < len(result.items):
                 page["next"] = start + result.size
             return 200, page

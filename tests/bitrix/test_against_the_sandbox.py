@@ -7,6 +7,7 @@ import time
 import pytest
 
 from pipeline.bitrix24.attach import attach
+from pipeline.bitrix24.callbook import CallBook
 from pipeline.bitrix24.crm import Comments, LogMessages
 from pipeline.bitrix24.engines import Wish, completions_url, listing, read_filter, register, unregister
 from pipeline.bitrix24.link import link
@@ -49,7 +50,10 @@ def test_a_call_is_linked_once_its_transcript_is_stored(sandbox: Sandbox, rest: 
     now = time.time()
 
     def look() -> Entity | None:
-        return link(TRANSCRIPT.text, rest=rest, accepted_at=now, delivered_at=now, now=now + 1).entity
+        return link(
+            TRANSCRIPT.text, book=CallBook(), rest=rest, looks=rest, accepted_at=now, delivered_at=now,
+            now=now + 1,
+        ).entity  # fmt: skip
 
     assert look() is None
     call.transcript = TRANSCRIPT.text.replace("\n", "  ")
@@ -69,9 +73,9 @@ def test_a_recording_that_comes_late_is_found_and_downloads(
     by_activity, by_call = resolve(rest=rest, activity_id=number), resolve(rest=rest, call_id="ext.1")
     assert by_activity == by_call
     assert (by_activity.state, by_activity.entity, by_activity.call_id) == ("ready", DEAL, "ext.1")
-    assert by_activity.file_url is not None
+    (url,) = by_activity.file_urls
     transport = Transport(trusted=["127.0.0.1"])
-    assert transport.request("GET", by_activity.file_url, timeout_seconds=5).body == b"RIFF"
+    assert transport.request("GET", url, timeout_seconds=5).body == b"RIFF"
     transport.close()
     assert resolve(rest=rest, activity_id=99_999).state == "ignored"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.bitrix24.link import DAY, PATIENCE_SECONDS, link, pause_seconds
+from pipeline.bitrix24.callbook import MOST_CALLS, CallBook
+from pipeline.bitrix24.callbook import look as bring
+from pipeline.bitrix24.link import DAY, PATIENCE_SECONDS, link, link_to, pause_seconds
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.domain.errors import PortalUnavailable
 from pipeline.domain.job import Entity, Timeline
@@ -16,8 +18,20 @@ STORED = "[Manager] Good morning [Client] Hello, I need ten seats "
 DEAL = Entity(type="deal", id=42)
 
 
-def look(rest: Bitrix24, waited: float = 5.0, **more: int) -> Timeline:
-    return link(TEXT, rest=rest, accepted_at=NOW, delivered_at=NOW, now=NOW + waited, **more)
+def look(
+    rest: Bitrix24, waited: float = 5.0, *, book: CallBook | None = None, size_bytes: int | None = None,
+    repeated: bool = False,
+) -> Timeline:  # fmt: skip
+    """Looks until it is decided what this moment can decide, with a book of its own unless one is given."""
+    book = book or CallBook()
+    while True:
+        found = link(
+            TEXT, book=book, rest=rest, looks=rest, accepted_at=NOW, delivered_at=NOW, now=NOW + waited,
+            size_bytes=size_bytes, repeated=repeated,
+        )  # fmt: skip
+        if found.why != "the portal's calls are still being compared":
+            return found
+        book.looked_at = NOW  # its next look
 
 
 def test_the_one_call_with_our_transcript_is_linked(portal: Portal, rest: Bitrix24) -> None:
@@ -28,7 +42,7 @@ def test_the_one_call_with_our_transcript_is_linked(portal: Portal, rest: Bitrix
     portal.transcripts[7] = STORED
     portal.bound[7] = [(3, 900), (1, 8), (2, 42)]
     assert look(rest) == Timeline(state="waiting", entity=DEAL, activity_id=7)
-    assert len(portal.asked) == 4  # the last calls, their transcripts, all calls of the day, the bindings
+    assert portal.asked == ["batch", "batch", "batch"]  # the calls and the newest texts, the others, the find
 
 
 def test_a_transcript_that_is_not_stored_yet_is_waited_for(portal: Portal, rest: Bitrix24) -> None:
@@ -39,7 +53,7 @@ def test_a_transcript_that_is_not_stored_yet_is_waited_for(portal: Portal, rest:
     assert (found.state, found.entity) == ("waiting", None)
     portal.transcripts[7] = STORED
     assert look(rest, 40.0).entity == DEAL
-    assert [pause_seconds(waited) for waited in (0.0, 60.0, 9000.0)] == [15.0, 30.0, 600.0]
+    assert [pause_seconds(waited) for waited in (0.0, 60.0, 9000.0)] == [4.0, 15.0, 600.0]
 
 
 def test_after_two_hours_nothing_is_waited_for(portal: Portal, rest: Bitrix24) -> None:
@@ -114,9 +128,9 @@ def test_a_known_activity_is_not_searched(portal: Portal, rest: Bitrix24) -> Non
     """Where the event told the activity, its bindings are enough."""
     portal.call(7, NOW - 60)
     portal.bound[7] = [(1, 8)]
-    assert look(rest, activity_id=7).entity == Entity(type="lead", id=8)
-    assert portal.asked == ["crm.activity.get", "crm.activity.binding.list"]
-    assert look(rest, activity_id=77).why == "the call's activity was deleted"
+    assert link_to(7, rest=rest).entity == Entity(type="lead", id=8)
+    assert portal.asked == ["batch"]
+    assert link_to(77, rest=rest).why == "the call's activity was deleted"
 
 
 def test_a_portal_that_refuses_is_an_answer(portal: Portal, rest: Bitrix24) -> None:
@@ -142,6 +156,7 @@ def test_one_call_that_may_not_be_read_does_not_hide_the_others(portal: Portal, 
 def test_a_busy_portal_is_asked_again(portal: Portal, rest: Bitrix24) -> None:
     """A limit in the middle is not taken for "no match"."""
     portal.call(7, NOW - 60)
+    portal.transcripts[7] = STORED
     portal.faults = [None, (503, {"error": "QUERY_LIMIT_EXCEEDED"})]
     with pytest.raises(PortalUnavailable):
         look(rest)
@@ -203,12 +218,13 @@ def test_more_equal_texts_than_sizes_are_looked_up_are_not_certain(portal: Porta
 
 
 def test_more_calls_than_can_be_compared_are_not_certain(portal: Portal, rest: Bitrix24) -> None:
-    """An equal text beyond the thousandth call is not seen: without sizes nothing is written."""
-    for number in range(1, 1102):
-        portal.call(number, NOW - 60 * (1102 - number))
+    """An equal text beyond the last call that is compared is not seen: without sizes nothing is written."""
+    most = MOST_CALLS + 100
+    for number in range(1, most + 1):
+        portal.call(number, NOW - 20 * (most + 1 - number))
         portal.transcripts[number] = f"another talk {number}"
-    portal.transcripts[1101] = portal.transcripts[5] = STORED
-    portal.bound = {1101: [(2, 42)], 5: [(2, 41)]}
+    portal.transcripts[most] = portal.transcripts[5] = STORED
+    portal.bound = {most: [(2, 42)], 5: [(2, 41)]}
     assert look(rest).state == "unlinked"
 
 
@@ -219,3 +235,50 @@ def test_a_portal_without_batch_or_bindings_is_read_all_the_same(portal: Portal,
     portal.call(8, NOW - 60)
     portal.transcripts = {7: STORED, 8: "DENIED"}
     assert look(rest).entity == DEAL
+
+
+def test_an_equal_text_that_came_after_a_call_was_read_is_seen(portal: Portal, rest: Bitrix24) -> None:
+    """A call that had no transcript before counts as it stands after our text was delivered."""
+    portal.call(5, NOW - 6000)
+    portal.call(7, NOW - 60)
+    portal.bound = {5: [(2, 41)], 7: [(2, 42)]}
+    book = CallBook()
+    bring(book, rest=rest, now=NOW - 10, since=NOW - DAY, until=NOW)
+    portal.transcripts = {5: STORED, 7: STORED}
+    assert look(rest, 40.0, book=book).state == "unlinked"
+    assert book.calls[5].read_at == NOW + 40
+
+
+def test_a_size_that_confirms_the_call_spares_the_others(portal: Portal, rest: Bitrix24) -> None:
+    """Text and size are ours: calls that had none are not asked again, unless our text is said often."""
+    for number in range(1, 200):
+        portal.call(number, NOW - 40 * (260 - number))
+    portal.call(300, NOW - 60, FILES=[{"id": 71}])
+    portal.files[71], portal.sizes[71] = "https://x", "2000"
+    portal.bound[300] = [(2, 42)]
+    book = CallBook()
+    while book.wanted(NOW - 10, NOW - DAY, NOW) or not book.lists(NOW - DAY):
+        bring(book, rest=rest, now=NOW - 10, since=NOW - DAY, until=NOW)
+    portal.transcripts[300] = STORED
+    portal.asked.clear()
+    assert look(rest, 5.0, book=book, size_bytes=2000).entity == DEAL
+    assert len(portal.asked) == 2
+    portal.asked.clear()
+    assert look(rest, 10.0, book=book, size_bytes=2000, repeated=True).entity == DEAL
+    assert len(portal.asked) > 4
+
+
+def test_while_another_looks_nothing_is_looked_up_twice(portal: Portal, rest: Bitrix24) -> None:
+    """A call whose text stands in the book is found without a look of its own; others wait."""
+    portal.call(7, NOW - 60, FILES=[{"id": 71}])
+    portal.files[71], portal.sizes[71] = "https://x", "2000"
+    portal.transcripts[7] = STORED
+    portal.bound[7] = [(2, 42)]
+    book = CallBook()
+    times = {"accepted_at": NOW, "delivered_at": NOW, "now": NOW + 5}
+    assert link(TEXT, book=book, rest=rest, looks=None, **times).state == "waiting"
+    assert portal.asked == []
+    bring(book, rest=rest, now=NOW + 5, since=NOW - DAY, until=NOW)
+    portal.asked.clear()
+    assert link(TEXT, book=book, rest=rest, looks=None, size_bytes=2000, **times).entity == DEAL
+    assert portal.asked == ["batch"]

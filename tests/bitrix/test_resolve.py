@@ -20,7 +20,7 @@ def test_a_call_with_a_recording_is_ready(portal: Portal, rest: Bitrix24) -> Non
     portal.files[71] = LINK
     portal.bound[5] = [(3, 900), (2, 42)]
     found = resolve(rest=rest, activity_id=5)
-    assert (found.state, found.file_url) == ("ready", LINK)
+    assert (found.state, found.file_urls) == ("ready", (LINK,))
     assert (found.entity, found.why) == (Entity(type="deal", id=42), None)
     assert (found.call_id, found.ended_at) == ("call.5", AT)
 
@@ -29,7 +29,7 @@ def test_without_access_to_the_disk_the_own_link_may_serve(portal: Portal, rest:
     """The activity's own link counts only with its access filled: else the missing scope is told."""
     portal.call(5, AT, FILES={"0": {"id": 71, "url": "https://acme.example/show?fileId=71&auth=token"}})
     found = resolve(rest=rest, activity_id=5)
-    assert found.file_url == "https://acme.example/show?fileId=71&auth=token"
+    assert found.file_urls == ("https://acme.example/show?fileId=71&auth=token",)
     portal.activities[5]["FILES"]["0"]["url"] = "https://acme.example/show?fileId=71&auth="
     with pytest.raises(PortalRefused, match="insufficient_scope"):
         resolve(rest=rest, activity_id=5)
@@ -41,9 +41,9 @@ def test_the_telephony_may_know_the_recording(portal: Portal, rest: Bitrix24) ->
     call = {"CALL_ID": "call.5", "CRM_ACTIVITY_ID": "5", "CALL_FAILED_CODE": "200", "CALL_DURATION": "9"}
     portal.statistics = [{**call, "RECORD_FILE_ID": 71, "CALL_RECORD_URL": "https://pbx.example/r/5"}]
     portal.files[71] = LINK
-    assert resolve(rest=rest, activity_id=5).file_url == LINK
+    assert resolve(rest=rest, activity_id=5).file_urls == (LINK,)
     portal.statistics = [{**call, "RECORD_FILE_ID": None, "CALL_RECORD_URL": "https://pbx.example/r/5"}]
-    assert resolve(rest=rest, activity_id=5).file_url == "https://pbx.example/r/5"
+    assert resolve(rest=rest, activity_id=5).file_urls == ("https://pbx.example/r/5",)
 
 
 def test_a_call_that_nobody_answered_is_not_waited_for(portal: Portal, rest: Bitrix24) -> None:
@@ -58,15 +58,15 @@ def test_a_call_that_nobody_answered_is_not_waited_for(portal: Portal, rest: Bit
 
 
 def test_a_recording_that_is_attached_later_is_waited_for(portal: Portal, rest: Bitrix24) -> None:
-    """Waiting, with the pauses of 5, 15, 30, 60 seconds and then two minutes for a day."""
+    """Waiting, 5, 20, 45 and 90 seconds after the event, and then every two minutes for a day."""
     portal.call(5, AT)
     found = resolve(rest=rest, activity_id=5)
     assert (found.state, found.why) == ("waiting", "the recording is not attached yet")
     portal.activities[5]["FILES"] = [{"id": "71"}]
     portal.files[71] = LINK
     assert resolve(rest=rest, activity_id=5).state == "ready"
-    pauses = [next_look(waited) for waited in (-1.0, 0.0, 5.0, 20.0, 30.0, 60.0, 5000.0, LOOK_FOR_SECONDS)]
-    assert pauses == [1.0, 5.0, 10.0, 10.0, 30.0, 120.0, 120.0, None]
+    pauses = [next_look(waited) for waited in (-1.0, 0.0, 5.0, 20.0, 30.0, 90.0, 5000.0, LOOK_FOR_SECONDS)]
+    assert pauses == [1.0, 5.0, 15.0, 25.0, 15.0, 120.0, 120.0, None]
 
 
 def test_what_is_no_call_is_ignored(portal: Portal, rest: Bitrix24) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.bitrix24.checks import arrival_checks
-from pipeline.bitrix24.rest import Bitrix24, php_query
+from pipeline.bitrix24.rest import Bitrix24, From, NoTurn, php_query
 from pipeline.bitrix24.rest_errors import MEANINGS
 from pipeline.clients.transport import Transport
 from pipeline.contract.php import read_form
@@ -36,11 +36,11 @@ def test_lists_are_read_over_their_pages(portal: Portal, rest: Bitrix24) -> None
 
 def test_a_batch_costs_one_request_for_fifty(portal: Portal, rest: Bitrix24) -> None:
     """Results keep the order of the commands; one that fails is its error, the others stand."""
-    portal.transcripts = {number: f"text {number}" for number in range(70)}
+    portal.transcripts = {number: f"text {number}" for number in range(50)}
     portal.transcripts[3] = "DENIED"
-    got = rest.batch([("crm.activity.call.getTranscript", {"activityId": n}) for n in range(70)])
-    assert len(portal.asked) == 2
-    assert got[69] == {"transcription": "text 69"}
+    got = rest.batch([("crm.activity.call.getTranscript", {"activityId": n}) for n in range(50)])
+    assert len(portal.asked) == 1
+    assert got[49] == {"transcription": "text 49"}
     denied = got[3]
     assert isinstance(denied, PortalRefused)
     assert denied.provider_code == "ACCESS_DENIED"
@@ -161,19 +161,55 @@ def test_the_webhook_never_shows(transport: Transport) -> None:
     assert not caught.value.ambiguous
 
 
-def test_requests_wait_for_their_turn_but_not_long(portal: Portal, transport: Transport) -> None:
-    """Two seconds are slept away; a longer wait is the record's."""
+def test_a_batch_refers_to_its_own_results(portal: Portal, rest: Bitrix24) -> None:
+    """Also where the portal takes no batch; what refers to nothing has no result."""
+    portal.call(5, 1000.0, FILES=[{"id": "71"}])
+    portal.files[71] = "https://acme.example/disk/1"
+    commands: list[tuple[str, Any]] = [
+        ("crm.activity.get", {"id": 5}),
+        ("disk.file.get", {"id": From(0, "FILES", 0, "id")}),
+        ("disk.file.get", {"id": From(0, "FILES", 1, "id")}),
+    ]
+    for missing, requests in ((set(), 1), ({"batch"}, 3)):
+        portal.missing, portal.asked = missing, []
+        _, first, second = rest.batch(commands)
+        assert first["DOWNLOAD_URL"] == "https://acme.example/disk/1"
+        assert second is None or isinstance(second, PortalRefused)
+        assert len(portal.asked) == requests
+
+
+class Waits:
+    """Turns that are given as told."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.seconds = list(seconds)
+        self.full = 0
+
+    def take(self) -> float:
+        return self.seconds.pop(0)
+
+    def spent(self) -> None:
+        self.full += 1
+
+
+def test_a_request_whose_turn_has_not_come_asks_nothing(portal: Portal, transport: Transport) -> None:
+    """It says when its turn comes; nobody sleeps over it."""
     portal.call(1, 1000.0)
-    slept: list[float] = []
-    waits = [0.5, 0.25, 0.0]
-    rest = Bitrix24(portal.url, transport=transport, throttle=lambda: waits.pop(0), sleep=slept.append)
-    rest.call("crm.activity.get", {"id": 1})
-    assert slept == [0.5, 0.25]
-    waits = [1.5, 0.7]
-    with pytest.raises(PortalUnavailable) as caught:
+    rest = Bitrix24(portal.url, transport=transport, turns=Waits(1.5, 0.0))
+    with pytest.raises(NoTurn) as caught:
         rest.call("crm.activity.get", {"id": 1})
-    assert caught.value.retry_after_seconds == 0.7
-    assert len(portal.asked) == 1
+    assert caught.value.retry_after_seconds == 1.5
+    assert portal.asked == []
+    rest.call("crm.activity.get", {"id": 1})
+
+
+def test_a_portal_that_is_at_its_limit_is_believed(portal: Portal, transport: Transport) -> None:
+    """Others may use up the same limit: our own count is set right by its answer."""
+    turns = Waits(0.0)
+    portal.faults = [(503, {"error": "QUERY_LIMIT_EXCEEDED"})]
+    with pytest.raises(PortalUnavailable):
+        Bitrix24(portal.url, transport=transport, turns=turns).call("profile")
+    assert turns.full == 1
 
 
 def test_a_batch_command_reads_back_in_php() -> None:

@@ -35,7 +35,7 @@ def test_a_recording_that_is_attached_later_is_waited_for(opened: Open, sandbox:
     tools = opened(attach_transcript=True)
     call = sandbox.crm.add_call(owner=("deal", 42), call_id="ext.1")
     job = accept(tools, Request(call_id="ext.1"))
-    run(tools, job, until=lambda _: bool(sandbox.ledger.find("*voximplant.statistic.get")))
+    run(tools, job, until=lambda _: bool(sandbox.ledger.find("*/batch")))
     sandbox.crm.attach(int(call.fields["ID"]), recording(sandbox))
     (done,) = run(tools, job, until=settled)
     assert flow.timeline(done).state == "written"

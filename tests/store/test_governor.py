@@ -98,9 +98,41 @@ def test_a_gate_opens_after_failures_and_lets_one_probe_through(store: Governor)
 
 def test_the_bucket_lets_a_burst_through_and_then_its_rate(store: Governor) -> None:
     """Fifty at once, then two a second."""
-    take = store.throttle("rest:acme", rate=2, burst=50)
+
+    def take() -> float:
+        return store.turn("rest:acme", rate=2, burst=50)
+
     assert [take() for _ in range(50)] == [0.0] * 50
     assert 0 < take() <= 0.5
+
+
+def test_who_waits_for_a_turn_has_it_kept(store: Governor) -> None:
+    """Each has a time of its own; who asks too early hears the same, whoever did not wait comes last."""
+
+    def ask(who: str) -> float:
+        return store.turn("rest:acme", rate=2, burst=1, who=who)
+
+    assert ask("first") == 0.0
+    waits = [ask(who) for who in ("a", "b", "c")]
+    assert [round(wait * 2) / 2 for wait in waits] == [0.5, 1.0, 1.5]
+    assert ask("a") <= waits[0]
+    store._redis.zadd("cs:turns:rest:acme", {"a": store.now() - 1})
+    assert ask("a") == 0.0
+    assert ask("a") > waits[2]
+
+
+def test_a_lower_burst_leaves_the_rest_to_others(store: Governor) -> None:
+    """Looks stop at half of the bucket; what follows a turn is counted, and never refused."""
+    assert [store.turn("r", rate=0.001, burst=5) > 0 for _ in range(6)] == [False] * 5 + [True]
+    assert store.turn("r", rate=0.001, burst=10) == 0.0
+    assert [store.turn("r", rate=0.001, burst=10, verb="take") for _ in range(6)] == [0.0] * 6
+    assert store.turn("r", rate=0.001, burst=10) > 0
+
+
+def test_a_bucket_that_the_other_side_calls_full_is_full(store: Governor) -> None:
+    """Others may fill it too."""
+    store.turn("r", rate=2, burst=50, verb="fill")
+    assert 0 < store.turn("r", rate=2, burst=50) <= 0.5
 
 
 def test_places_are_limited_and_given_back(store: Governor) -> None:

@@ -20,7 +20,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
-from pipeline.audio.headers import declared_asf, declared_caf, declared_mp3, declared_wav, junk_bytes
+from pipeline.audio.body import Body, bodies
+from pipeline.audio.headers import declared_asf, declared_mp3
 from pipeline.audio.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from pipeline.audio.opening import Broken, opened
 from pipeline.domain.errors import NotAudio, TooLong
@@ -31,7 +32,8 @@ WORTH_SECONDS = 0.25
 PAUSE_SECONDS = 0.5  # codecs that send nothing while nobody speaks leave up to 0.4 s between two frames
 JUMP_SECONDS = 1.0  # times that jump back by so much are another recording's
 MAX_SKIPPED_SECONDS = 3600.0  # in all; times that claim more are not believed
-DECLARING = {"w64", "mov", "flac", "aiff", "caf", "au", "matroska", "avi", "wv", "ape", "tta"}
+CLAIMING = {"wav", "caf"}  # FFmpeg tells what is there, not what is meant to be
+DECLARING = {"w64", "mov", "flac", "aiff", "au", "matroska", "avi", "wv", "ape", "tta"}
 DATED = {"ogg", "matroska", "mov"}  # their frames have times that nobody derived from the bytes before
 RAW = {"mp3", "aac", "ac3", "eac3", "dts"}
 Mix = Literal["sides", "mixed", "left"]
@@ -61,6 +63,7 @@ class Decoding:
     wanted_rate: int | None = None
     max_seconds: float | None = None
     log_packets: bool = False
+    track: int | None = None  # which of several; None: the main one
 
     container: str = ""
     codec: str = ""
@@ -76,6 +79,8 @@ class Decoding:
     declared_seconds: float | None = None  # what the stream's header says
     has_video: bool = False
     packets: Packets = field(default_factory=Packets)
+    bodies: list[Body] = field(default_factory=list)  # where in the file the recording lies
+    first_time: float | None = None  # the container's own time of the first frame
 
     _fifo: av.AudioFifo = field(default_factory=av.AudioFifo)
     _resampler: AudioResampler | None = None
@@ -90,57 +95,73 @@ class Decoding:
         Two sides only for mix "sides" and exactly two channels; more channels are mixed down.
         Raises NotAudio when nothing decodes, TooLong once max_seconds are passed.
         """
-        with opened(self.path) as (container, stream):
-            self._introduce(container, stream)
-            log = self.packets if self.log_packets and self.container == "mp3" else None
-            junk = junk_bytes(self.path) if log else 0
-            dated = self.container.split(",")[0] in DATED
-            sound_bytes = sound_packets = 0
-            ready = 0  # samples since the last look into the FIFO
+        self.bodies = self.bodies or bodies(self.path)
+        for number, body in enumerate(self.bodies):
             try:
-                for packet in container.demux(stream):
-                    try:
-                        frames = packet.decode()
-                    except Broken:
-                        if not _is_tag(packet):
-                            yield from self._drain()
-                            yield from self._hole(packet, sound_bytes / max(sound_packets, 1))
-                        continue
-                    decoded = 0
-                    for frame in frames:
-                        decoded += frame.samples
-                        if dated and (skipped := self._skipped(frame)):
-                            yield from self._drain()
-                            yield from self._silence(skipped, is_hole=skipped >= PAUSE_SECONDS)
-                        frame.pts = None
-                        # the FIFO minds another rate or format by itself, but crashes over fewer channels
-                        if frame.layout.nb_channels != self._width:
-                            yield from self._drain()
-                            self._take(frame)
-                        try:
-                            self._fifo.write(frame)
-                        except ValueError:
-                            yield from self._drain()
-                            self._take(frame)
-                            self._fifo.write(frame)
-                    size = packet.size
-                    if size:
-                        sound_bytes += size
-                        sound_packets += 1
-                        if log:
-                            log.position.append(-1 if packet.pos is None else packet.pos + junk)
-                            log.size.append(size)
-                            log.samples.append(decoded)
-                    ready += decoded
-                    if ready >= self._second:
-                        ready = 0
-                        while self._fifo.samples >= self._second:
-                            yield from self._convert(self._fifo.read(self._second))
-            except Broken:
+                with opened(self.path, body=body, track=self.track) as (container, stream):
+                    if not number:
+                        self._introduce(container, stream)
+                    yield from self._read(container, stream, body.start)
+            except NotAudio:
+                if not number:
+                    raise
                 self.broken = True
-            yield from self._drain()
+                break
         if not self.samples:
             raise NotAudio("nothing in it decodes to sound")
+
+    def _read(
+        self, container: InputContainer, stream: AudioStream, offset: int
+    ) -> Iterator[tuple[bytes, ...]]:
+        """One recording of the file; offset: of its first byte."""
+        log = self.packets if self.log_packets and self.container == "mp3" else None
+        dated = self.container.split(",")[0] in DATED
+        sound_bytes = sound_packets = 0
+        ready = 0  # samples since the last look into the FIFO
+        try:
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except Broken:
+                    if not _is_tag(packet):
+                        yield from self._drain()
+                        yield from self._hole(packet, sound_bytes / max(sound_packets, 1))
+                    continue
+                decoded = 0
+                for frame in frames:
+                    decoded += frame.samples
+                    if self.first_time is None:
+                        self.first_time = frame.time
+                    if dated and (skipped := self._skipped(frame)):
+                        yield from self._drain()
+                        yield from self._silence(skipped, is_hole=skipped >= PAUSE_SECONDS)
+                    frame.pts = None
+                    # the FIFO minds another rate or format by itself, but crashes over fewer channels
+                    if frame.layout.nb_channels != self._width:
+                        yield from self._drain()
+                        self._take(frame)
+                    try:
+                        self._fifo.write(frame)
+                    except ValueError:
+                        yield from self._drain()
+                        self._take(frame)
+                        self._fifo.write(frame)
+                size = packet.size
+                if size:
+                    sound_bytes += size
+                    sound_packets += 1
+                    if log:
+                        log.position.append(-1 if packet.pos is None else packet.pos + offset)
+                        log.size.append(size)
+                        log.samples.append(decoded)
+                ready += decoded
+                if ready >= self._second:
+                    ready = 0
+                    while self._fifo.samples >= self._second:
+                        yield from self._convert(self._fifo.read(self._second))
+        except Broken:
+            self.broken = True
+        yield from self._drain()
 
     @property
     def seconds(self) -> float:
@@ -159,25 +180,31 @@ class Decoding:
     def sound(self) -> bool:
         """Nothing is wrong with the file: any reader will hear what we heard."""
         told = self.container != "wav" if self._declared() is None else self._as_declared()
-        return told and self.uniform and not (self.broken or self.holes or self.skipped_seconds)
+        whole = self.uniform and all(body.as_it_came for body in self.bodies)
+        return told and whole and not (self.broken or self.holes or self.skipped_seconds)
 
     def _declared(self) -> float | None:
-        if self.container == "wav":
-            wav = declared_wav(self.path)
-            if wav is None:
-                return None
-            return self.seconds * max(1.0, wav[0] / max(wav[1], 1))
+        if self.container in CLAIMING:
+            return self._claimed()
         if self.container == "mp3" and self.packets.position and self.uniform:
             tag = declared_mp3(self.path, self.packets.position[0])
             return (tag[0] * max(self.packets.samples) - tag[1]) / self.sample_rate if tag else None
-        if self.container == "caf":  # FFmpeg tells what is there, not what is meant to be
-            caf = declared_caf(self.path)
-            return self.seconds * max(1.0, caf[0] / max(caf[1], 1)) if caf else None
         if self.container == "asf":  # FFmpeg forgets the header's length where the file is shorter than told
             return None if self.has_video else declared_asf(self.path)
         if self.container == "aiff" and self.codec == "gsm":  # FFmpeg takes its samples for packets
             return None
         return self.declared_seconds if self.container.split(",")[0] in DECLARING else None
+
+    def _claimed(self) -> float | None:
+        """By the bytes that are claimed and those that are there; None where no bytes are claimed."""
+        claimed = there = 0
+        for body in self.bodies:
+            if body.claim is None or body.claim.size is None:
+                return None
+            size = body.claim.size if body.sound_bytes is None else body.sound_bytes
+            claimed += size
+            there += min(size, body.end - body.claim.start)
+        return self.seconds * claimed / there if there else None
 
     def _as_declared(self) -> bool:
         """Whether just as much was decoded as a header says that can be believed."""
@@ -198,7 +225,7 @@ class Decoding:
         self.has_video = any(not _is_cover(video) for video in container.streams.video)
         if stream.duration and stream.time_base:
             self.declared_seconds = float(stream.duration * stream.time_base)
-        elif container.duration and not self.has_video:
+        elif container.duration and not self.has_video and self.track is None:
             self.declared_seconds = container.duration / 1_000_000
 
     def _take(self, frame: AudioFrame) -> None:
@@ -295,7 +322,7 @@ def _joined(spans: list[Span]) -> list[Span]:
     found: list[Span] = []
     for span in spans:
         if found and span.start - found[-1].end < WORTH_SECONDS:
-            found[-1] = Span(start=found[-1].start, end=span.end)
+            found[-1] = Span(start=found[-1].start, end=max(found[-1].end, span.end))
         else:
             found.append(span)
     return found

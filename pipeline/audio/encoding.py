@@ -13,7 +13,8 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.codec.context import Flags
 
-from pipeline.audio.decoding import Decoding, Mix
+from pipeline.audio.decoding import Mix
+from pipeline.audio.tracks import Tracks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydub looks for an ffmpeg program, which raw PCM does not need
@@ -47,7 +48,7 @@ def encode(
     gains: dB per side. A piece that ends at `last` (the recording's length) takes what is left.
     """
     rate = rate_for(sample_rate, {piece.path.suffix[1:] for piece in pieces})
-    decoding = Decoding(source, mix=mix, wanted_rate=rate)
+    decoding = Tracks(source, mix=mix, wanted_rate=rate)
     waiting = [
         sorted((p for p in pieces if p.channel == channel), key=lambda p: p.start) for channel in range(2)
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 HEAD_BYTES = 65_536
-UNSET_BYTES = 0x7FFF0000  # a wav written to a pipe claims about 2 or 4 GiB
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 RATES = (44100, 48000, 32000)
 KILOBITS = {
@@ -32,7 +31,7 @@ def junk_bytes(path: Path) -> int:
         claimed = 10 + sum(
             (byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)
         )
-        first = _chain(head, 10, min(claimed, len(head)))
+        first = mp3_chain(head, 10, min(claimed, len(head)))
         if first is not None and first < claimed:
             return first
     return 0
@@ -41,37 +40,6 @@ def junk_bytes(path: Path) -> int:
 def id3_bytes(head: bytes) -> int:
     """The length that an ID3v2 header of ten bytes gives for what follows it."""
     return sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
-
-
-def declared_wav(path: Path) -> tuple[int, int] | None:
-    """Bytes of sound that a RIFF header claims, and bytes that are there; None where it claims none."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF" or file.read(8)[4:] != b"WAVE":
-            return None
-        while len(head := file.read(8)) == 8:
-            length = int.from_bytes(head[4:], "little")
-            if head[:4] == b"data":
-                return (length, size - file.tell()) if 0 < length < UNSET_BYTES else None
-            file.seek(length + length % 2, 1)
-            if file.tell() >= size:
-                break
-    return None
-
-
-def declared_caf(path: Path) -> tuple[int, int] | None:
-    """The same of a Core Audio file: chunks behind eight bytes, their lengths of eight bytes too."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(8)
-        while len(head := file.read(12)) == 12:
-            length = int.from_bytes(head[4:], "big", signed=True)
-            if head[:4] == b"data":
-                return (length, size - file.tell()) if length > 0 else None
-            if length < 0 or file.tell() + length >= size:
-                break
-            file.seek(length, 1)
-    return None
 
 
 def declared_asf(path: Path) -> float | None:
@@ -109,7 +77,7 @@ def declared_mp3(path: Path, first_frame: int) -> tuple[int, int] | None:
     return (frames, (pads[0] << 4 | pads[1] >> 4) + ((pads[1] & 15) << 8 | pads[2])) if known else (frames, 0)
 
 
-def _chain(data: bytes, start: int, end: int) -> int | None:
+def mp3_chain(data: bytes, start: int, end: int) -> int | None:
     """Where four mp3 frames of one kind follow one another, from `start` on; None where they do not."""
     at = data.find(b"\xff", start)
     while 0 <= at < end:

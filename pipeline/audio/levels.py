@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from pipeline.audio.decoding import Decoding
+from pipeline.audio.tracks import Tracks
 from pipeline.domain.recording import Span
 
 FLOOR = 58  # -55 dBFS as the root mean square of 16 bit samples: what stays below is silence
@@ -100,7 +101,7 @@ def scan(path: Path, *, max_seconds: float) -> Scan:
 
     Raises NotAudio when nothing decodes, TooLong past max_seconds.
     """
-    decoding = Decoding(path, max_seconds=max_seconds, log_packets=True)
+    decoding = Tracks(path, max_seconds=max_seconds, log_packets=True)
     channels: list[Channel] = []
     rests: list[bytes] = []
     correlation = _Correlation()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 MIN_SAMPLE_RATE = 4_000
 MAX_SAMPLE_RATE = 192_000
 MAX_CHANNELS = 8
+MAX_TRACKS = 8
 MAX_STREAMS = 64  # a container with more is no call recording
 
 MP3_BYTES_PER_SECOND = 8_000  # 64 kbit/s

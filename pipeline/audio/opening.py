@@ -7,18 +7,19 @@ local files. FFmpeg is handed a local file, never a URL and never a pipe.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import av
 import av.error
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec import Codec
 from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 
-from pipeline.audio.headers import junk_bytes
+from pipeline.audio.body import Body, bodies
 from pipeline.audio.limits import MAX_STREAMS
 from pipeline.domain.errors import NotAudio
 
@@ -27,7 +28,7 @@ DEMUXERS = (
     "dts,ape,tta,mpc,mpc8,voc,rm,avi,flv,mpegts,mpeg,oma"
 )
 INDEXED = {"flac", "mov", "matroska", "ogg", "wav", "w64", "caf", "aiff"}
-OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file,subfile"}
+OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 # what PyAV raises over damaged bytes; IndexError where a stream turns up that was not announced
 Broken = (av.error.FFmpegError, ValueError, OverflowError, IndexError)
 
@@ -44,23 +45,30 @@ def _sound_decoders() -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+def opened(
+    path: Path, *, body: Body | None = None, track: int | None = None
+) -> Iterator[tuple[InputContainer, AudioStream]]:
     """The container and its audio stream; closed at the end.
 
-    Raises NotAudio when no allowed demuxer reads the file, or when it holds no sound.
+    body: which bytes of the file, else its first recording. track: which of the audio streams, else what
+    FFmpeg takes for the main one. Raises NotAudio when no allowed demuxer reads it, or it holds no sound.
     """
     options = {**OPTIONS, "codec_whitelist": _sound_decoders()}
-    junk = junk_bytes(path)
-    name = f"subfile,,start,{junk},end,0,,:{path.resolve()}" if junk else str(path.resolve())
-    try:
-        # tags are in whatever encoding the telephone system's author liked
-        container = av.open(name, options=options, metadata_errors="replace")
-    except Broken:
-        raise NotAudio("no known recording format") from None
-    with container:
+    body = body or bodies(path)[0]
+    with ExitStack() as stack:
+        source = str(path.resolve()) if body.as_it_came else stack.enter_context(body.open(path))
+        try:
+            # tags are in whatever encoding the telephone system's author liked
+            container = av.open(source, "r", options=options, metadata_errors="replace")
+        except Broken:
+            raise NotAudio("no known recording format") from None
+        stack.enter_context(container)
         if len(container.streams) > MAX_STREAMS:
             raise NotAudio(f"a container of {len(container.streams)} streams")
-        stream = container.streams.best("audio") or next(iter(container.streams.audio), None)
+        audio = container.streams.audio
+        stream = (
+            audio[track] if track is not None else container.streams.best("audio") or next(iter(audio), None)
+        )
         if not isinstance(stream, AudioStream):
             raise NotAudio(
                 "a picture or a video without sound" if container.streams.video else "no sound in it"
@@ -82,8 +90,9 @@ def goes_beyond(path: Path, seconds: float) -> bool:
         begin = (container.start_time or 0) / 1_000_000
         try:
             container.seek(int((begin + seconds + 1) * 1_000_000))
-            for count, frame in enumerate(container.decode(stream)):
-                if frame.time is not None and frame.time - begin > seconds:
+            sound = [each for each in container.streams.audio if each.codec_context]
+            for count, frame in enumerate(container.decode(sound)):
+                if isinstance(frame, AudioFrame) and frame.time is not None and frame.time - begin > seconds:
                     return True
                 if count > 1000:
                     break

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.audio.decoding import Decoding
 from pipeline.audio.libmagic import UNMARKED, foreign, kind
 from pipeline.audio.opening import goes_beyond
+from pipeline.audio.tracks import Tracks
 from pipeline.domain.errors import NotAudio, TooLong
 from pipeline.domain.recording import Media
 
@@ -21,10 +21,10 @@ def sniff(path: Path, *, sha256: str, content_type: str | None, max_seconds: flo
     size = path.stat().st_size
     if not size:
         raise NotAudio("the file is empty")
-    decoding = Decoding(path, max_seconds=max_seconds)
+    decoding = Tracks(path, max_seconds=max_seconds)
     try:
         next(decoding.blocks())
-        if decoding.container in UNMARKED and foreign(path):
+        if decoding.container in UNMARKED and foreign(path, decoding.bodies[0].start):
             raise NotAudio("what decodes of it is chance")
         if goes_beyond(path, max_seconds):
             raise TooLong(f"longer than {max_seconds:.0f} s")

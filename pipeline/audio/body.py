@@ -1,0 +1,324 @@
+"""Which bytes of a file are the recording: what stands before it, and what its header claims wrongly.
+
+Hosts put blank lines, a byte order mark, a notice of their own or remains of HTTP before the first byte,
+and recorders write a length into the header that nobody corrects. FFmpeg refuses the former and stops
+early at the latter, so both are mended on the way to it; the file itself stays as it came.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from pipeline.audio.headers import HEAD_BYTES, junk_bytes, mp3_chain
+from pipeline.audio.libmagic import packed
+
+UNSET_BYTES = 0x7FFF0000  # a wav written to a pipe claims about 2 or 4 GiB
+MAX_CHUNKS = 1000
+MAX_JOINED = 1000
+PADDING_BYTES = 4096
+MOST_TRAILERS = 64  # places where notes may begin that are tried
+BOM = b"\xef\xbb\xbf"
+# long enough not to turn up by chance; with what follows the name where the name alone is short
+SIGNATURE = re.compile(
+    rb"(?:RIFF|RF64|BW64)....WAVE|RIFF....AVI |riff\x2e\x91\xcf\x11|OggS\x00\x02|fLaC[\x00\x80]\x00\x00\x22"
+    rb"|\x00...ftyp[ -~]{4}|\x1aE\xdf\xa3(?=.{0,64}(?:matroska|webm))|#!AMR(?:-WB)?\n|FORM....AIF[FC]"
+    rb"|caff\x00\x01\x00\x00|\.snd\x00\x00.{6}\x00\x00\x00|\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+    rb"|Creative Voice File\x1a|FLV\x01[\x01\x04\x05]\x00\x00\x00\x09|\.RMF\x00\x00\x00",
+    re.DOTALL,
+)
+MARKED = (b"ID3", b"wvpk", b"MAC ", b"TTA1", b"MPCK", b"MP+", b"ea3")  # sure only at the very start
+BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+TEXT = re.compile(rb"[\t\n\r -~]|\xef\xbb\xbf")
+TAG = re.compile(rb"ID3[\x02-\x04]\x00[\x00-\xff][\x00-\x7f]{4}")
+NAME = re.compile(rb"[A-Za-z0-9_ -]{4}")
+# chunks that tell of the sound instead of being it; behind a length that cannot be believed, only these count
+TELLING = re.compile(
+    rb"LIST|list|id3 |ID3 |bext|iXML|cue |smpl|inst|fact|PEAK|DISP|afsp|_PMX|JUNK|junk|PAD |FLLR|SAUR"
+    rb"|ANNO|NAME|AUTH|MARK|COMT|APPL|INST|AESD|info|strg|mark|regn|free|uuid"
+)
+W64_RIFF = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
+W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+W64_NAME = re.compile(rb".{10}(?:\x00\xc0\x4f\x8e\xdb\x8a|\x28\xdb\x04\xc1\x00\x00)", re.DOTALL)
+W64_HEADER_BYTES = 24  # a name of 16, a length of 8 that counts them, all in steps of 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a header says of the bytes of sound behind it.
+
+    at, width, order: where the number stands in the file; own: how much of it is not sound. start: the first
+    byte of sound. size: bytes of sound that it claims, None where it claims none, as streams do.
+    """
+
+    at: int
+    width: int
+    order: Literal["little", "big"]
+    own: int
+    start: int
+    size: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """The bytes [start, end) of a file; sound_bytes: what their header should claim, where it is wrong."""
+
+    start: int
+    end: int
+    claim: Claim | None = None
+    sound_bytes: int | None = None
+    whole: bool = True  # all of the file, as it came
+
+    @property
+    def as_it_came(self) -> bool:
+        """Whether any reader would find the same in the file."""
+        return self.whole and self.sound_bytes is None
+
+    def open(self, path: Path) -> BinaryIO:
+        """The body as a file for FFmpeg."""
+        return io.BufferedReader(_Mended(path, self), 1 << 16)
+
+
+def bodies(path: Path) -> list[Body]:
+    """The recordings in a file, one but for wav files that were joined end to end."""
+    size = path.stat().st_size
+    found: list[Body] = []
+    with path.open("rb") as file:
+        start: int | None = _start(path, file.read(HEAD_BYTES))
+        while start is not None and len(found) < MAX_JOINED:
+            claim = _claim(file, start, size)
+            end, following, sound = size, None, None
+            if claim:
+                end, following, sound = _extent(file, claim, size)
+            whole = start == 0 and end == size
+            found.append(Body(start=start, end=end, claim=claim, sound_bytes=sound, whole=whole))
+            start = following
+    return found
+
+
+def _start(path: Path, head: bytes) -> int:
+    """Where the recording begins."""
+    found = SIGNATURE.match(head)
+    start = 0 if found else _sought(path, head)
+    return 0 if start and packed(head) else start
+
+
+def _sought(path: Path, head: bytes) -> int:
+    """Where it begins in a file that does not begin with it for sure."""
+    if head.startswith(MARKED):
+        return junk_bytes(path)
+    found = SIGNATURE.search(head)
+    first_frame = mp3_chain(head, 0, found.start() if found else len(head))
+    if found and first_frame is None:
+        return found.start()
+    if junk := junk_bytes(path):
+        return junk
+    tag = TAG.search(head, 0, first_frame or 0)
+    if tag:
+        return tag.start()
+    text = BINARY.search(head)  # a page without any recording behind it has none
+    if text is None or not TEXT.match(head):
+        return 0
+    if first_frame is not None:
+        return first_frame if first_frame <= text.start() else 0
+    return max(head.rfind(b"\n", 0, text.start()) + 1, len(BOM) if head.startswith(BOM) else 0)
+
+
+def _claim(file: BinaryIO, start: int, size: int) -> Claim | None:
+    """What the header at `start` claims; None where its kind claims nothing that FFmpeg minds."""
+    file.seek(start)
+    head = file.read(40)
+    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return _riff(file, start, size)
+    if head[:4] == b"FORM" and head[8:11] == b"AIF":
+        found = _chunk(file, start + 12, size, b"SSND", "big", 4)
+        return _of(found, order="big", width=4, own=8) if found else None
+    if head[:4] == b"caff":
+        found = _chunk(file, start + 8, size, b"data", "big", 8)
+        return _of(found, order="big", width=8, own=4) if found else None
+    if head[:16] == W64_RIFF:
+        found = _w64_data(file, start + 40, size)
+        return _of(found, order="little", width=8, own=W64_HEADER_BYTES, inside=False) if found else None
+    if head[:4] == b".snd":
+        offset, claimed = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
+        return Claim(
+            at=start + 8, width=4, order="big", own=0, start=start + offset,
+            size=claimed if 0 < claimed < 0xFFFFFFFF else None,
+        )  # fmt: skip
+    return None
+
+
+def _riff(file: BinaryIO, start: int, size: int) -> Claim | None:
+    found = _chunk(file, start + 12, size, b"data", "little", 4)
+    if found is None:
+        return None
+    long = _chunk(file, start + 12, min(size, start + 4096), b"ds64", "little", 4)
+    if long and found[1] == 0xFFFFFFFF:
+        file.seek(long[0] + 4 + 8)
+        claimed = int.from_bytes(file.read(8), "little")
+        return Claim(
+            at=long[0] + 4 + 8, width=8, order="little", own=0, start=found[0] + 4,
+            size=claimed if 0 < claimed < 1 << 48 else None,
+        )  # fmt: skip
+    return _of(found, order="little", width=4, own=0)
+
+
+def _of(
+    found: tuple[int, int], *, order: Literal["little", "big"], width: int, own: int, inside: bool = True
+) -> Claim:
+    """inside: the claim counts the first bytes behind it, `own` of them, before the sound begins."""
+    at, claimed = found
+    unset = claimed <= own or claimed >= (UNSET_BYTES if width == 4 else 1 << 48)
+    start = at + width + (own if inside else 0)
+    return Claim(at=at, width=width, order=order, own=own, start=start, size=None if unset else claimed - own)
+
+
+def _chunk(
+    file: BinaryIO, at: int, size: int, wanted: bytes, order: Literal["little", "big"], width: int
+) -> tuple[int, int] | None:
+    """Where the length of a chunk stands, and the length; chunks of eight bytes' length are not padded."""
+    for _ in range(MAX_CHUNKS):
+        file.seek(at)
+        head = file.read(4 + width)
+        if len(head) < 4 + width or at >= size:
+            return None
+        length = int.from_bytes(head[4:], order)
+        if head[:4] == wanted:
+            return at + 4, length
+        at += 4 + width + length + (length % 2 if width == 4 else 0)
+    return None
+
+
+def _w64_data(file: BinaryIO, at: int, size: int) -> tuple[int, int] | None:
+    for _ in range(MAX_CHUNKS):
+        file.seek(at)
+        head = file.read(24)
+        if len(head) < 24 or at >= size:
+            return None
+        length = int.from_bytes(head[16:], "little")
+        if head[:16] == W64_DATA:
+            return at + 16, length
+        at += max(24, length + -length % 8)
+    return None
+
+
+def _extent(file: BinaryIO, claim: Claim, size: int) -> tuple[int, int | None, int | None]:
+    """Where the body ends, where the next recording begins, the bytes of sound where the claim is wrong."""
+    there = size - claim.start
+    if claim.size is not None:
+        if claim.size >= there:
+            return size, None, None  # what is missing is told by comparing
+        after = claim.start + claim.size
+        honest, following = _chain(file, after + claim.size % 2, size, claim)
+        if not honest and claim.size % 2:
+            honest, following = _chain(file, after, size, claim)
+        if honest:
+            return following or size, following, None
+        file.seek(after)
+        if there - claim.size <= HEAD_BYTES and _is_text(file.read()):
+            return size, None, None  # remains of HTTP, or what a page would say
+    if there <= 0:
+        return size, None, None
+    sound = _trailer(file, claim, size) - claim.start
+    return size, None, sound
+
+
+def _chain(file: BinaryIO, at: int, size: int, claim: Claim) -> tuple[bool, int | None]:
+    """Whether from there on only chunks follow, up to the end; and where among them a recording begins."""
+    if claim.own == W64_HEADER_BYTES:
+        return _w64_chain(file, at + (claim.start - at) % 8, size), None
+    width = 8 if claim.width == 8 and claim.order == "big" else 4
+    for _ in range(MAX_CHUNKS):
+        file.seek(at)
+        head = file.read(4 + width)
+        if not any(head):
+            return size - at <= PADDING_BYTES and not any(file.read()), None
+        if not NAME.fullmatch(head[:4]) or len(head) < 4 + width:
+            return False, None
+        if head[:4] in (b"RIFF", b"RF64") and file.read(4) == b"WAVE":
+            return True, at
+        length = int.from_bytes(head[4:], claim.order)
+        at += 4 + width + length + (length % 2 if width == 4 else 0)
+        if at >= size:
+            return at - size <= 1 or TELLING.match(head) is not None, None
+    return False, None
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return BINARY.search(data) is None and bool(data.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _w64_chain(file: BinaryIO, at: int, size: int) -> bool:
+    for _ in range(MAX_CHUNKS):
+        if at >= size:
+            return True
+        file.seek(at)
+        head = file.read(W64_HEADER_BYTES)
+        if not W64_NAME.match(head):
+            return size - at <= PADDING_BYTES and not any(head + file.read())
+        at += max(W64_HEADER_BYTES, -(-int.from_bytes(head[16:], "little") // 8) * 8)
+    return False
+
+
+def _trailer(file: BinaryIO, claim: Claim, size: int) -> int:
+    """Where chunks begin that tell of the sound, behind sound of a length that nobody knows; else the end."""
+    begin = max(claim.start, size - HEAD_BYTES)
+    file.seek(begin)
+    tail = file.read()
+    for found in islice(TELLING.finditer(tail), MOST_TRAILERS):
+        at = begin + found.start()
+        if _chain(file, at, size, claim)[0]:
+            return at
+    return size
+
+
+class _Mended(io.RawIOBase):
+    """A file from the body's first byte to its last, with its claim put right."""
+
+    def __init__(self, path: Path, body: Body) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._body = body
+        self._at = 0
+        self._patch = (0, b"")
+        if body.claim and body.sound_bytes is not None:
+            number = min(body.sound_bytes + body.claim.own, (1 << 8 * body.claim.width) - 2)
+            at = body.claim.at - body.start
+            self._patch = (at, number.to_bytes(body.claim.width, body.claim.order))
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._body.end - self._body.start}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._file.seek(self._body.start + self._at)
+        left = max(0, self._body.end - self._body.start - self._at)
+        data = bytearray(self._file.read(min(len(buffer), left)))
+        at, right = self._patch
+        for index, byte in enumerate(right):
+            if 0 <= at + index - self._at < len(data):
+                data[at + index - self._at] = byte
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -183,9 +183,11 @@ def _chunk(
 ) -> tuple[int, int] | None:
     """Where the length of a chunk stands, and the length; chunks of eight bytes' length are not padded."""
     for _ in range(MAX_CHUNKS):
+        if at >= size:
+            return None
         file.seek(at)
         head = file.read(4 + width)
-        if len(head) < 4 + width or at >= size:
+        if len(head) < 4 + width:
             return None
         length = int.from_bytes(head[4:], order)
         if head[:4] == wanted:
@@ -196,9 +198,11 @@ def _chunk(
 
 def _w64_data(file: BinaryIO, at: int, size: int) -> tuple[int, int] | None:
     for _ in range(MAX_CHUNKS):
+        if at >= size:
+            return None
         file.seek(at)
         head = file.read(24)
-        if len(head) < 24 or at >= size:
+        if len(head) < 24:
             return None
         length = int.from_bytes(head[16:], "little")
         if head[:16] == W64_DATA:

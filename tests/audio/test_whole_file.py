@@ -12,8 +12,8 @@ import pytest
 from av.audio.frame import AudioFrame
 
 from pipeline.audio.limits import MAX_TRACKS
-from pipeline.domain.errors import NotAudio
 from pipeline.audio.sniff import sniff
+from pipeline.domain.errors import NotAudio
 from tests.audio.conftest import Cut
 from tests.audio.signals import Read, Said, noise, placed, speech, write
 

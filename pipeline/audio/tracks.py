@@ -63,12 +63,16 @@ class Tracks(Decoding):
         self.channels, self.sample_rate = sum(track.channels for track in tracks), rate
         self.codec = tracks[0].decoding.codec or self.codec
         self.out_rate = rate
-        self.sides = 2 if len(tracks) == 2 and self.mix == "sides" else 1
+        self.out_channels = 2 if len(tracks) == 2 and self.mix == "sides" else 1
         size = rate // 50 * 100
         while longest := max(track.filled(size) for track in tracks):
             parts = [track.take(min(size, longest)) for track in tracks]
             self._count(len(parts[0]) // 2)
-            yield tuple(parts) if self.sides == 2 else (_mixed(parts[:1] if self.mix == "left" else parts),)
+            yield (
+                tuple(parts)
+                if self.out_channels == 2
+                else (_mixed(parts[:1] if self.mix == "left" else parts),)
+            )
         decodings = [track.decoding for track in tracks]
         self.broken = any(each.broken for each in decodings)
         self.skipped_seconds = sum(each.skipped_seconds for each in decodings)

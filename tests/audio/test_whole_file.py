@@ -78,7 +78,7 @@ def test_two_tracks_are_two_sides(
     left, said = party(rate, 30)
     right, answered = party(rate, 300, seed=2)
     found = cut(tracks(tmp_path / "a", [left], [right], rates=[rate] * 2, codec=codec, container=container))
-    assert (found.plan.sides, found.media.channels) == (2, 2)
+    assert (found.plan.channels, found.media.channels) == (2, 2)
     assert not found.plan.missing
     assert_words(found.words(0), said)
     assert_words(found.words(1), answered)
@@ -120,7 +120,7 @@ def test_a_silent_track_is_no_party(tmp_path: Path, cut: Callable[..., Cut]) -> 
             tmp_path / "a", [silent], [left, right], rates=[16_000] * 2, codec="aac", container="mp4"
         )
     )  # fmt: skip
-    assert found.plan.sides == 2
+    assert found.plan.channels == 2
     assert_words(found.words(0), said)
     assert_words(found.words(1), answered)
 
@@ -146,7 +146,7 @@ def test_the_same_on_both_tracks(tmp_path: Path, cut: Callable[..., Cut]) -> Non
     """One voice on both tracks is one side, every word once."""
     pcm, said = party(16_000, 30)
     found = cut(tracks(tmp_path / "a", [pcm], [pcm], rates=[16_000] * 2, codec="aac", container="mp4"))
-    assert found.plan.sides == 1
+    assert found.plan.channels == 1
     assert_words(found.words(), said)
 
 
@@ -156,7 +156,7 @@ def test_three_tracks_are_heard_as_one(tmp_path: Path, cut: Callable[..., Cut]) 
               range(1, 4)]  # fmt: skip
     sounds = [[placed(16_000, SECONDS, said)] for said in places]
     found = cut(tracks(tmp_path / "a", *sounds, rates=[16_000] * 3, codec="aac", container="mp4"))
-    assert found.plan.sides == 1
+    assert found.plan.channels == 1
     assert_words(found.words(), sorted((each for said in places for each in said), key=lambda s: s.start))
 
 

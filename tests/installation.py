@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.domain.job import Category, Job, JobId, PortalId, Request, Source
+from pipeline.domain.kinds import QUEUES
 from pipeline.run.runner import Runner
 from pipeline.sandbox.app import KEY, Sandbox
 from pipeline.sandbox.rest import Bucket
@@ -92,11 +93,11 @@ def accept(
 
 
 def run(tools: Tools, *jobs: JobId, until: Callable[[Job], bool], seconds: float = 60.0) -> list[Job]:
-    """Runs both queues here until every job is as wanted."""
+    """Runs all queues here until every job is as wanted."""
     runner, end = Runner(tools), time.monotonic() + seconds
     while True:
         tools.store.tick()
-        for queue in (flow.MEDIA, flow.UPSTREAM):
+        for queue in QUEUES:
             runner.drain(queue, "test", seconds=5, stop=lambda: False)
         found = [tools.store.load(job) for job in jobs]
         if all(until(job) for job in found):

@@ -41,16 +41,15 @@ class Worker:
         self._runner: Runner | None = None
         self._pid = 0
         self._lock = threading.Lock()
-        self.slots = 1
+        self.threads = False  # one process of threads, or children of a prefork pool
 
     def runner(self) -> Runner:
         """This process's runner, opened at first use: connections do not survive a fork."""
         with self._lock:
             if self._runner is None or self._pid != os.getpid():
                 loaded = installation.load()
-                self._runner = Runner(
-                    open_tools(loaded), notifier=Notifier(loaded.store_url), slots=self.slots
-                )
+                places = loaded.places if self.threads else None
+                self._runner = Runner(open_tools(loaded), notifier=Notifier(loaded.store_url), places=places)
                 self._pid = os.getpid()
             return self._runner
 
@@ -69,11 +68,11 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
     failpoints.arm(installation.load().failpoints)
     queues = set(instance.app.amqp.queues.consume_from)
     threads = "thread" in str(instance.pool_cls).lower()
-    worker.slots = instance.concurrency if threads else 1
+    worker.threads = threads
     if threads:
         Sweeper(worker.runner(), installation.load(), worker.leaving).start()
         Reconciler(worker.runner(), worker.leaving).start()
-    log.info("worker_begins", node=worker.node, queues=sorted(queues), slots=instance.concurrency)
+    log.info("worker_begins", node=worker.node, queues=sorted(queues), places=instance.concurrency)
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -88,11 +87,11 @@ def _child(**_: Any) -> None:
 def _leave(how: str, **_: Any) -> None:
     """SIGTERM: claim nothing more, give paid calls their time, then free all leases and leave with 0."""
     worker.leaving.set()
-    drain = installation.load().drain_seconds if worker.slots > 1 else MEDIA_DRAIN_SECONDS
+    drain = installation.load().drain_seconds if worker.threads else MEDIA_DRAIN_SECONDS
 
     def end() -> None:
         until = time.monotonic() + drain
-        while time.monotonic() < until and (worker.slots == 1 or worker.runner().holds):
+        while time.monotonic() < until and (not worker.threads or worker.runner().holds):
             time.sleep(0.05)
         try:
             held = worker.runner().tools.store.release(f"{worker.node}:", crashed=False)

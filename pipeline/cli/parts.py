@@ -14,6 +14,7 @@ import click
 from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves
 from pipeline.domain.errors import SettingsError
+from pipeline.domain.kinds import BACKGROUND, MEDIA, UPSTREAM
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portals
 from pipeline.steps.tools import checked_portals
@@ -24,22 +25,34 @@ PORT = 8000  # of the api, unless told otherwise
 at_port = click.option(
     "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any free."
 )
-QUEUES = ("media", "upstream")
+# Which queues a worker serves: media in processes, the others in threads beside each other.
+WORKERS = {MEDIA: (MEDIA,), UPSTREAM: (UPSTREAM, BACKGROUND)}
 STORAGE_SECONDS = 15.0  # for the audio storage to answer at the start
 LEAVE_SECONDS = 10.0  # beyond what a child was told to wait for its work
 
 
 def worker_command(settings: Settings, queue: str) -> tuple[str, ...]:
-    """Celery for one queue: media in processes (native code on untrusted bytes), upstream in threads."""
+    """Celery for one worker: media in processes (native code on untrusted bytes), upstream in threads."""
     pool, size = (
-        ("prefork", settings.media_processes) if queue == "media" else ("threads", settings.upstream_threads)
+        ("prefork", settings.media_processes)
+        if queue == MEDIA
+        else ("threads", sum(settings.places.values()))
     )
-    options = ["--queues", queue, "--pool", pool, "--concurrency", str(size), "--hostname", f"{queue}@%h"]
+    options = [
+        "--queues",
+        ",".join(WORKERS[queue]),
+        "--pool",
+        pool,
+        "--concurrency",
+        str(size),
+        "--hostname",
+        f"{queue}@%h",
+    ]
     quiet = ["--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     return (sys.executable, "-m", "celery", "--app", "workers", "--quiet", "worker", *options, *quiet)
 
 
-def workers(settings: Settings, queues: Sequence[str] = QUEUES) -> list[Child]:
+def workers(settings: Settings, queues: Sequence[str] = tuple(WORKERS)) -> list[Child]:
     """A worker per queue."""
     return [
         Child(

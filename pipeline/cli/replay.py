@@ -20,7 +20,7 @@ from pipeline.cli.rehearsal import LOOK_SECONDS, rehearse, sandbox_child
 from pipeline.cli.supervise import ROOT, Supervisor
 from pipeline.cli.up import await_answer
 from pipeline.domain.errors import BadRequest
-from pipeline.steps.flow import kind
+from pipeline.domain.kinds import kind_of
 from pipeline.store import job_id
 
 FOLDER = ROOT / "fixtures" / "requests"
@@ -187,7 +187,7 @@ def stage_times(record: Mapping[str, Any]) -> str:
     times: dict[str, float] = {}
     for event in record.get("events", []):
         if event["took"] is not None:
-            times[kind(event["step"])] = times.get(kind(event["step"]), 0.0) + event["took"]
+            times[kind_of(event["step"])] = times.get(kind_of(event["step"]), 0.0) + event["took"]
     return " ".join(f"{name} {seconds:.2f}" for name, seconds in times.items()) or "-"
 
 

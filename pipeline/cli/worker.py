@@ -15,10 +15,10 @@ LOOK_SECONDS = 0.1
 
 def _queues(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
     chosen = [queue.strip() for queue in value.split(",") if queue.strip()]
-    if unknown := set(chosen) - set(parts.QUEUES):
+    if unknown := set(chosen) - set(parts.WORKERS):
         raise click.BadParameter(f"no such queue: {', '.join(sorted(unknown))}")
     if not chosen:
-        raise click.BadParameter(f"name one of {', '.join(parts.QUEUES)}")
+        raise click.BadParameter(f"name one of {', '.join(parts.WORKERS)}")
     return list(dict.fromkeys(chosen))
 
 

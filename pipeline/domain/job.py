@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NewType
 
+from pipeline.domain.kinds import WORK
+
 JobId = NewType("JobId", str)  # job_ and 26 letters and digits
 PortalId = NewType("PortalId", str)
 Step = NewType("Step", str)  # "fetch", "transcribe:3", ...
@@ -186,3 +188,4 @@ class Due:
     queue: str
     at: float = 0.0
     expedite: bool = False  # may be moved earlier when it waits already
+    urgency: int = WORK

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Event, Job, JobId, Step
+from pipeline.domain.kinds import KINDS, kind_of
 from pipeline.steps import flow
 from pipeline.steps.tools import Tools
 from pipeline.store import Stale
 
 RETRY_TTL_SECONDS = 3600.0
-HEARS = ("sniff", "split", "halve", "transcribe")  # steps that take the recording
 
 
 def retry_job(tools: Tools, job_id: JobId) -> Job:
@@ -65,7 +65,7 @@ def _to_do_again(job: Job, tools: Tools) -> list[str]:
     dues = flow.advance(kept, tools.store.now()).dues
     if (
         fetched
-        and any(flow.kind(due.step) in HEARS for due in dues)
+        and any(KINDS[kind_of(due.step)].hears for due in dues)
         and not tools.blobs.exists(fetched["blob"])
     ):
         again = list(job.facts)  # what was paid for is in the ledger, if it is not long ago

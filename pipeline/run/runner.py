@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 import structlog
@@ -24,8 +27,10 @@ from pipeline.domain.errors import (
     UnknownJob,
 )
 from pipeline.domain.job import Claim, Event, Failure, Job, Request
+from pipeline.domain.kinds import BACKGROUND, KINDS, QUEUES, URGENT_BELOW, kind_of
 from pipeline.domain.plain import to_plain
-from pipeline.steps import audio_steps, crm_steps, flow, outcome_steps, provider_steps
+from pipeline.settings.portals import Portals
+from pipeline.steps import flow, outcome_steps
 from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.store import Stale, persist
@@ -35,24 +40,10 @@ from pipeline.telemetry import failpoints
 log = structlog.get_logger()
 
 STEPS: dict[str, Callable[[Job, Claim, Tools], Result]] = {
-    "resolve": crm_steps.resolve,
-    "fetch": audio_steps.fetch,
-    "sniff": audio_steps.sniff,
-    "split": audio_steps.split,
-    "halve": audio_steps.halve,
-    "transcribe": provider_steps.transcribe,
-    "merge": audio_steps.merge,
-    "classify": provider_steps.classify,
-    "reply": provider_steps.reply,
-    "draw": provider_steps.draw,
-    "callback": outcome_steps.callback,
-    "link": crm_steps.link,
-    "timeline": crm_steps.timeline,
-    "expire": outcome_steps.expire,
+    name: resolve_name(f"pipeline.steps.{kind.run}") for name, kind in KINDS.items()
 }
-
-
-PAID = frozenset({"transcribe", "classify", "reply", "draw"})
+URGENT_QUEUES = frozenset(kind.queue for kind in KINDS.values() if kind.urgency < URGENT_BELOW)
+BACKGROUND_LIMIT = 2  # of a portal's steps at a time: its CRM takes two requests a second
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # it passes, and is not the recording's doing
 
 
@@ -65,16 +56,20 @@ class Notifies(Protocol):
 class Runner:
     """Runs steps over a store.
 
-    slots: how many steps this process runs at a time in all; the last free one of several is kept for
-    outcomes, and for text and image, since a person waits.
+    places: queue -> how many of its steps this process runs at a time; others have no bound. The last free
+    one of several is kept for outcomes, and for text and image, since a person waits.
     """
 
-    def __init__(self, tools: Tools, *, notifier: Notifies | None = None, slots: int = 1) -> None:
+    def __init__(
+        self, tools: Tools, *, notifier: Notifies | None = None, places: Mapping[str, int] | None = None
+    ) -> None:
         self.tools = tools
         self._notifier = notifier
-        self._slots = slots
-        self._busy = 0
+        self._places = places or {}
+        self._busy: Counter[str] = Counter()
+        self._unheard: set[str] = set()  # told of work while all places were taken
         self._lock = threading.Lock()
+        self._limited_by: Portals | None = None
         self._held: dict[str, Claim] = {}
         self._heart: threading.Thread | None = None
 
@@ -84,45 +79,69 @@ class Runner:
         return len(self._held)
 
     def drain(self, queue: str, owner: str, *, seconds: float, stop: Callable[[], bool]) -> int:
-        """Runs steps until none is due, `seconds` have passed or `stop()`; how many were run."""
-        end, done = time.monotonic() + seconds, 0
-        while not stop() and time.monotonic() < end:
+        """Runs steps until none is due, `seconds` have passed or `stop()`; how many were run.
+
+        None at all where every place of the queue is taken: who has one sees to what is due.
+        """
+        end, done, wanted = time.monotonic() + seconds, 0, True
+        while wanted and self._enter(queue):
             try:
-                if not self._next(queue, owner):
-                    return done
+                while not stop() and time.monotonic() < end and self._next(queue, owner):
+                    done += 1
             except StoreUnavailable as error:  # what is leased here comes back by its expiry
                 log.warning("store_away", error=str(error))
                 return done
-            done += 1
-        if self._notifier and not stop():
+            finally:
+                wanted = self._leave(queue) and not stop() and time.monotonic() < end
+        if self._notifier and not stop() and time.monotonic() >= end:
             self._notifier.notify(queue)  # there may be more
         return done
 
-    def _next(self, queue: str, owner: str) -> bool:
+    def _enter(self, queue: str) -> bool:
         with self._lock:
-            self._busy += 1
-            urgent_only = 1 < self._slots <= self._busy
-        try:
-            settings = self.tools.settings
-            claim = self.tools.store.claim(
-                queue,
-                owner,
-                lease_seconds=settings.lease_seconds,
-                urgent_only=urgent_only,
-                limits={portal.id: portal.concurrency for portal in self.tools.portals.values()},
-                default_limit=settings.concurrency,
-            )
-            if claim is None:
+            if self._busy[queue] >= self._places.get(queue, sys.maxsize):
+                self._unheard.add(queue)
                 return False
-            self._beat(claim)
-            try:
-                self.run(claim)
-            finally:
-                self._held.pop(claim.fence, None)
+            self._busy[queue] += 1
             return True
+
+    def _leave(self, queue: str) -> bool:
+        """Gives the place back; whether word came meanwhile that nobody had a place for."""
+        with self._lock:
+            self._busy[queue] -= 1
+            unheard = queue in self._unheard
+            self._unheard.discard(queue)
+            return unheard
+
+    def _next(self, queue: str, owner: str) -> bool:
+        self._limit()
+        last = 1 < self._places.get(queue, 1) <= self._busy[queue]
+        claim = self.tools.store.claim(
+            queue,
+            owner,
+            lease_seconds=self.tools.settings.lease_seconds,
+            urgent_only=last and queue in URGENT_QUEUES,
+        )
+        if claim is None:
+            return False
+        self._beat(claim)
+        try:
+            self.run(claim)
         finally:
-            with self._lock:
-                self._busy -= 1
+            self._held.pop(claim.fence, None)
+        return True
+
+    def _limit(self) -> None:
+        """Tells the store how many steps of each portal may run, when the settings have changed."""
+        portals = self.tools.portals
+        if portals is self._limited_by:
+            return
+        for queue in QUEUES:
+            most = BACKGROUND_LIMIT if queue == BACKGROUND else sys.maxsize
+            self.tools.store.limit(
+                queue, {portal.id: min(portal.concurrency, most) for portal in portals.values()}
+            )
+        self._limited_by = portals
 
     def run(self, claim: Claim) -> None:
         """One claimed step, to its fact, its deferral or its failure."""
@@ -156,7 +175,7 @@ class Runner:
         try:
             if claim.lost >= (MOST_LOST_OUTCOME if claim.step in ("callback", "expire") else MOST_LOST):
                 raise Poison(f"The step {claim.step} ended its worker again and again.")
-            return STEPS[flow.kind(claim.step)](job, claim, self.tools), "done", None
+            return STEPS[kind_of(claim.step)](job, claim, self.tools), "done", None
         except (LeaseLost, UnknownJob):
             raise
         except Snooze as snooze:
@@ -186,7 +205,7 @@ class Runner:
                 slug=error.slug,
             )
             return None, "", None
-        if claim.step == "callback" or flow.kind(claim.step) in flow.STARRED:
+        if claim.step == "callback" or KINDS[kind_of(claim.step)].starred:
             facts: dict[str, Any] = {claim.step: outcome_steps.given_up(claim, decision)}
         else:
             facts = {"failure": decision}
@@ -222,7 +241,7 @@ class Runner:
 
     def _commit(self, job: Job, claim: Claim, result: Result, events: tuple[Event, ...]) -> None:
         store = self.tools.store
-        served = flow.kind(claim.step) in PAID and claim.step in result.facts
+        served = KINDS[kind_of(claim.step)].paid and claim.step in result.facts
         while True:
             facts = {step: to_plain(fact) for step, fact in result.facts.items()}
             if "failure" in facts and flow.has_outcome(job):

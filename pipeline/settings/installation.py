@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.domain.errors import ForbiddenURL, SettingsError
 from pipeline.domain.hosts import read_allowed, read_url
+from pipeline.domain.kinds import BACKGROUND, UPSTREAM
 from pipeline.domain.languages import iso639
 
 ROUTER_URL = "https://vibecode.bitrix24.tech/v1"
@@ -153,6 +154,9 @@ class Settings(BaseSettings):
     failpoints: str | None = Field(None, description="for tests: name=action, comma-separated")
     media_processes: int = Field(2, gt=0, description="media steps at a time, each a process")
     upstream_threads: int = Field(32, gt=1, description="waiting steps at a time, each a thread")
+    background_threads: int = Field(
+        8, gt=0, description="beside them: steps that no portal waits for, as finding the deal and the entry"
+    )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="`json`, `text` for people; auto: text on a terminal, else json"
     )
@@ -257,6 +261,11 @@ class Settings(BaseSettings):
     def api_bytes(self) -> int:
         """The largest JSON body of /v1."""
         return self.max_request_bytes or 8 << 20
+
+    @property
+    def places(self) -> dict[str, int]:
+        """How many steps of each queue that waits for others' servers run at a time in a process."""
+        return {UPSTREAM: self.upstream_threads, BACKGROUND: self.background_threads}
 
     @property
     def store_url(self) -> str:

@@ -1,13 +1,9 @@
 """The flow: from the facts in a record, which steps are due. Pure: no I/O, no clock of its own.
 
-    intake -> fetch -> sniff -> split -> transcribe x n -> merge -> classify* -> callback
-                                                          -> link* -> timeline*
-    (text: reply -> callback)   (image: draw -> callback)
-    a refusal or failure up to merge (or in reply, draw) -> error callback
-
-A starred step never costs the portal its transcript: the callback waits for the score a minute at the
-most, and never beyond the reserve before the deadline. A recording that comes by an event is looked up
-first (resolve). `expire` is a step like any other, due when the reserve begins.
+What the steps are, and their order drawn, stands in the table of kinds. The callback waits for the score a
+minute at the most, and never beyond the reserve before the deadline; what nobody waits for any more, a late
+score among it, is done in the background. A recording that comes by an event is looked up first (resolve).
+`expire` is a step like any other, due when the reserve begins.
 """
 
 from __future__ import annotations
@@ -17,34 +13,14 @@ from dataclasses import dataclass
 
 from pipeline.audio.judge import judge
 from pipeline.domain.job import Category, Due, Failure, Job, Source, Step, Timeline
+from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, kind_of
 from pipeline.domain.languages import iso639
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Chunk, Plan, RecognitionOptions
 from pipeline.domain.transcript import Recognition, Transcript
 
-MEDIA, UPSTREAM = "media", "upstream"
 CLASSIFY_SECONDS = 60.0
-
-QUEUES = {
-    "resolve": UPSTREAM,
-    "fetch": UPSTREAM,  # waits for somebody else's host: two slow ones must not hold all decoding
-    "sniff": MEDIA,
-    "split": MEDIA,
-    "halve": MEDIA,
-    "transcribe": UPSTREAM,
-    "merge": UPSTREAM,
-    "classify": UPSTREAM,
-    "reply": UPSTREAM,
-    "draw": UPSTREAM,
-    "callback": UPSTREAM,
-    "link": UPSTREAM,
-    "timeline": UPSTREAM,
-    "expire": UPSTREAM,
-}
-
-# Failures of these steps are recorded, retried and shown, and end nothing.
-STARRED = frozenset({"classify", "link", "timeline"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +30,6 @@ class Next:
     dues: tuple[Due, ...]
     status: str
     closed: bool
-
-
-def kind(step: str) -> str:
-    """ "transcribe:3" -> "transcribe"."""
-    return step.partition(":")[0]
-
-
-def queue_of(step: str) -> str:
-    """The queue whose workers run the step."""
-    return QUEUES[kind(step)]
 
 
 def failure(job: Job) -> Failure | None:
@@ -161,36 +127,36 @@ def has_outcome(job: Job) -> bool:
 
 def _dues(job: Job, now: float) -> Iterator[Due]:
     if not has_outcome(job):
-        yield _due("expire", at=job.deadline - job.reserve)
+        yield _due(job, "expire", at=job.deadline - job.reserve)
         yield from _work(job)
         return
-    spoken = job.category.spoken and "failure" not in job.facts
+    spoken, sent = job.category.spoken and "failure" not in job.facts, "callback" in job.facts
     if spoken and "classify" not in job.facts:
-        yield _due("classify")
+        yield _due(job, "classify", background=sent)
         at = min(job.facts["merge"]["at"] + CLASSIFY_SECONDS, job.deadline - job.reserve)
-        yield _due("callback", at=at, expedite="callback" not in job.tries)
+        yield _due(job, "callback", at=at, expedite="callback" not in job.tries)
     else:
-        yield _due("callback", expedite="callback" not in job.tries)
-    if spoken and "callback" in job.facts and "classify" in job.facts:
-        yield _due("link")
+        yield _due(job, "callback", expedite="callback" not in job.tries)
+    if spoken and sent and "classify" in job.facts:
+        yield _due(job, "link")
         if job.facts.get("link", {}).get("state") == "waiting":
-            yield _due("timeline")
+            yield _due(job, "timeline")
 
 
 def _work(job: Job) -> Iterator[Due]:
     facts = job.facts
     if job.category is Category.TEXT:
-        yield _due("reply")
+        yield _due(job, "reply")
     elif job.category is Category.IMAGE:
-        yield _due("draw")
+        yield _due(job, "draw")
     elif job.source is Source.EVENT and "resolve" not in facts:
-        yield _due("resolve")
+        yield _due(job, "resolve")
     elif "fetch" not in facts:
-        yield _due("fetch")
+        yield _due(job, "fetch")
     elif "sniff" not in facts:
-        yield _due("sniff")
+        yield _due(job, "sniff")
     elif "split" not in facts:
-        yield _due("split")
+        yield _due(job, "split")
     else:
         yield from _recognition(job)
 
@@ -199,18 +165,18 @@ def _recognition(job: Job) -> Iterator[Due]:
     whole = plan(job)
     probe = _probe(whole)
     if probe and not _asked_language(job) and f"transcribe:{probe.id}" not in job.facts:
-        yield _due(f"transcribe:{probe.id}")  # the others wait for the language that it is heard in
+        yield _due(job, f"transcribe:{probe.id}")  # the others wait for the language that it is heard in
         return
     waiting = False
     for chunk, recognition in _answers(job):
         if recognition is None:
             waiting = True
-            yield _due(f"transcribe:{chunk.id}")
+            yield _due(job, f"transcribe:{chunk.id}")
         elif _asks_again(chunk, recognition) and f"halve:{chunk.id}" not in job.facts:
             waiting = True
-            yield _due(f"halve:{chunk.id}")
+            yield _due(job, f"halve:{chunk.id}")
     if not waiting:
-        yield _due("merge")
+        yield _due(job, "merge")
 
 
 def _answers(job: Job) -> Iterator[tuple[Chunk, Recognition | None]]:
@@ -234,5 +200,12 @@ def _probe(whole: Plan | None) -> Chunk | None:
     return max(whole.chunks, key=lambda chunk: (chunk.sounding_seconds, -chunk.span.start))
 
 
-def _due(step: str, *, at: float = 0.0, expedite: bool = False) -> Due:
-    return Due(step=Step(step), queue=queue_of(step), at=at, expedite=expedite)
+def _due(job: Job, step: str, *, at: float = 0.0, expedite: bool = False, background: bool = False) -> Due:
+    kind = KINDS[kind_of(step)]
+    return Due(
+        step=Step(step),
+        queue=BACKGROUND if background else kind.queue,
+        at=at,
+        expedite=expedite,
+        urgency=kind.urgency if job.category.spoken else A_PERSON_WAITS,
+    )

@@ -11,6 +11,7 @@ from pipeline import contract
 from pipeline.clients.deliver import deliver
 from pipeline.domain.errors import Expired
 from pipeline.domain.job import Category, Claim, Delivery, Failure, Job, Source
+from pipeline.domain.kinds import KINDS, kind_of
 from pipeline.steps import flow
 from pipeline.steps.retry import LAST_TRY_SECONDS, callback_at, failure_of, is_before
 from pipeline.steps.tools import Result, Snooze, Tools
@@ -23,17 +24,6 @@ log = structlog.get_logger()
 CALLBACK_SECONDS = 15.0
 CERTAIN_SECONDS = 5.0  # so close to the deadline the outcome is sent even to a host that seems dead
 STANDS_SECONDS = 30.0  # a portal's restart is over by then
-
-DOING = {
-    "resolve": "waiting for the recording",
-    "fetch": "downloading the recording",
-    "sniff": "reading the recording",
-    "split": "cutting the recording",
-    "halve": "cutting the recording",
-    "transcribe": "waiting for the recogniser",
-    "reply": "waiting for the chat model",
-    "draw": "waiting for the image model",
-}
 
 
 def callback(job: Job, claim: Claim, tools: Tools) -> Result:
@@ -134,7 +124,7 @@ def body_of(job: Job, failure: Failure | None) -> dict[str, Any]:
 def expire(job: Job, claim: Claim, tools: Tools) -> Result:
     """The reserve begins and nothing came of the job: nothing is paid any more, the portal is told."""
     begun = [step for step in job.tries if step not in job.facts and step != claim.step]
-    doing = next((words for step in begun if (words := DOING.get(flow.kind(step)))), None)
+    doing = next((KINDS[kind_of(step)].doing for step in begun), None)
     events = persist(tools.store.events, job.id)
     why = next((event.why for event in reversed(events) if event.step in begun and event.why), None)
     where = f" while {doing}" if doing else ""
@@ -144,7 +134,7 @@ def expire(job: Job, claim: Claim, tools: Tools) -> Result:
 
 def given_up(claim: Claim, failure: Failure) -> dict[str, Any]:
     """The fact of a step whose failure ends nothing."""
-    if flow.kind(claim.step) == "classify":
+    if kind_of(claim.step) == "classify":
         return {"lead": None, "why": failure.message}
     if claim.step == "callback":
         return {"accepted": False, "asked": True, "why": failure.message}

@@ -24,8 +24,8 @@ from pipeline.domain.errors import (
     Upstream,
 )
 from pipeline.domain.job import Claim, Job
+from pipeline.domain.kinds import BACKGROUND, kind_of
 from pipeline.settings.portals import Provider
-from pipeline.steps import flow
 from pipeline.steps.tools import Snooze, Tools
 from pipeline.store import persist
 from pipeline.telemetry import failpoints
@@ -73,7 +73,7 @@ def buy(
             return _read(tools, key(model), read, json.loads(held))
     host = urlsplit(provider.url).netloc
     # per kind of work: a key may lack the scope of one and have that of another
-    key_name = f"{provider.url} {provider.key} {flow.kind(claim.step)}"
+    key_name = f"{provider.url} {provider.key} {kind_of(claim.step)}"
     account = "account:" + hashlib.sha256(key_name.encode()).hexdigest()[:16]
     if ends_at <= now:
         raise Snooze(1.0, "nothing is paid any more in the reserve before the deadline")
@@ -82,6 +82,8 @@ def buy(
     if (wait := tools.store.wait_at(f"provider:{host}")) > 0:
         raise Snooze(wait, "the provider does not answer")
     limit = tools.settings.provider_concurrency
+    if claim.queue == BACKGROUND:  # a late score: half of the places stay with what portals wait for
+        limit = max(1, limit // 2)
     if not tools.store.enter(host, claim, limit=limit):
         raise Snooze(0.5, "all places of the provider are taken")
     errors: list[CallscribeError] = []

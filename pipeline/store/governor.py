@@ -78,7 +78,7 @@ class Governor(Store):
 
     def enter(self, name: str, claim: Claim, *, limit: int) -> bool:
         """Takes one of `limit` places; it is free again when it is left, or the claim's lease is over."""
-        return bool(self._run("enter", name, _place(claim), limit))
+        return bool(self._run("enter", name, claim.job, claim.step, claim.fence, limit))
 
     @guarded
     def leave(self, name: str, claim: Claim) -> None:

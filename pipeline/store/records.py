@@ -96,7 +96,7 @@ def read_job(key: JobId, fields: Mapping[str, str]) -> Job:
 
 def dues_of(dues: Iterable[Due]) -> list[list[Any]]:
     """As the scripts take them."""
-    return [[due.step, due.queue, due.at, "expedite" if due.expedite else ""] for due in dues]
+    return [[due.step, due.queue, due.at, "expedite" if due.expedite else "", due.urgency] for due in dues]
 
 
 def read_event(text: str) -> Event:

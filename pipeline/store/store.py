@@ -13,10 +13,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
-from pipeline.domain.job import Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
+from pipeline.domain.job import Category, Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
+from pipeline.domain.kinds import A_PERSON_WAITS, KINDS, QUEUES
 from pipeline.store.records import accept_arguments, dues_of, dumps, read_delivery, read_event, read_job
 from pipeline.store.scripts import sources
 
+LAYOUT = "2"  # of the keys, as scripts/prelude.lua lists them
 PERSIST_SECONDS = 1800.0
 FILE_SECONDS = 10.0
 ALONE = (
@@ -185,13 +187,14 @@ class Store:
         *,
         lease_seconds: float,
         urgent_only: bool = False,
-        limits: Mapping[PortalId, int] | None = None,
-        default_limit: int = 8,
     ) -> Claim | None:
-        """The fairest due step of the queue, leased to `owner`; None when nothing is due."""
-        args = (queue, owner, lease_seconds, int(urgent_only), dumps(dict(limits or {})), default_limit)
+        """The fairest due step of the queue, leased to `owner`; None when nothing is due.
+
+        Of all portals that have not reached their limit the one with the fewest running steps, then the one
+        least recently served, then the one with the nearest deadline; urgent steps pass the limit.
+        """
         while True:
-            row = self._run("claim", *args)
+            row = self._run("claim", queue, owner, lease_seconds, int(urgent_only))
             if not row:
                 return None
             if row[0]:
@@ -218,9 +221,24 @@ class Store:
         """
         return int(self._run("release", owner, (ALONE if alone else 1) if crashed else 0))
 
+    def limit(self, queue: str, limits: Mapping[PortalId, int]) -> None:
+        """From now on so many steps of each portal run at a time; any other portal's are eight."""
+        self._run("limits", queue, dumps(dict(limits)))
+
     def tick(self) -> dict[str, int]:
-        """Moves what is due and what was lost to ready; how much is ready per queue."""
-        return cast(dict[str, int], json.loads(self._run("tick")))
+        """Moves what is due and what was lost to ready; how much is ready per queue.
+
+        Where the keys are those of another version, they are made into this one's first.
+        """
+        while not (counts := self._run("tick", LAYOUT, *QUEUES)):
+            self.rebuild()
+        return cast(dict[str, int], json.loads(counts))
+
+    def rebuild(self) -> None:
+        """Makes the indexes anew from the records and what waits; may run at any time, beside anything."""
+        kinds = {name: [kind.queue, kind.urgency] for name, kind in KINDS.items()}
+        waited_for = {category.value: A_PERSON_WAITS for category in Category if not category.spoken}
+        self._run("rebuild", LAYOUT, dumps(kinds), dumps(waited_for))
 
     # -- transitions
 

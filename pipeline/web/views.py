@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.contract import lead_body
 from pipeline.domain.job import Delivery, Event, Job, JobId
+from pipeline.domain.kinds import kind_of
 from pipeline.domain.plain import from_plain, to_plain
 from pipeline.domain.recording import Media, Span
 from pipeline.steps import flow
@@ -128,7 +129,7 @@ def _usage(job: Job) -> dict[str, float]:
     for step, fact in job.facts.items():
         if not isinstance(fact, dict):
             continue
-        if flow.kind(step) == "transcribe":
+        if kind_of(step) == "transcribe":
             usage["transcription_seconds"] += fact.get("paid_seconds") or 0.0
         for name, amount in (fact.get("usage") or {}).items():
             if name in usage:

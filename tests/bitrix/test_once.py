@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.domain.errors import StoreUnavailable, UnknownJob
 from pipeline.domain.job import Entity, Job, Request, Source
+from pipeline.domain.kinds import UPSTREAM
 from pipeline.run.operate import erase_job, retry_job
 from pipeline.run.runner import Runner
 from pipeline.sandbox.app import Sandbox
@@ -151,7 +152,7 @@ def test_an_event_about_a_call_of_long_ago_is_left_alone(tools: Tools, sandbox: 
     old = datetime.now(UTC) - timedelta(days=8)
     call = sandbox.crm.add_call(owner=("deal", 42), recording=recording(sandbox), ended_at=old)
     job = accept(tools, Request(activity_id=int(call.fields["ID"])))
-    Runner(tools).drain(flow.UPSTREAM, "test", seconds=5, stop=lambda: False)
+    Runner(tools).drain(UPSTREAM, "test", seconds=5, stop=lambda: False)
     with pytest.raises(UnknownJob):
         tools.store.load(job)
 
@@ -163,7 +164,7 @@ def test_an_erased_call_stays_erased(tools: Tools, sandbox: Sandbox) -> None:
     run(tools, job, until=settled)
     assert erase_job(tools, job)
     accept(tools, Request(activity_id=int(call.fields["ID"])))
-    Runner(tools).drain(flow.UPSTREAM, "test", seconds=5, stop=lambda: False)
+    Runner(tools).drain(UPSTREAM, "test", seconds=5, stop=lambda: False)
     with pytest.raises(UnknownJob):
         tools.store.load(job)
     assert (asked(sandbox), len(sandbox.crm.logs(2, 42))) == (1, 1)

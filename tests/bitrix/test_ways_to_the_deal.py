@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.domain.job import Entity, Request, Source, Timeline
+from pipeline.domain.kinds import UPSTREAM
 from pipeline.run.runner import Runner
 from pipeline.sandbox.app import Sandbox
 from pipeline.steps import flow
@@ -92,5 +93,5 @@ def test_history_is_left_alone(opened: Open, sandbox: Sandbox) -> None:
     old = datetime.now(UTC) - timedelta(days=2)
     call = sandbox.crm.add_call(owner=("deal", 42), recording=recording(sandbox), ended_at=old)
     accept(tools, Request(activity_id=int(call.fields["ID"])))
-    Runner(tools).drain(flow.UPSTREAM, "test", seconds=5, stop=lambda: False)
+    Runner(tools).drain(UPSTREAM, "test", seconds=5, stop=lambda: False)
     assert tools.store.page() == []

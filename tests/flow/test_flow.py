@@ -20,6 +20,7 @@ from pipeline.domain.job import (
     Step,
     Timeline,
 )
+from pipeline.domain.kinds import kind_of
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Chunk, Plan, Span
@@ -70,7 +71,7 @@ FAILURE = Failure(slug="not_audio", code=415, message="no", step=Step("sniff"))
 
 def result_of(step: str, chunks: int, draw: Any) -> dict[str, Any]:
     """What a step might find out, drawn at random where it may differ."""
-    kind = flow.kind(step)
+    kind = kind_of(step)
     if kind in ("sniff", "transcribe", "reply", "draw") and draw(st.integers(0, 19)) == 0:
         return {"failure": FAILURE}
     if kind == "transcribe":

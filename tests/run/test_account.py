@@ -37,10 +37,12 @@ def opened(valkey: str, tmp_path: Path) -> Iterator[list[Tools]]:
         tools.close()
 
 
-def a_claim(tools: Tools, number: int, category: Category = Category.AUDIO) -> tuple[Job, Claim]:
+def a_claim(
+    tools: Tools, number: int, category: Category = Category.AUDIO, step: str | None = None
+) -> tuple[Job, Claim]:
     """A new job and its one step, claimed."""
     now = tools.store.now()
-    step = Step("transcribe:0") if category.spoken else Step("reply")
+    step = Step(step or ("transcribe:0" if category.spoken else "reply"))
     job = Job(
         id=job_id("portal", str(number)), portal=PortalId("portal"), category=category, source=Source.ENGINE,
         accepted_at=now, deadline=now + 3600, request=Request(),
@@ -90,9 +92,10 @@ def test_who_cannot_wait_asks_the_provider_itself(opened: list[Tools]) -> None:
 def test_a_key_without_the_scope_of_one_kind_of_work_holds_no_other(opened: list[Tools]) -> None:
     """A refused score leaves recognition alone, though both use the same key."""
     patient, _ = opened
-    job, claim = a_claim(patient, 1)
+    job, claim = a_claim(patient, 1, step="classify")
     with pytest.raises(ProviderAccount):
-        ask(patient, job, replace(claim, step=Step("classify")), refused=True)
+        ask(patient, job, claim, refused=True)
+    job, claim = a_claim(patient, 2)
     assert ask(patient, job, claim, refused=False) == "served"
 
 

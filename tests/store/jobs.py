@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.domain.job import Category, Claim, Due, Job, PortalId, Request, Source, Step
+from pipeline.domain.kinds import WORK
 from pipeline.store import Governor, fields_of, job_id
 
 
@@ -19,9 +20,9 @@ def a_job(store: Governor, number: int = 0, portal: str = "acme", **changes: Any
     return replace(made, **changes)
 
 
-def due(step: str, queue: str = "media", at: float = 0.0, expedite: bool = False) -> Due:
+def due(step: str, queue: str = "media", at: float = 0.0, expedite: bool = False, urgency: int = WORK) -> Due:
     """A due step."""
-    return Due(step=Step(step), queue=queue, at=at, expedite=expedite)
+    return Due(step=Step(step), queue=queue, at=at, expedite=expedite, urgency=urgency)
 
 
 def accept(store: Governor, job: Job, *steps: Due, limit: int = 100) -> str:

@@ -139,7 +139,8 @@ def test_places_are_limited_and_given_back(store: Governor) -> None:
     """No more than the limit is inside at once, from any thread; who leaves, or has died, makes room."""
     for n in range(12):
         accept(store, a_job(store, n))
-    claims = [claim(store, default_limit=12) for _ in range(12)]
+    store.limit("media", {PortalId("acme"): 12})
+    claims = [claim(store) for _ in range(12)]
     taken: list[Claim] = []
 
     def enter(one: Claim) -> None:
@@ -154,5 +155,5 @@ def test_places_are_limited_and_given_back(store: Governor) -> None:
     assert len(taken) == 3
     store.leave("p", taken[0])
     store.release("node:", crashed=True)
-    again = [claim(store, default_limit=12) for _ in range(4)]
+    again = [claim(store) for _ in range(4)]
     assert [store.enter("p", one, limit=3) for one in again] == [True, True, True, False]

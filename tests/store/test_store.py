@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
-from pipeline.domain.job import Category, JobId, PortalId
+from pipeline.domain.job import JobId, PortalId
+from pipeline.domain.kinds import A_PERSON_WAITS, OUTCOME
 from pipeline.steps.retry import MOST_LOST
 from pipeline.store import Governor, Intake, Stale, prepare
 from tests.store.jobs import a_job, accept, claim, due
@@ -98,27 +99,32 @@ def test_one_portals_thousand_jobs_delay_anothers_by_two_rounds_at_most(store: G
     """The single job of a quiet portal is among the next two claims."""
     for n in range(1000):
         accept(store, a_job(store, n, "greedy"), limit=5000)
+    store.limit("media", {PortalId("greedy"): 1000})
     for _ in range(3):
-        claim(store, default_limit=1000)
+        claim(store)
     accept(store, a_job(store, 0, "quiet"))
-    assert "quiet" in [claim(store, default_limit=1000).portal for _ in range(2)]
+    assert "quiet" in [claim(store).portal for _ in range(2)]
 
 
 def test_a_portal_runs_no_more_steps_than_it_may(store: Governor) -> None:
     """The limit of one portal holds; what stays is claimed when a place is free."""
-    for n in range(3):
+    store.limit("media", {PortalId("acme"): 2})
+    for n in range(4):
         accept(store, a_job(store, n))
-    held = [claim(store, default_limit=2) for _ in range(2)]
-    assert store.claim("media", "a", lease_seconds=30, default_limit=2) is None
+    held = [claim(store) for _ in range(2)]
+    assert store.claim("media", "a", lease_seconds=30) is None
     store.finish(store.load(held[0].job), claim=held[0], facts={"fetch": 1}, dues=(), status="running")
-    assert claim(store, default_limit=2).attempt == 1
+    assert claim(store).attempt == 1
+    assert store.claim("media", "a", lease_seconds=30) is None
+    store.limit("media", {PortalId("acme"): 3})  # the settings changed
+    assert claim(store).portal == "acme"
 
 
 def test_text_comes_before_audio_and_outcomes_before_new_work(store: Governor) -> None:
     """Within a portal: text and image first, then callbacks, then the rest by deadline."""
     accept(store, a_job(store, 1), due("transcribe:0", "upstream"))
-    accept(store, a_job(store, 2), due("callback", "upstream"))
-    accept(store, a_job(store, 3, category=Category.TEXT), due("reply", "upstream"))
+    accept(store, a_job(store, 2), due("callback", "upstream", urgency=OUTCOME))
+    accept(store, a_job(store, 3), due("reply", "upstream", urgency=A_PERSON_WAITS))
     assert [claim(store, "upstream").step for _ in range(3)] == ["reply", "callback", "transcribe:0"]
 
 
@@ -126,8 +132,8 @@ def test_the_last_place_is_kept_for_who_waits(store: Governor) -> None:
     """A worker that asks for urgent work alone gets outcomes, text and images, and no other step."""
     accept(store, a_job(store, 1), due("transcribe:0", "upstream"))
     assert store.claim("upstream", "a", lease_seconds=30, urgent_only=True) is None
-    accept(store, a_job(store, 2, category=Category.IMAGE), due("draw", "upstream"))
-    accept(store, a_job(store, 3), due("callback", "upstream"))
+    accept(store, a_job(store, 2), due("draw", "upstream", urgency=A_PERSON_WAITS))
+    accept(store, a_job(store, 3), due("callback", "upstream", urgency=OUTCOME))
     assert [claim(store, "upstream", urgent_only=True).step for _ in range(2)] == ["draw", "callback"]
 
 
@@ -198,7 +204,7 @@ def test_leases_stand_still_while_the_store_is_away(store: Governor, valkey: str
             else:
                 (member,) = raw.zrange(key, 0, -1)
                 raw.zadd(key, {member: store.now() - ago})
-    assert store.tick() == {"media": 0, "upstream": 0}
+    assert store.tick() == {"media": 0, "upstream": 0, "background": 0}
     assert store.claim("media", "node:other", lease_seconds=30) is None
     end = store.now() + 5
     while not store.tick()["media"]:
@@ -269,7 +275,7 @@ def test_a_closed_job_is_finished_and_kept_until_retention(store: Governor) -> N
         retention_seconds=77,
     )  # fmt: skip
     assert store.unfinished(PortalId("acme")) == 0
-    assert store.tick() == {"media": 0, "upstream": 0}
+    assert store.tick() == {"media": 0, "upstream": 0, "background": 0}
     raw = redis.Redis.from_url(store_url(store))
     assert 0 < raw.ttl(f"cs:job:{job.id}") <= 77
     assert raw.zcard("cs:later") == 0

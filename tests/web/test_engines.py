@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.domain.job import JobId, Source
+from pipeline.domain.kinds import UPSTREAM
 from pipeline.settings.installation import Settings
-from pipeline.steps import flow
 from pipeline.store import Governor, job_id
 from tests.web.conftest import PORTAL, TOKEN, Client, audio_request, running
 
@@ -39,7 +39,7 @@ def test_a_request_is_durable_when_it_is_accepted(client: Client, store: Governo
     assert job.source is Source.ENGINE
     assert job.request.file_url == f"{PORTAL}/download/1?token=secret-link"
     assert job.ttl == pytest.approx(3600)
-    claim = store.claim(flow.queue_of("fetch"), "test", lease_seconds=5)
+    claim = store.claim(UPSTREAM, "test", lease_seconds=5)
     assert claim is not None
     assert (claim.job, claim.step) == (job.id, "fetch")
 

@@ -21,6 +21,7 @@ from pipeline.domain.job import (
     Step,
     Timeline,
 )
+from pipeline.domain.kinds import KINDS, kind_of
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Chunk, Fetched, Media, Plan, Span
@@ -221,7 +222,7 @@ def test_a_failed_job_runs_again(
         415,
     )
     assert client.v1("POST", f"/v1/jobs/{job}/retry").status_code == 202
-    claim = store.claim(flow.queue_of(step), "test", lease_seconds=5)
+    claim = store.claim(KINDS[kind_of(step)].queue, "test", lease_seconds=5)
     assert claim is not None
     assert (claim.job, claim.step) == (job, step)
 

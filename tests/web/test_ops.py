@@ -8,8 +8,8 @@ from zlib import crc32
 
 import pytest
 
+from pipeline.domain.kinds import UPSTREAM
 from pipeline.settings.installation import Settings
-from pipeline.steps import flow
 from pipeline.store import Governor
 from pipeline.web import auth
 from pipeline.web.app import ROUTES
@@ -84,7 +84,7 @@ def test_metrics(client: Client, store: Governor) -> None:
     assert 'callscribe_jobs_accepted_total{category="audio",portal="portal",source="engine"}' in text
     assert 'callscribe_requests_refused_total{slug="bad_request"}' in text
     assert 'callscribe_jobs_unfinished{portal="portal"} 1.0' in text
-    assert 'callscribe_steps_ready{{queue="{}"}} 1.0'.format(flow.queue_of("fetch")) in text
+    assert f'callscribe_steps_ready{{queue="{UPSTREAM}"}} 1.0' in text
     assert 'callscribe_usage_today{portal="portal",what="paid_calls"} 2.0' in text
     assert TOKEN not in text
     assert "secret" not in text

@@ -2,8 +2,10 @@
 
 from importlib.resources import files
 
+from pipeline.domain.kinds import URGENT_BELOW
+
 NAMES = (
-    "accept", "claim", "renew", "finish", "defer", "release", "tick",
+    "accept", "claim", "renew", "finish", "defer", "release", "tick", "limits", "rebuild",
     "reserve_paid", "unreserve_paid", "keep_paid", "first", "enter", "gate", "throttle", "erase",
 )  # fmt: skip
 
@@ -15,7 +17,7 @@ GOES_ON = "#!lua flags=allow-oom\n"
 def sources() -> dict[str, str]:
     """Script name -> Lua text."""
     folder = files(__package__)
-    prelude = (folder / "prelude.lua").read_text(encoding="utf-8")
+    prelude = f"local URGENT_BELOW = {URGENT_BELOW}\n" + (folder / "prelude.lua").read_text(encoding="utf-8")
     return {
         name: ("" if name == "accept" else GOES_ON)
         + prelude

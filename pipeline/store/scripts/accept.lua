@@ -24,4 +24,5 @@ for _, due in ipairs(head.dues) do
   if tonumber(due[3]) > 0 then due[3] = due[3] + shift end
   schedule(at, id, fields.portal, due)
 end
+settle()
 return {'new', fields.digest}

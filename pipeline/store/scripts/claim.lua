@@ -1,45 +1,33 @@
 -- The fairest due work: fewest running, then least recently served, then nearest deadline.
--- ARGV: queue, owner, lease_seconds, urgent_only (0/1: outcomes, and what a person waits for), limits (JSON: portal -> at most running), default limit
--- Answers {} or {id, step, portal, fence, tries, lost, deadline}
-local queue, owner, lease, only, limits = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', cjson.decode(ARGV[5])
+-- ARGV: queue, owner, lease_seconds, urgent_only (0/1)
+-- Answers {} or {id, step, portal, fence, tries, lost, deadline}; an empty id: ask again.
+local queue, owner, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local at = now()
 tick(at)
-local best, best_member
-for _, portal in ipairs(redis.call('SMEMBERS', 'cs:ready:' .. queue)) do
-  local ready = 'cs:ready:' .. queue .. ':' .. portal
-  local first = redis.call('ZRANGE', ready, 0, 0, 'WITHSCORES')
-  if #first == 0 then
-    redis.call('SREM', 'cs:ready:' .. queue, portal)
-  elseif not (only and tonumber(first[2]) >= 2e11) then
-    local running = redis.call('SCARD', 'cs:running:' .. queue .. ':' .. portal)
-    -- outcomes and what a person waits for may pass a portal's own limit
-    if running < (limits[portal] or tonumber(ARGV[6])) or tonumber(first[2]) < 2e11 then
-      local served = tonumber(redis.call('HGET', 'cs:served:' .. queue, portal) or '0')
-      local rank = {running, served, tonumber(first[2])}
-      local better = best == nil
-      for i = 1, 3 do
-        if best ~= nil and rank[i] ~= best[i] then
-          better = rank[i] < best[i]
-          break
-        end
-      end
-      if better then best, best_member = rank, {portal, first[1]} end
-    end
-  end
+settle()
+local turn = redis.call('ZRANGE', 'cs:fair:' .. queue .. (ARGV[4] == '1' and ':urgent' or ''), 0, 0)[1]
+if not turn then return {} end
+local portal = string.match(turn, '^%S+ %S+ (.*)$')
+local member = redis.call('ZRANGE', ready_key(queue, portal), 0, 0)[1]
+touch(queue, portal)
+if not member or not unready(queue, portal, member) then
+  settle()
+  return {'', '', '', '', '', '', ''}
 end
-if not best then return {} end
-local portal, member = best_member[1], best_member[2]
 local id, step = string.match(member, '^([^|]*)|(.*)$')
-redis.call('ZREM', 'cs:ready:' .. queue .. ':' .. portal, member)
 local key = job_key(id)
 if redis.call('EXISTS', key) == 0 or redis.call('HEXISTS', key, 'fact:' .. step) == 1 then
-  return {'', '', '', '', '', '', ''} -- erased or done meanwhile: ask again
+  if redis.call('EXISTS', key) == 1 then redis.call('HDEL', key, 'due:' .. step) end
+  settle()
+  return {'', '', '', '', '', '', ''} -- erased or done meanwhile
 end
 local fence = redis.call('INCR', 'cs:fence')
 redis.call('HSET', 'cs:served:' .. queue, portal, fence)
-redis.call('SADD', 'cs:running:' .. queue .. ':' .. portal, member)
-redis.call('ZADD', 'cs:leases', at + lease, queue .. '|' .. portal .. '|' .. member)
-redis.call('HSET', key, 'lease:' .. step, fence .. ' ' .. owner)
+redis.call('SADD', running_key(queue, portal), member)
+redis.call('ZADD', 'cs:leases', lived(at) + lease, join(queue, portal, id, step))
+redis.call('ZADD', 'cs:owners', 0, owner .. '|' .. join(queue, portal, id, step))
+redis.call('HSET', key, 'lease:' .. step, fence .. ' ' .. owner .. ' ' .. queue)
 local tries = redis.call('HINCRBY', key, 'tries:' .. step, 1)
 local lost = redis.call('HGET', key, 'lost:' .. step) or '0'
+settle()
 return {id, step, portal, tostring(fence), tostring(tries), lost, redis.call('HGET', key, 'deadline')}

@@ -1,12 +1,8 @@
 -- One of `limit` places at a provider, held as long as the lease of the step that took it.
--- ARGV: name, place (ID|STEP|FENCE), limit. Answers 1, or 0 when all are taken.
+-- ARGV: name, id, step, fence, limit. Answers 1, or 0 when all are taken, or the lease is another's.
 local key = 'cs:slots:' .. ARGV[1]
-for _, place in ipairs(redis.call('SMEMBERS', key)) do
-  local id, step, fence = string.match(place, '^([^|]*)|([^|]*)|(.*)$')
-  local lease = redis.call('HGET', job_key(id), 'lease:' .. step)
-  if not lease or string.match(lease, '^%d+') ~= fence then redis.call('SREM', key, place) end
-end
-if redis.call('SCARD', key) >= tonumber(ARGV[3]) then return 0 end
-redis.call('SADD', key, ARGV[2])
-redis.call('EXPIRE', key, 3600)
+if lease_of(ARGV[2], ARGV[3]) ~= ARGV[4] then return 0 end
+if redis.call('SCARD', key) >= tonumber(ARGV[5]) then return 0 end
+redis.call('SADD', key, ARGV[2] .. '|' .. ARGV[3] .. '|' .. ARGV[4])
+redis.call('HSET', job_key(ARGV[2]), 'place:' .. ARGV[3], ARGV[1])
 return 1

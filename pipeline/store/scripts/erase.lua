@@ -4,26 +4,18 @@ local key = job_key(id)
 local portal = redis.call('HGET', key, 'portal')
 if not portal then return 0 end
 for _, field in ipairs(redis.call('HKEYS', key)) do
-  local step = string.match(field, '^lease:(.*)$')
-  if step then
-    for _, queue in ipairs({'media', 'upstream'}) do
-      drop_lease(queue .. '|' .. portal .. '|' .. id .. '|' .. step, id, step)
-    end
+  local kind, step = string.match(field, '^(%a+):(.*)$')
+  if kind == 'lease' then
+    local _, _, queue = lease_of(id, step)
+    if not queue or queue == '' then queue = due_of(id, step) end
+    drop_lease(queue, portal, id, step)
+  elseif kind == 'due' then
+    cancel(portal, id, step)
   end
-end
-for _, queue in ipairs({'media', 'upstream'}) do
-  for _, member in ipairs(redis.call('ZRANGE', 'cs:ready:' .. queue .. ':' .. portal, 0, -1)) do
-    if string.sub(member, 1, #id + 1) == id .. '|' then
-      redis.call('ZREM', 'cs:ready:' .. queue .. ':' .. portal, member)
-    end
-  end
-end
-for _, member in ipairs(redis.call('ZRANGE', 'cs:later', 0, -1)) do
-  local _, _, other = split(member)
-  if other == id then redis.call('ZREM', 'cs:later', member) end
 end
 for _, paid in ipairs(redis.call('SMEMBERS', key .. ':paid')) do redis.call('DEL', paid) end
 redis.call('DEL', key, key .. ':events', key .. ':deliveries', key .. ':paid')
 redis.call('SREM', 'cs:open:' .. portal, id)
 redis.call('ZREM', 'cs:jobs', id)
+settle()
 return 1

@@ -1,27 +1,30 @@
 -- One transition of a record: new facts, next steps, events, all or nothing.
 -- ARGV[1]: JSON {id, rev, queue, portal, step, fence (absent: no lease needed), set: {field: value}, forget: [field],
---   dues: [[step, queue, at, how]], events: [json], deliveries: [json],
+--   dues: [[step, queue, at, how, urgency]], events: [json], deliveries: [json],
 --   closed, reopened, retention}
 -- Answers "ok", "fenced" (the lease is another's), "stale" (the record moved on: read it again), "gone".
 local t = cjson.decode(ARGV[1])
 local key, at = job_key(t.id), now()
 local rev = redis.call('HGET', key, 'rev')
 if not rev then return 'gone' end
-if t.fence then
-  local held = redis.call('HGET', key, 'lease:' .. t.step)
-  if not held or string.match(held, '^%d+') ~= t.fence then return 'fenced' end
-end
+if t.fence and lease_of(t.id, t.step) ~= t.fence then return 'fenced' end
 if t.rev and rev ~= t.rev then return 'stale' end
 redis.call('HINCRBY', key, 'rev', 1)
 for _, field in ipairs(t.forget or {}) do redis.call('HDEL', key, field) end
 for field, value in pairs(t.set or {}) do redis.call('HSET', key, field, value) end
 append(key .. ':events', t.events or {})
 append(key .. ':deliveries', t.deliveries or {})
-if t.fence then drop_lease(t.queue .. '|' .. t.portal .. '|' .. t.id .. '|' .. t.step, t.id, t.step) end
+if t.fence then
+  drop_lease(t.queue, t.portal, t.id, t.step)
+  redis.call('HDEL', key, 'due:' .. t.step)
+end
 for _, due in ipairs(t.dues or {}) do schedule(at, t.id, t.portal, due) end
 if t.closed or (t.set and t.set['fact:callback']) then redis.call('SREM', 'cs:open:' .. t.portal, t.id) end
 if t.closed then
-  redis.call('ZREM', 'cs:later', 'upstream|' .. t.portal .. '|' .. t.id .. '|expire')
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    local step = string.match(field, '^due:(.*)$')
+    if step then cancel(t.portal, t.id, step) end
+  end
   for _, suffix in ipairs({'', ':events', ':deliveries', ':paid'}) do
     redis.call('EXPIRE', key .. suffix, t.retention)
   end
@@ -29,4 +32,5 @@ elseif t.reopened then
   redis.call('SADD', 'cs:open:' .. t.portal, t.id)
   for _, suffix in ipairs({'', ':events', ':deliveries', ':paid'}) do redis.call('PERSIST', key .. suffix) end
 end
+settle()
 return 'ok'

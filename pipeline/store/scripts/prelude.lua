@@ -1,16 +1,28 @@
 -- Shared by every script. Keys:
---   cs:job:ID                hash    the record: fields of the job, fact:STEP, tries:STEP, lost:STEP, lease:STEP
+--   cs:job:ID                hash    the record: fields of the job, fact:STEP, tries:STEP, lost:STEP, doubt:STEP, and
+--                                    due:STEP    "QUEUE URGENCY" until the step is done
+--                                    lease:STEP  "FENCE OWNER QUEUE" while a worker holds it
+--                                    place:STEP  the provider at which that worker holds a place
 --   cs:job:ID:events         list    JSON events
 --   cs:job:ID:deliveries     list    JSON deliveries
---   cs:ready:QUEUE           set     portals with ready work
 --   cs:ready:QUEUE:PORTAL    zset    ID|STEP by urgency, then deadline
 --   cs:running:QUEUE:PORTAL  set     ID|STEP under a lease
+--   cs:fair:QUEUE            zset    whom a claim may serve, the fairest first: the portal's turn by steps running
+--   cs:fair:QUEUE:urgent     zset    of those, whose first step is urgent
+--   cs:turns:QUEUE           hash    portal -> its turn: "SERVED FIRST PORTAL", digits of one width
 --   cs:served:QUEUE          hash    portal -> number of the claim that served it last
+--   cs:limits:QUEUE          hash    portal -> how many of its steps may run at a time
+--   cs:depth                 hash    queue -> steps ready
 --   cs:later                 zset    QUEUE|PORTAL|ID|STEP by due time
---   cs:leases                zset    QUEUE|PORTAL|ID|STEP by expiry
+--   cs:leases                zset    QUEUE|PORTAL|ID|STEP by expiry, on the clock that stands while the store is away
+--   cs:owners                zset    OWNER|QUEUE|PORTAL|ID|STEP in order of letters
+--   cs:slots:PROVIDER        set     ID|STEP|FENCE that have a place there
 --   cs:jobs, cs:open:PORTAL  zset, set   index by time of acceptance; jobs without an outcome
---   cs:looked                string  when somebody last looked for what is due
--- Time is the server's own.
+--   cs:looked, cs:away       string  when somebody last looked for what is due; seconds that nobody could
+--   cs:layout                string  which version of this list the keys follow
+-- Time is the server's own. No script walks anything that grows with portals, jobs or leases.
+local DEFAULT_LIMIT = 8
+
 local function now()
   local t = redis.call('TIME')
   return tonumber(t[1]) + tonumber(t[2]) / 1000000
@@ -18,23 +30,145 @@ end
 
 local function job_key(id) return 'cs:job:' .. id end
 
+local function ready_key(queue, portal) return 'cs:ready:' .. queue .. ':' .. portal end
+
+local function running_key(queue, portal) return 'cs:running:' .. queue .. ':' .. portal end
+
+local function join(queue, portal, id, step) return queue .. '|' .. portal .. '|' .. id .. '|' .. step end
+
 local function split(member)
-  local queue, portal, id, step = string.match(member, '^([^|]*)|([^|]*)|([^|]*)|(.*)$')
-  return queue, portal, id, step
+  return string.match(member, '^([^|]*)|([^|]*)|([^|]*)|(.*)$')
 end
 
--- urgency, lowest first: 0 text and image (a person waits), 1 outcomes, 2 the rest
-local function make_ready(queue, portal, id, step)
-  local f = redis.call('HMGET', job_key(id), 'deadline', 'category', 'accepted_at')
-  if not f[1] then return end
-  local urgency = 2
-  if f[2] == 'text' or f[2] == 'image' then
-    urgency = 0
-  elseif step == 'callback' or step == 'expire' then
-    urgency = 1
+local function append(key, items)
+  for _, item in ipairs(items) do redis.call('RPUSH', key, item) end
+end
+
+-- the clock of leases: it stands while the store is away, since nobody can renew one meanwhile
+local function lived(at) return at - tonumber(redis.call('GET', 'cs:away') or '0') end
+
+-- fair choice -----------------------------------------------------------------------------------------------
+-- A portal's turn changes with its first ready step, with what runs of it, and when it is served: each script
+-- touches the portals whose turn may have changed, and ends by putting them in their places.
+local touched = {}
+
+local function touch(queue, portal) touched[queue .. '|' .. portal] = {queue, portal} end
+
+local function place(queue, portal)
+  local fair, turns = 'cs:fair:' .. queue, 'cs:turns:' .. queue
+  local before = redis.call('HGET', turns, portal)
+  local first = redis.call('ZRANGE', ready_key(queue, portal), 0, 0, 'WITHSCORES')
+  local running, urgent, turn = 0, false, nil
+  if first[1] then
+    running = redis.call('SCARD', running_key(queue, portal))
+    urgent = tonumber(first[2]) < URGENT_BELOW * 1e11
+    -- what is urgent may pass a portal's own limit
+    if urgent or running < tonumber(redis.call('HGET', 'cs:limits:' .. queue, portal) or DEFAULT_LIMIT) then
+      local served = tonumber(redis.call('HGET', 'cs:served:' .. queue, portal) or '0')
+      turn = string.format('%016d %020.6f %s', served, tonumber(first[2]), portal)
+    end
   end
-  redis.call('ZADD', 'cs:ready:' .. queue .. ':' .. portal, urgency * 1e11 + tonumber(f[1]), id .. '|' .. step)
-  redis.call('SADD', 'cs:ready:' .. queue, portal)
+  if before and before ~= turn then
+    redis.call('ZREM', fair, before)
+    redis.call('ZREM', fair .. ':urgent', before)
+    if not turn then redis.call('HDEL', turns, portal) end
+  end
+  if turn then
+    redis.call('ZADD', fair, running, turn)
+    redis.call(urgent and 'ZADD' or 'ZREM', fair .. ':urgent', unpack(urgent and {running, turn} or {turn}))
+    if before ~= turn then redis.call('HSET', turns, portal, turn) end
+  end
+end
+
+local function settle()
+  for _, pair in pairs(touched) do place(pair[1], pair[2]) end
+  touched = {}
+end
+
+-- where a step stands ---------------------------------------------------------------------------------------
+
+local function due_of(id, step)
+  local due = redis.call('HGET', job_key(id), 'due:' .. step)
+  if due then return string.match(due, '^(%S+) (%d+)$') end
+end
+
+local function make_ready(portal, id, step)
+  local deadline = redis.call('HGET', job_key(id), 'deadline')
+  local queue, urgency = due_of(id, step)
+  if not (deadline and queue) then return end
+  local score = tonumber(urgency) * 1e11 + tonumber(deadline)
+  if redis.call('ZADD', ready_key(queue, portal), score, id .. '|' .. step) == 1 then
+    redis.call('HINCRBY', 'cs:depth', queue, 1)
+  end
+  touch(queue, portal)
+end
+
+local function unready(queue, portal, member)
+  if redis.call('ZREM', ready_key(queue, portal), member) == 1 then
+    redis.call('HINCRBY', 'cs:depth', queue, -1)
+    touch(queue, portal)
+    return true
+  end
+end
+
+-- the step waits no longer, neither for its time nor for a worker
+local function cancel(portal, id, step)
+  local queue = due_of(id, step)
+  if queue then
+    unready(queue, portal, id .. '|' .. step)
+    redis.call('ZREM', 'cs:later', join(queue, portal, id, step))
+  end
+  redis.call('HDEL', job_key(id), 'due:' .. step)
+end
+
+-- The fence and the owner of a step's lease, and the queue that it was claimed from.
+local function lease_of(id, step)
+  local lease = redis.call('HGET', job_key(id), 'lease:' .. step)
+  if lease then return string.match(lease, '^(%d+) (%S*) ?(%S*)$') end
+end
+
+local function drop_lease(queue, portal, id, step)
+  local fence, owner = lease_of(id, step)
+  local member = join(queue, portal, id, step)
+  redis.call('ZREM', 'cs:leases', member)
+  redis.call('SREM', running_key(queue, portal), id .. '|' .. step)
+  touch(queue, portal)
+  if not fence then return end
+  redis.call('ZREM', 'cs:owners', owner .. '|' .. member)
+  local provider = redis.call('HGET', job_key(id), 'place:' .. step)
+  if provider then redis.call('SREM', 'cs:slots:' .. provider, id .. '|' .. step .. '|' .. fence) end
+  redis.call('HDEL', job_key(id), 'lease:' .. step, 'place:' .. step)
+end
+
+-- One due step: [step, queue, at, how, urgency]; at 0 is now. One that waits already keeps its time, unless how is
+-- "expedite"; its queue and urgency may change, also while it is under a lease, for the time after that.
+local function schedule(at, id, portal, due)
+  local step, queue, when, how = due[1], due[2], tonumber(due[3]), due[4]
+  local key, named = job_key(id), queue .. ' ' .. (due[5] or URGENT_BELOW)
+  if redis.call('HEXISTS', key, 'fact:' .. step) == 1 then return end
+  local before = due_of(id, step)
+  local leased = redis.call('HEXISTS', key, 'lease:' .. step) == 1
+  if before and not leased then
+    local moves = redis.call('HGET', key, 'due:' .. step) ~= named
+    local was_ready = redis.call('ZSCORE', ready_key(before, portal), id .. '|' .. step)
+    local waits = tonumber(redis.call('ZSCORE', 'cs:later', join(before, portal, id, step)) or nil)
+    if not moves and (was_ready or (waits and (how ~= 'expedite' or waits <= when))) then return end
+    if was_ready then
+      when = 0
+    elseif waits and how ~= 'expedite' then
+      when = waits
+    elseif waits then
+      when = math.min(when, waits)
+    end
+    cancel(portal, id, step)
+  end
+  redis.call('HSET', key, 'due:' .. step, named)
+  if leased then return end
+  if when > at then
+    redis.call('ZADD', 'cs:later', when, join(queue, portal, id, step))
+  else
+    make_ready(portal, id, step)
+  end
 end
 
 -- longer than any pause between two looks: the server was away, or hung, and so was every heartbeat
@@ -43,58 +177,25 @@ local AWAY_SECONDS = 2.5
 -- moves what is due, and what its worker has lost, to ready
 local function tick(at)
   local looked = tonumber(redis.call('GET', 'cs:looked') or '0')
-  if at - looked > AWAY_SECONDS and looked > 0 then -- leases stand still meanwhile: their workers may well live
-    local leases = redis.call('ZRANGE', 'cs:leases', 0, -1, 'WITHSCORES')
-    for i = 1, #leases, 2 do redis.call('ZADD', 'cs:leases', leases[i + 1] + at - looked, leases[i]) end
+  if at - looked > AWAY_SECONDS and looked > 0 then -- the workers may well live
+    redis.call('INCRBYFLOAT', 'cs:away', string.format('%.6f', at - looked))
   end
   if at - looked > AWAY_SECONDS / 10 then redis.call('SET', 'cs:looked', string.format('%.6f', at)) end
   local due = redis.call('ZRANGEBYSCORE', 'cs:later', '-inf', at, 'LIMIT', 0, 200)
   for _, member in ipairs(due) do
     redis.call('ZREM', 'cs:later', member)
-    make_ready(split(member))
+    local _, portal, id, step = split(member)
+    make_ready(portal, id, step)
   end
-  local gone = redis.call('ZRANGEBYSCORE', 'cs:leases', '-inf', at, 'LIMIT', 0, 200)
+  local gone = redis.call('ZRANGEBYSCORE', 'cs:leases', '-inf', lived(at), 'LIMIT', 0, 200)
   for _, member in ipairs(gone) do
     local queue, portal, id, step = split(member)
-    redis.call('ZREM', 'cs:leases', member)
-    redis.call('SREM', 'cs:running:' .. queue .. ':' .. portal, id .. '|' .. step)
+    drop_lease(queue, portal, id, step)
     if redis.call('EXISTS', job_key(id)) == 1 then
-      redis.call('HDEL', job_key(id), 'lease:' .. step)
       redis.call('HINCRBY', job_key(id), 'lost:' .. step, 1)
       redis.call('RPUSH', job_key(id) .. ':events',
         cjson.encode({at = at, step = step, what = 'lost', attempt = 1}))
-      make_ready(queue, portal, id, step)
+      make_ready(portal, id, step)
     end
   end
-  return #due + #gone
-end
-
-local function drop_lease(member, id, step)
-  local queue, portal = split(member)
-  redis.call('ZREM', 'cs:leases', member)
-  redis.call('SREM', 'cs:running:' .. queue .. ':' .. portal, id .. '|' .. step)
-  redis.call('HDEL', job_key(id), 'lease:' .. step)
-end
-
--- one due step: [step, queue, at, how]; at 0 is now; a step that waits already stays as it is, unless how is "expedite"
-local function schedule(at, id, portal, due)
-  local step, queue, when = due[1], due[2], tonumber(due[3])
-  local key = job_key(id)
-  if redis.call('HEXISTS', key, 'fact:' .. step) == 1 or redis.call('HEXISTS', key, 'lease:' .. step) == 1 then
-    return
-  end
-  if redis.call('ZSCORE', 'cs:ready:' .. queue .. ':' .. portal, id .. '|' .. step) then return end
-  local member = queue .. '|' .. portal .. '|' .. id .. '|' .. step
-  local waits = redis.call('ZSCORE', 'cs:later', member)
-  if waits and (due[4] ~= 'expedite' or tonumber(waits) <= when) then return end
-  if when > at then
-    redis.call('ZADD', 'cs:later', when, member)
-  else
-    redis.call('ZREM', 'cs:later', member)
-    make_ready(queue, portal, id, step)
-  end
-end
-
-local function append(key, items)
-  for _, item in ipairs(items) do redis.call('RPUSH', key, item) end
 end

@@ -6,8 +6,7 @@ local held = redis.call('GET', ARGV[1])
 if held and string.sub(held, 1, 1) ~= '@' then return {'answer', held} end
 if held then
   local id, step, fence = string.match(held, '^@([^|]*)|([^|]*)|(.*)$')
-  local lease = redis.call('HGET', job_key(id), 'lease:' .. step)
-  if lease and string.match(lease, '^%d+') == fence and not (id == ARGV[2] and step == ARGV[3] and fence == ARGV[4]) then
+  if lease_of(id, step) == fence and not (id == ARGV[2] and step == ARGV[3] and fence == ARGV[4]) then
     return {'wait'}
   end
   -- whoever asked before has left no word of it: that call may have been paid

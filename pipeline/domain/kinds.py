@@ -1,0 +1,81 @@
+"""The table of step kinds: what a step is, for whatever runs, orders or shows it.
+
+    intake -> fetch -> sniff -> split -> transcribe x n -> merge -> classify* -> callback
+                                                          -> link* -> timeline*
+    (an event: resolve first; text: reply -> callback; image: draw -> callback; a piece heard badly: halve)
+    a refusal or failure up to merge (or in reply, draw) -> error callback; nothing by the reserve: expire
+
+A starred step never costs the portal its transcript.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEDIA = "media"  # native code on untrusted bytes: processes
+UPSTREAM = "upstream"  # what a portal waits for, while others' servers take their time: threads
+BACKGROUND = "background"  # what nobody waits for: places of its own, so that it holds nothing up
+
+QUEUES = (MEDIA, UPSTREAM, BACKGROUND)
+
+# The lower, the sooner within a portal; then by deadline. What is below URGENT_BELOW may pass the portal's
+# limit, and has the last free place of a worker kept for it.
+A_PERSON_WAITS, OUTCOME, WORK, AFTERWARDS = range(4)
+URGENT_BELOW = WORK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a kind of step is.
+
+    queue: whose workers run it. run: "module.function" in the room of steps. starred: its failure is
+    recorded, retried and shown, and ends nothing. paid: it makes calls that cost money. hears: it takes the
+    recording. doing: for people, what is being done while it is under way.
+    """
+
+    queue: str
+    run: str
+    urgency: int = WORK
+    starred: bool = False
+    paid: bool = False
+    hears: bool = False
+    doing: str = ""
+
+
+KINDS: dict[str, Kind] = {
+    "resolve": Kind(queue=UPSTREAM, run="crm_steps.resolve", doing="waiting for the recording"),
+    # upstream, since it waits for somebody else's host: two slow ones must not hold all decoding
+    "fetch": Kind(queue=UPSTREAM, run="audio_steps.fetch", doing="downloading the recording"),
+    "sniff": Kind(queue=MEDIA, run="audio_steps.sniff", hears=True, doing="reading the recording"),
+    "split": Kind(queue=MEDIA, run="audio_steps.split", hears=True, doing="cutting the recording"),
+    "halve": Kind(queue=MEDIA, run="audio_steps.halve", hears=True, doing="cutting the recording"),
+    "transcribe": Kind(
+        queue=UPSTREAM,
+        run="provider_steps.transcribe",
+        paid=True,
+        hears=True,
+        doing="waiting for the recogniser",
+    ),
+    "merge": Kind(queue=UPSTREAM, run="audio_steps.merge", doing="putting the transcript together"),
+    "classify": Kind(
+        queue=UPSTREAM, run="provider_steps.classify", paid=True, starred=True, doing="scoring the call"
+    ),
+    "reply": Kind(queue=UPSTREAM, run="provider_steps.reply", paid=True, doing="waiting for the chat model"),
+    "draw": Kind(queue=UPSTREAM, run="provider_steps.draw", paid=True, doing="waiting for the image model"),
+    "callback": Kind(
+        queue=UPSTREAM, run="outcome_steps.callback", urgency=OUTCOME, doing="sending the outcome"
+    ),
+    "expire": Kind(queue=UPSTREAM, run="outcome_steps.expire", urgency=OUTCOME, doing="running out of time"),
+    # entries before looks: what is written shows, a look may come to nothing
+    "timeline": Kind(
+        queue=BACKGROUND, run="crm_steps.timeline", starred=True, doing="writing to the timeline"
+    ),
+    "link": Kind(
+        queue=BACKGROUND, run="crm_steps.link", urgency=AFTERWARDS, starred=True, doing="finding the deal"
+    ),
+}
+
+
+def kind_of(step: str) -> str:
+    """ "transcribe:3" -> "transcribe"."""
+    return step.partition(":")[0]

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pipeline.domain.job import Claim
+from pipeline.domain.job import Claim, PortalId
 from pipeline.store import Governor, governor
 from tests.store.jobs import a_job, accept, claim, due
 

@@ -10,6 +10,8 @@ import pytest
 
 from docs.generate import settings_page
 from pipeline.cli import callscribe
+from pipeline.domain import kinds
+from pipeline.domain.kinds import KINDS
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import load_portals
 
@@ -40,6 +42,14 @@ def test_the_readme_is_short_and_names_every_command() -> None:
     assert len(text.splitlines()) <= 150
     named = set(re.findall(r"`(?:\.venv/bin/)?callscribe ([a-z]+)", text))
     assert named == set(callscribe.list_commands(click.Context(callscribe)))
+
+
+def test_the_picture_of_steps_is_that_of_the_table() -> None:
+    """ARCHITECTURE.md draws each kind of step, the starred ones with their star, as the table's page does."""
+    drawn = (ROOT / "ARCHITECTURE.md").read_text().split("```")[1].strip()
+    assert drawn in str(kinds.__doc__).replace("\n    ", "\n")
+    named = dict(re.findall(r"(?<![\w-])([a-z]+)(\*?)(?=$| ->| x n|[;)\n]| first)", drawn, re.M))
+    assert {name: "*" * kind.starred for name, kind in KINDS.items()}.items() <= named.items()
 
 
 def test_the_table_of_pieces_names_every_module() -> None:

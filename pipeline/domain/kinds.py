@@ -1,8 +1,8 @@
 """The table of step kinds: what a step is, for whatever runs, orders or shows it.
 
     intake -> fetch -> sniff -> split -> transcribe x n -> merge -> classify* -> callback
-                                                          -> link* -> timeline*
-    (an event: resolve first; text: reply -> callback; image: draw -> callback; a piece heard badly: halve)
+                                                              -> link* -> timeline*
+    (an event: resolve first; a piece heard badly: halve; text: reply -> callback; image: draw -> callback)
     a refusal or failure up to merge (or in reply, draw) -> error callback; nothing by the reserve: expire
 
 A starred step never costs the portal its transcript.

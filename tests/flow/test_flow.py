@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -20,11 +22,12 @@ from pipeline.domain.job import (
     Step,
     Timeline,
 )
-from pipeline.domain.kinds import kind_of
+from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, OUTCOME, UPSTREAM, WORK, kind_of
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Chunk, Plan, Span
 from pipeline.domain.transcript import Recognition, Segment, Transcript
+from pipeline.run.runner import STEPS
 from pipeline.steps import flow
 
 NOW = 1_000.0
@@ -179,3 +182,28 @@ def test_the_reserve_is_a_tenth_of_the_ttl_between_5_and_120_seconds() -> None:
     """10 %, at least 5 s, at most 120 s."""
     job = a_job()
     assert [replace(job, deadline=NOW + ttl).reserve for ttl in (10, 300, 14_400)] == [5.0, 30.0, 120.0]
+
+
+def test_every_kind_that_the_flow_names_is_in_the_table_and_has_a_function() -> None:
+    """The flow's steps and the runner's are the kinds of the table: no more, no less."""
+    named = set(re.findall(r'_due\(job, f?"([a-z]+)', inspect.getsource(flow)))
+    assert named == set(KINDS) == set(STEPS)
+    assert all(callable(function) for function in STEPS.values())
+
+
+def test_what_nobody_waits_for_is_done_in_the_background() -> None:
+    """A score before the callback is upstream; after it, as deal and entry, it is in the background."""
+    job = a_job(merge={"transcript": TRANSCRIPT, "at": NOW})
+    (classify, _) = flow.advance(job, NOW).dues
+    assert (classify.step, classify.queue) == ("classify", UPSTREAM)
+    late = replace(job, facts={**job.facts, "callback": {"accepted": True, "asked": True}})
+    assert [(due.step, due.queue) for due in flow.advance(late, NOW).dues] == [("classify", BACKGROUND)]
+    scored = replace(late, facts={**late.facts, "classify": {"lead": to_plain(LEAD)}})
+    assert [(due.step, due.queue) for due in flow.advance(scored, NOW).dues] == [("link", BACKGROUND)]
+
+
+def test_steps_of_text_and_image_are_the_most_urgent() -> None:
+    """A person waits for them: they pass outcomes, and outcomes pass the rest."""
+    text, audio = (flow.advance(a_job(category), NOW).dues for category in (Category.TEXT, Category.AUDIO))
+    assert {due.urgency for due in text} == {A_PERSON_WAITS}
+    assert {due.step: due.urgency for due in audio} == {"expire": OUTCOME, "fetch": WORK}

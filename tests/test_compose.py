@@ -20,7 +20,7 @@ from tests.system.processes import environment, short_folder, until
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = [name for name, service in SERVICES.items() if "build" in service]
+OURS = [name for name, service in SERVICES.items() if service["image"] == "callscribe"]
 TOKEN = "compose-test-token-0123456789"
 
 
@@ -40,9 +40,10 @@ def outcome(portal: str, engines: str, fixture: str) -> str | None:
 
 
 def test_the_parts_are_there() -> None:
-    """Redis, api, a worker per queue, and the sandbox only when its profile is asked for."""
-    assert list(SERVICES) == ["redis", "api", "worker-media", "worker-upstream", "sandbox"]
-    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["sandbox"]
+    """Redis, api, a worker per queue; the sandbox and a Whisper only when their profiles are asked for."""
+    assert list(SERVICES) == ["redis", "api", "worker-media", "worker-upstream", "sandbox", "whisper"]
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert profiles == {"sandbox": ["sandbox"], "whisper": ["whisper"]}
     assert SERVICES["worker-media"]["command"] == ["worker", "--queue", "media"]
     assert SERVICES["worker-upstream"]["command"] == ["worker", "--queue", "upstream"]
 
@@ -74,7 +75,7 @@ def test_settings_and_times_fit() -> None:
 def test_the_image_is_locked_and_runs_as_nobody() -> None:
     """Everything installed comes from the locks by hash, and the last user is not root."""
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    assert lines.count("--require-hashes -r") == 2
+    assert lines.count("--require-hashes -r") == lines.count("pip install") - 1 == 3
     last = lines.rpartition("FROM ")[2]
     assert "USER 10001:10001" in last
     assert 'ENTRYPOINT ["callscribe"]' in last

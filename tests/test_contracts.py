@@ -15,6 +15,8 @@ HOMES = {  # library -> the rooms that may import it
     "av": {"pipeline.audio", "pipeline.sandbox"},
     "audioop": {"pipeline.audio"},
     "celery": {"workers"},
+    "ctranslate2": set(),  # faster-whisper brings it
+    "faster_whisper": {"pipeline.whisper"},
     "httpcore": {"pipeline.clients"},
     "httpx": {"pipeline.clients", "pipeline.sandbox"},
     "kombu": {"workers"},
@@ -22,7 +24,7 @@ HOMES = {  # library -> the rooms that may import it
     "pydub": {"pipeline.audio"},
     "python_multipart": {"pipeline.web"},
     "redis": {"pipeline.store"},
-    "starlette": {"pipeline.web", "pipeline.sandbox"},
+    "starlette": {"pipeline.web", "pipeline.sandbox", "pipeline.whisper"},
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
-LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-dev.lock"]
+LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-dev.lock", ROOT / "requirements-whisper.lock"]
 
 
 def locked(path: Path) -> dict[str, list[str]]:
@@ -36,7 +36,22 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     """Each direct dependency is in the lock that installs it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    for lines, path in ((project["dependencies"] + extras["sandbox"], LOCKS[0]), (extras["dev"], LOCKS[1])):
+    for lines, path in (
+        (project["dependencies"] + extras["sandbox"], LOCKS[0]),
+        (extras["dev"], LOCKS[1]),
+        (project["dependencies"] + extras["whisper"], LOCKS[2]),
+    ):
         names = {re.sub(r"[-_.]+", "-", Requirement(line).name).lower() for line in lines}
         assert names - set(locked(path)) == set()
     assert set(locked(LOCKS[0])) <= set(locked(LOCKS[1]))
+
+
+def test_a_whisper_is_added_to_what_is_there() -> None:
+    """The lock of the extra `whisper` changes no version that another lock has installed."""
+    versions = [
+        dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;]+)(?= )", path.read_text(), re.M))
+        for path in LOCKS
+    ]
+    shared = versions[1].keys() & versions[2].keys()
+    assert len(shared) > 30
+    assert {name for name in shared if versions[1][name] != versions[2][name]} == set()

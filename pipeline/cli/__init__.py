@@ -21,6 +21,7 @@ COMMANDS = {
     "api": "api",
     "worker": "worker",
     "sandbox": "sandbox",
+    "whisper": "whisper",
     "replay": "replay",
     "engines": "engines",
     "transcribe": "transcribe",

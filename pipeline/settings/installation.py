@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     image_key: SecretStr | None = Field(None, description="its key")
     image_model: str | None = Field(None, description="unset: images are not served")
     image_fallbacks: Names = Field((), description="further models, in order")
+    whisper_model: str = Field(
+        "base", description="of `callscribe whisper`: a folder, a size, or owner/name on the hub"
+    )
+    whisper_key: SecretStr | None = Field(None, description="what it asks of its callers; unset: nothing")
     provider_proxy: SecretStr | None = Field(None, description="egress proxy for providers")
     ca_file: Path | None = Field(None, description="private certificate authorities")
 

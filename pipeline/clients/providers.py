@@ -1,18 +1,21 @@
 """How an OpenAI-compatible provider is called, and what its answers mean.
 
-One request goes out per rung of a *ladder*: the wanted form first, plainer ones when it is answered 400.
-Nothing else is asked twice here; every retry belongs to the job's record. What each answer means:
+Optional fields are rungs (`pipeline.clients.dialect`): a refused one is renamed, clamped or left out within
+the same call. Nothing else is asked twice here; every retry belongs to the job's record. What each answer
+means:
 
 | answer | error | why |
 |---|---|---|
 | 400, 404, 405, 410, 413, 415, 422, 501, 3xx | ProviderRefused | the same request will be refused again |
-| 401, 402, 403, and any with a code of ACCOUNT_CODES | ProviderAccount | the key, its balance or its scope |
+| 451, and any that names content rules | ContentRefused | what is asked for is against the provider's rules |
+| 401, 402, 403, and any that tells of the account | ProviderAccount | the key, its balance or its scope |
 | 408, 409, 425, 429, other 5xx | ProviderUnavailable | it passes |
 | no answer | ProviderUnavailable | ambiguous when the whole request had been sent |
 
-*Ambiguous* (the call may have been served, and paid) are also a 504, where the provider's own time ran
-out after it took the request, and a gateway's bare 502 without the provider's code. A 502
-`ai_provider_unavailable`, any 500 and 503 are the provider's word that nothing was served.
+An error that comes with status 200 counts as the status that its own code stands for. *Ambiguous* (the call
+may have been served, and paid) are also a 504, where the provider's own time ran out after it took the
+request, and a gateway's bare 502 without the provider's code. A 502 `ai_provider_unavailable`, any 500 and
+503 are the provider's word that nothing was served.
 
 Sources: the error tables of the VibeCode AI Router and of the OpenAI API; both error shapes
 (`{"error": {message, type, code}}` and `{"success": false, "error": {code, message, retryAfter}}`).
@@ -21,11 +24,11 @@ A provider's own sentence is never repeated: servers are known to echo what they
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -34,10 +37,15 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from pipeline.clients import lifetimes
+from pipeline.clients.dialect import FORGET_SECONDS, Request, Rung, ladder, read_learned, write_learned
+from pipeline.clients.envelopes import error_of, hidden_status, unwrap
+from pipeline.clients.refusals import Refusal
 from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.domain.errors import (
     BadAnswer,
     CallscribeError,
+    ContentRefused,
     ProviderAccount,
     ProviderRefused,
     ProviderUnavailable,
@@ -49,9 +57,37 @@ log = structlog.get_logger(__name__)
 
 FORM_REFUSED = (400, 422)  # 422 is what servers built on pydantic say where OpenAI says 400
 ACCOUNT = (401, 402, 403)
-ACCOUNT_CODES = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_balance")
+ACCOUNT_CODES = (
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "insufficient_balance",
+    "api_key_invalid",
+)
+# proxies keep the sentence and lose the code
+_NO_MONEY = re.compile(
+    r"insufficient[_ ](?:quota|balance|credits?|funds)|exceeded your current quota|billing[_ ]hard[_ ]limit"
+    r"|(?:credit|account) balance is too low|out of credits|payment required"
+    r"|api key (?:is )?(?:not valid|invalid)"
+    r"|incorrect api key|budget has been exceeded|exceededbudget",
+    re.IGNORECASE,
+)
+_SOON = re.compile(
+    r"(?:retry|try again) (?:in|after)\s+\d|per[ _-]?(?:minute|second|day)|free_tier", re.IGNORECASE
+)
+_CONTENT = re.compile(
+    r"content[_ ](?:management |policy|filter|moderation)|moderation[_ ]blocked|safety[_ ]system"
+    r"|responsibleaipolicy"
+    r"|rejected as a result of our safety|violat\w+ .{0,40}polic|flagged (?:as|by|for)"
+    r"|prohibited[_ ]content|sensitive content",
+    re.IGNORECASE,
+)
+CONTENT_CODES = (
+    "content_policy_violation", "content_filter", "moderation_blocked", "responsibleaipolicyviolation",
+    "content_moderation", "safety_violation",
+)  # fmt: skip
 PASSING = (408, 409, 425, 429)
 LONGEST_PAUSE_SECONDS = 86_400.0
+DAY_SECONDS = 86_400
 
 MEANING = {
     "invalid_request": "the request is not valid for it",
@@ -88,8 +124,8 @@ class Capabilities(Protocol):
     def recall(self, key: str) -> str | None:
         """What was remembered under the key, or None."""
 
-    def remember(self, key: str, value: str) -> None:
-        """Keeps a small fact."""
+    def remember(self, key: str, value: str, *, seconds: int | None = ...) -> None:
+        """Keeps a small fact for a while, a day unless told otherwise."""
 
 
 class Unremembered:
@@ -101,7 +137,7 @@ class Unremembered:
     def recall(self, key: str) -> str | None:
         return self._facts.get(key)
 
-    def remember(self, key: str, value: str) -> None:
+    def remember(self, key: str, value: str, *, seconds: int | None = None) -> None:
         self._facts[key] = value
 
 
@@ -113,22 +149,19 @@ class Caller:
         self._transport = transport
         self._capabilities = capabilities
 
-    def key(self, model: str | None, fact: str) -> str:
-        """The name under which a fact of this server and model is remembered."""
-        return f"{self.provider.url}|{model or ''}|{fact}"
-
     def recall(self, model: str | None, fact: str) -> str | None:
-        """What was learned of this server and model."""
-        return self._capabilities.recall(self.key(model, fact))
+        """What was learned of this server and model; None also where the store is away."""
+        with suppress(CallscribeError):
+            return self._capabilities.recall(fact_key(self.provider, model, fact))
+        return None
 
-    def remember(self, model: str | None, fact: str, value: str) -> None:
+    def remember(self, model: str | None, fact: str, value: str, *, seconds: int = DAY_SECONDS) -> None:
         """Keeps what was learned. Never raises: a paid answer is in our hands when this is called."""
         with suppress(CallscribeError):
-            if self._capabilities.recall(self.key(model, fact)) != value:
-                self._capabilities.remember(self.key(model, fact), value)
+            self._capabilities.remember(fact_key(self.provider, model, fact), value, seconds=seconds)
 
-    def post(self, path: str, *, timeout_seconds: float, **content: Any) -> Answer:
-        """One request. Answers of FORM_REFUSED are returned, other failures raised (see the table)."""
+    def post(self, path: str, model: str | None, *, timeout_seconds: float, **content: Any) -> Answer:
+        """One request, its answer of any status; raises ProviderUnavailable where none came."""
         url = self.provider.url + path
         headers = {"Accept": "application/json"}
         if self.provider.key:
@@ -140,39 +173,65 @@ class Caller:
         except Unreachable as error:
             raise ProviderUnavailable(error.message, ambiguous=error.sent) from None
         _tell_deprecation(url, answer.headers)
-        if answer.status not in FORM_REFUSED and not 200 <= answer.status < 300:
-            raise failure(answer, host=self.host)
+        lifetimes.tell(model, answer.headers, self.remember)
+        if 200 <= answer.status < 300:
+            meant = hidden_status(answer.body, answer.headers.get("content-type", ""))
+            if meant:
+                return replace(answer, status=meant)
         return answer
 
     @property
     def host(self) -> str:
         return urlsplit(self.provider.url).hostname or "the provider"
 
-    def climb_down(
+    def ask(
         self,
+        work: str,
         model: str | None,
-        fact: str,
-        forms: Sequence[str],
-        send: Callable[[str, float], Answer],
+        rungs: Sequence[Rung],
+        base: Callable[[], Mapping[str, Any]],
+        send: Callable[[Mapping[str, Any], float], Answer],
         *,
+        content: str,
         timeout_seconds: float,
-    ) -> tuple[str, Answer]:
-        """Asks in the first form that this server is not known to refuse, then in plainer ones.
+        refit: Callable[[Refusal], bool] = lambda refusal: False,
+    ) -> tuple[dict[str, Any], Answer]:
+        """What was sent at last, and the answer to it: the wanted form, less what this server refuses.
 
-        `send(form, seconds left)` makes one request. A refused request was not served, so not paid.
-        The form that was taken is remembered when a richer one had been refused.
-        Raises ProviderRefused when the plainest form is refused too.
+        work: under which it is learned. base(): what is sent in any case. send(body, seconds): one request.
+        content: a digest of what the request is about. refit: see `ladder`. Raises what `failure` says.
         """
-        ends_at = time.monotonic() + timeout_seconds
-        known = self.recall(model, fact)
-        first = forms.index(known) if known in forms else 0
-        for form in forms[first:]:
-            answer = send(form, max(1.0, ends_at - time.monotonic()))
-            if answer.status not in FORM_REFUSED:
-                if form != forms[first]:
-                    self.remember(model, fact, form)
-                return form, answer
-        raise failure(answer, host=self.host)
+        known = read_learned(self.recall(model, f"dialect:{work}"))
+        request = Request(rungs, known, content=content)
+        answer = ladder(
+            request,
+            base,
+            send,
+            timeout_seconds=timeout_seconds,
+            is_refusal=lambda answer: _is_form_refusal(answer, self.host),
+            refit=refit,
+        )
+        if not 200 <= answer.status < 300:
+            raise failure(answer, host=self.host)
+        if (facts := request.learned()) is not None:
+            text = write_learned(facts)
+            self.remember(model, f"dialect:{work}", text, seconds=int(FORGET_SECONDS))
+            given = {name: fact.sends for name, fact in facts.items() if name in request.moved}
+            if given:
+                log.info(
+                    "provider_field_refused", provider=self.host, model=model, work=work, sends_instead=given
+                )
+        return request.body(base()), answer
+
+
+def fact_key(provider: Provider, model: str | None, fact: str) -> str:
+    """The name under which a fact of this server and model is remembered."""
+    return f"{provider.url}|{model or ''}|{fact}"
+
+
+def _is_form_refusal(answer: Answer, host: str) -> bool:
+    """Whether it may be a field that is refused, rather than the account or what is asked for."""
+    return answer.status in FORM_REFUSED and type(failure(answer, host=host)) is ProviderRefused
 
 
 def raw_answer(answer: Answer, *, model: str | None, form: str) -> dict[str, Any]:
@@ -187,17 +246,15 @@ def raw_answer(answer: Answer, *, model: str | None, form: str) -> dict[str, Any
 
 
 def body_object(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object of a stored answer; raises BadAnswer.
+    """The object of a stored answer, out of whatever it came in; raises BadAnswer.
 
     An error object that comes with status 200 is no answer either.
     """
     try:
-        body = json.loads(raw["body"])
-    except (ValueError, RecursionError):
-        raise BadAnswer("The provider's answer is not JSON.", http_status=raw["status"]) from None
-    if not isinstance(body, dict):
-        raise BadAnswer("The provider's answer is no JSON object.", http_status=raw["status"])
-    if body.get("error") and not body.keys() & {"text", "choices", "data"}:
+        body = unwrap(raw["body"].encode(), raw.get("content_type", ""))
+    except BadAnswer as error:
+        raise BadAnswer(error.message, http_status=raw["status"]) from None
+    if error_of(body) is not None:
         code = _code(body)
         raise BadAnswer(
             f"The provider answered an error with status {raw['status']}{_named(code)}.",
@@ -232,14 +289,27 @@ def _amount(value: Any) -> int:
 def failure(answer: Answer, *, host: str) -> Upstream:
     """The error that an unsuccessful answer means (see the table above)."""
     body = _error_body(answer)
-    code = _code(body)
     status = answer.status
+    refusal = Refusal(answer)
+    code = next((word for word in refusal.codes if word.casefold() in MEANING), None) or _code(body)
+    codes = {word.casefold() for word in (code, *refusal.codes) if word}
     meaning = MEANING.get((code or "").lower()) or MEANING_BY_STATUS.get(status)
+    pause = retry_after_seconds(answer.headers, body, limited=status == 429)
+    text = refusal.text
+    asked = retry_after_seconds(answer.headers, body, limited=False)
+    passes_soon = asked is not None or bool(_SOON.search(text))
+    broke = bool(codes & set(ACCOUNT_CODES)) or (_NO_MONEY.search(text) is not None and not passes_soon)
+    if status not in ACCOUNT and broke and not meaning:
+        meaning = MEANING["insufficient_quota"]
     message = f"The provider at {host} answered {status}{_named(code)}"
     message += f": {meaning}." if meaning else "."
-    pause = retry_after_seconds(answer.headers, body, limited=status == 429)
-    if status in ACCOUNT or code in ACCOUNT_CODES:
+    if status in ACCOUNT and code in CONTENT_CODES:
+        broke = False
+    elif status in ACCOUNT or broke:
         return ProviderAccount(message, http_status=status, provider_code=code, retry_after_seconds=pause)
+    if status == 451 or codes & set(CONTENT_CODES) or (status in (400, 422) and _CONTENT.search(text)):
+        message = f"The provider at {host} refuses what is asked for by its content rules{_named(code)}."
+        return ContentRefused(message, http_status=status, provider_code=code)
     if status in PASSING or (status >= 500 and status != 501):
         served = status in (504, 524) or (status == 502 and code is None)
         return ProviderUnavailable(
@@ -252,13 +322,6 @@ def failure(answer: Answer, *, host: str) -> Upstream:
     if 300 <= status < 400:
         message = f"The provider at {host} answers with a redirect ({status}): set the URL it leads to."
     return ProviderRefused(message, http_status=status, provider_code=code)
-
-
-def refused_parameter(answer: Answer) -> str | None:
-    """The parameter that a refusal names (`error.param`), where the server is so kind."""
-    error = _error_body(answer).get("error")
-    param = error.get("param") if isinstance(error, dict) else None
-    return param if isinstance(param, str) else None
 
 
 def retry_after_seconds(
@@ -307,10 +370,8 @@ def _moment(text: str) -> float | None:
 
 
 def _error_body(answer: Answer) -> dict[str, Any]:
-    with suppress(ValueError, RecursionError):
-        body = json.loads(answer.body)
-        if isinstance(body, dict):
-            return body
+    with suppress(BadAnswer):
+        return unwrap(answer.body, answer.headers.get("content-type", ""))
     return {}
 
 
@@ -318,7 +379,7 @@ def _code(body: Mapping[str, Any]) -> str | None:
     error = body.get("error")
     words = [error.get("code"), error.get("type")] if isinstance(error, dict) else [error, body.get("code")]
     for word in words:
-        if isinstance(word, str) and re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", word):
+        if isinstance(word, str) and not word.isdigit() and re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", word):
             return word
     return None
 

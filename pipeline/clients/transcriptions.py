@@ -1,28 +1,55 @@
-"""Speech to text: `POST {provider}/audio/transcriptions`, in the shape of the OpenAI API.
+"""Speech to text: `POST {provider}/audio/transcriptions`, in the shape of the OpenAI API and its dialects.
 
 A call is in two halves, since the answer is paid for: `Transcriptions.ask` brings the raw answer, which is
-stored as it came; `read` turns it into a Recognition whenever it is wanted.
+stored as it came; `pipeline.clients.recognitions.read` turns it into a Recognition whenever it is wanted.
 """
 
 from __future__ import annotations
 
-import json
-import math
+import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.clients.dialect import ALL, Rung, Variant, read_learned
 from pipeline.clients.providers import Caller, Capabilities, body_object, raw_answer
+from pipeline.clients.recognitions import has_times, read
+from pipeline.clients.refusals import Names
 from pipeline.clients.transport import Answer, Transport
 from pipeline.domain.errors import BadAnswer
-from pipeline.domain.transcript import RawSegment, Recognition
 from pipeline.settings.portals import Provider
 
-FORMS = ("verbose_json", "json")
-ECHO_WORDS = 4
-NO_SPEECH = 0.5
+__all__ = ["WINDOW_SECONDS", "Transcriptions", "diarizes", "read"]
+
+WORK = "transcription"
 WINDOW_SECONDS = 930.0  # the AI Router gives itself 15 minutes before its 504
+LEARNED_NO_SECONDS = 900
+MOST_KEYWORDS = 100
+
+# Families whose dialect is known beforehand; all others are asked as whisper-1 is, and learned from.
+_PLAIN = re.compile(r"gpt-(?:live-)?transcribe|gpt-4o(?:-mini)?-transcribe(?!-diarize)")
+_KEYWORDS = re.compile(r"gpt-(?:live-)?transcribe")
+_DIARIZED = re.compile(r"gpt.*diarize")
+_MISTRAL = re.compile(r"voxtral")
+_SPEAKERS = re.compile(r"diari[sz]|voxtral|whisperx|pyannote", re.IGNORECASE)
+
+_LANGUAGE = Names(fields=("language", "languages", "languages[]", "language_code"))
+_HINT = Names(fields=("prompt", "keywords", "keywords[]", "context_bias", "hotwords", "initial_prompt"))
+_FORM = Names(fields=("response_format",), words=r"response[ _-]?format|verbose_json|diarized_json")
+_TIMES = Names(
+    fields=("timestamp_granularities", "timestamp_granularities[]"),
+    words=r"timestamp[ _-]?granularit|word timestamps",
+)
+_TEMPERATURE = Names(fields=("temperature",))
+_CHUNKING = Names(fields=("chunking_strategy",))
+_DIARIZE = Names(fields=("diarize", "diarization", "speaker_labels"), words=r"diari[sz]e\b|speaker[ _]labels")
+
+
+def diarizes(model: str | None) -> bool:
+    """Whether a model of this name is known to tell speakers."""
+    return bool(model and _SPEAKERS.search(model))
 
 
 class Transcriptions:
@@ -33,7 +60,11 @@ class Transcriptions:
 
     def timestamps(self, model: str | None) -> bool | None:
         """Whether the model gives segments with times; None until its first answer was seen."""
-        if self._caller.recall(model, "transcription_form") == "json":
+        if model and _PLAIN.search(model.casefold()):
+            return False
+        facts = read_learned(self._caller.recall(model, f"dialect:{WORK}"))
+        form = facts.get("response_format")
+        if ALL in facts or (form is not None and form.index > 0):
             return False
         known = self._caller.recall(model, "timestamps")
         return None if known is None else known == "yes"
@@ -47,138 +78,113 @@ class Transcriptions:
         model: str | None,
         language: str | None = None,
         prompt: str | None = None,
+        temperature: float | None = None,
+        speakers: bool = False,
         timeout_seconds: float = WINDOW_SECONDS,
     ) -> dict[str, Any]:
-        """Sends one file, and once more plainly where `verbose_json` is refused; returns the raw answer.
+        """Sends one file, in the same call again with less where a field is refused; returns the raw answer.
 
-        language: ISO 639-1. filename: canonical, providers judge by it. Without `model` the field is left
-        out. Raises ProviderRefused, ProviderAccount, ProviderUnavailable.
+        language: ISO 639-1. prompt: words that may be said. speakers: whether to be told who speaks.
+        filename: canonical, providers judge by it. Without `model` and `temperature` the fields are left out.
+        Raises ProviderRefused, ProviderAccount, ProviderUnavailable.
         """
-        fields: dict[str, Any] = {}
-        if model:
-            fields["model"] = model
-        if language:
-            fields["language"] = language
-        if prompt:
-            fields["prompt"] = prompt
+        hint = plain_hint(prompt)
 
-        def send(form: str, seconds: float) -> Answer:
-            data = {**fields, "response_format": form}
-            if form == "verbose_json":
-                # the plain form holds nothing beyond what the AI Router documents
-                data |= {"timestamp_granularities[]": "segment", "temperature": "0"}
+        def send(body: Mapping[str, Any], seconds: float) -> Answer:
             with path.open("rb") as file:  # streamed: many such uploads run at a time
                 return self._caller.post(
                     "/audio/transcriptions",
-                    data=data,
+                    model,
+                    data=dict(body),
                     files={"file": (filename, file, content_type)},
                     timeout_seconds=seconds,
                 )
 
-        form, answer = self._caller.climb_down(
-            model, "transcription_form", FORMS, send, timeout_seconds=timeout_seconds
+        content = f"{filename} {path.stat().st_size} " + _digest(path)
+        sent, answer = self._caller.ask(
+            WORK,
+            model,
+            _rungs(model or "", language=language, hint=hint, temperature=temperature, speakers=speakers),
+            lambda: {"model": model} if model else {},
+            send,
+            content=content,
+            timeout_seconds=timeout_seconds,
         )
-        raw = raw_answer(answer, model=model, form=form) | {"prompt": prompt}
+        raw = raw_answer(answer, model=model, form=str(sent.get("response_format", "plain"))) | {
+            "prompt": hint
+        }
         self._learn(raw)
         return raw
 
     def _learn(self, raw: Mapping[str, Any]) -> None:
         """Remembers whether this model gives times; an answer without words tells nothing."""
-        try:
-            body = json.loads(raw["body"])
-        except (ValueError, RecursionError):
-            return
-        if isinstance(body, dict) and isinstance(body.get("text"), str) and body["text"].strip():
-            self._caller.remember(raw["model"], "timestamps", "yes" if _segments(body) else "no")
+        with suppress(BadAnswer):
+            gives = has_times(body_object(raw)) if "text/plain" not in raw["content_type"] else False
+            if gives is None:
+                return
+            known = self._caller.recall(raw["model"], "timestamps")
+            if gives and known != "yes":
+                self._caller.remember(raw["model"], "timestamps", "yes")
+            elif not gives:
+                self._caller.remember(raw["model"], "timestamps", "no", seconds=LEARNED_NO_SECONDS)
 
 
-def read(raw: Mapping[str, Any]) -> Recognition:
-    """A stored answer as a Recognition; its text may be empty. Raises BadAnswer.
+def plain_hint(prompt: str | None) -> str | None:
+    """A hint on one line and without angle brackets, which newer models refuse; None for nothing."""
+    return " ".join(re.sub(r"[<>]", " ", prompt or "").split()) or None
 
-    Answers of type text/plain are the text itself (servers that ignore `response_format`). Segments
-    without usable times are dropped, and the text kept. Times are seconds from the chunk's start.
-    Where the hint that was sent comes back instead of speech (see `_is_echo`), it is dropped.
-    """
-    hint = raw.get("prompt") or ""
-    if raw.get("content_type", "").startswith("text/plain") and not raw["body"].lstrip().startswith("{"):
-        text = raw["body"].strip()
-        return Recognition(text="" if _is_echo(text, hint) else text, model=raw.get("model"))
-    body = body_object(raw)
-    heard = _segments(body)
-    segments = tuple(s for s in heard if not _is_echo(s.text, hint, no_speech_prob=s.no_speech_prob))
-    text = body.get("text")
-    if not isinstance(text, str) and not heard:
-        raise BadAnswer("The recogniser's answer holds no text.", http_status=raw["status"])
-    if not isinstance(text, str) or len(segments) < len(heard):
-        text = " ".join(segment.text for segment in segments)
-    if _is_echo(text, hint):
-        text, segments = "", ()
-    language = body.get("language")
-    return Recognition(
-        text=text.strip(),
-        language=language if isinstance(language, str) and language else None,
-        segments=segments,
-        model=raw.get("model"),
-        paid_seconds=_paid_seconds(body),
+
+def _rungs(
+    model: str, *, language: str | None, hint: str | None, temperature: float | None, speakers: bool
+) -> tuple[Rung, ...]:
+    """What is optional of a request, what may be spared most easily first."""
+    name = model.casefold()
+    mistral, diarized = bool(_MISTRAL.search(name)), bool(_DIARIZED.search(name))
+    words = _keywords(hint)
+    hints: tuple[Variant, ...] = ({"prompt": hint}, {"keywords[]": words}, {}) if hint else ({},)
+    if hint and _KEYWORDS.search(name):
+        hints = ({"keywords[]": words}, {"prompt": hint}, {})
+    elif hint and mistral:
+        hints = ({"context_bias": [word.replace(" ", "_") for word in words]}, {})
+    elif diarized:
+        hints = ({},)
+    languages: tuple[Variant, ...] = ({"language": language}, {"languages[]": [language]}, {})
+    if _KEYWORDS.search(name):
+        languages = ({"languages[]": [language]}, {"language": language}, {})
+    times: tuple[Variant, ...] = (
+        {"timestamp_granularities[]": ["segment", "word"]},
+        {"timestamp_granularities[]": ["segment"]},
+        {},
     )
+    forms: tuple[Variant, ...] = ({"response_format": "verbose_json"}, {"response_format": "json"}, {})
+    if mistral:
+        forms, times = ({},), ({"timestamp_granularities": ["segment"]}, {})
+    elif diarized:
+        forms, times = ({"response_format": "diarized_json"}, {"response_format": "json"}, {}), ({},)
+    elif _PLAIN.search(name):
+        forms, times = ({"response_format": "json"}, {}), ({},)
+    heat: tuple[Variant, ...] = ({"temperature": str(temperature)}, {}) if temperature is not None else ({},)
+    auto: Variant = {"chunking_strategy": "auto"}
+    chunking: tuple[Variant, ...] = (auto, {}) if diarized else ({},)
+    verbose = None if mistral else ("response_format", "verbose_json")
+    asks = speakers and not diarized and not _PLAIN.search(name)
+    return (
+        Rung(name="temperature", variants=heat, names=_TEMPERATURE),
+        Rung(name="hint", variants=hints, names=_HINT, text=True),
+        Rung(name="language", variants=languages if language else ({},), names=_LANGUAGE, by_value=True),
+        Rung(name="diarize", variants=({"diarize": "true"}, {}) if asks else ({},), names=_DIARIZE),
+        Rung(name="timestamps", variants=times, names=_TIMES, only_with=verbose),
+        Rung(name="response_format", variants=forms, names=_FORM),
+        Rung(name="chunking_strategy", variants=chunking, names=_CHUNKING, required=auto),
+    )  # fmt: skip
 
 
-def _is_echo(text: str, hint: str, *, no_speech_prob: float | None = None) -> bool:
-    """Whether a text is the hint come back, as Whisper does where it hears no words.
-
-    The whole hint of ECHO_WORDS or more, once or several times over; or so many of its words in a row,
-    where the model itself doubts that anybody speaks. Less is left alone: hints are words that are
-    expected to be said.
-    """
-    said, hinted = _words(text), _words(hint)
-    if len(said) < ECHO_WORDS or len(hinted) < ECHO_WORDS:
-        return False
-    if said == (hinted * (len(said) // len(hinted) + 1))[: len(said)] and len(said) >= len(hinted):
-        return True
-    in_a_row = f" {' '.join(said)} " in f" {' '.join(hinted)} "
-    return in_a_row and no_speech_prob is not None and no_speech_prob > NO_SPEECH
+def _keywords(hint: str | None) -> list[str]:
+    """A hint as terms: what stands between commas, or its words where it has none."""
+    parts = re.split(r"[,;]", hint or "") if re.search(r"[,;]", hint or "") else (hint or "").split()
+    return list(dict.fromkeys(part.strip(" .") for part in parts if part.strip(" .")))[:MOST_KEYWORDS]
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
-
-
-def _segments(body: Mapping[str, Any]) -> tuple[RawSegment, ...]:
-    listed = body.get("segments")
-    segments = []
-    for item in listed if isinstance(listed, list) else []:
-        if not isinstance(item, dict) or not isinstance(item.get("text"), str):
-            continue
-        start, end = _number(item.get("start")), _number(item.get("end"))
-        if start is None or end is None or start < 0 or end < start:
-            return ()
-        segments.append(
-            RawSegment(
-                start=start,
-                end=end,
-                text=item["text"].strip(),
-                avg_logprob=_number(item.get("avg_logprob")),
-                no_speech_prob=_number(item.get("no_speech_prob")),
-                compression_ratio=_number(item.get("compression_ratio")),
-            )
-        )
-    return tuple(segments)
-
-
-def _paid_seconds(body: Mapping[str, Any]) -> float:
-    """Seconds as the provider counts them: `usage.seconds`, else the length that it measured; else 0."""
-    usage = body.get("usage")
-    seconds = _number(usage.get("seconds")) if isinstance(usage, dict) else None
-    if seconds is None:
-        seconds = _number(body.get("duration"))
-    return max(0.0, seconds or 0.0)
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -39,6 +39,7 @@ from pipeline.settings.installation import Settings
 
 CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 3
+PRIVATE_ENDINGS = (".local", ".localhost", ".internal", ".lan", ".home", ".home.arpa", ".intranet", ".corp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +164,28 @@ class Transport:
                 if len(read) > max_answer_bytes:
                     raise BadAnswer("The answer is too large.", ambiguous=True, http_status=answer.status)
             return Answer(status=answer.status, headers=names, body=bytes(read))
+
+    def is_public(self, url: str, *, timeout_seconds: float = CONNECT_SECONDS) -> bool:
+        """Whether others can fetch the URL: it is absolute, on a public address or a trusted host.
+
+        A name that cannot be looked up from here counts as public unless it has no dot or is a private one.
+        """
+        try:
+            target = hosts.read_url(url)
+            if any(entry.covers(target) for entry in self._trusted):
+                return True
+            if "." not in target.host and ":" not in target.host:
+                return False
+            if target.host.endswith(PRIVATE_ENDINGS):
+                return False
+            guard.check_addresses(
+                target.host, self._wire.addresses(target.host, target.port, timeout_seconds=timeout_seconds)
+            )
+        except ForbiddenURL:
+            return False
+        except guard.Unresolved:
+            return True
+        return True
 
     def download(
         self,

@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,10 @@ class Wire(httpcore.NetworkBackend):
         if left <= 0:
             raise late("the deadline of the whole call passed")
         return left if timeout is None else min(timeout, left)
+
+    def addresses(self, host: str, port: int, *, timeout_seconds: float) -> Sequence[str]:
+        """Where a name leads; raises guard.Unresolved."""
+        return guard.resolve(host, port, timeout_seconds=timeout_seconds, lookup=self._lookup)
 
     def connect_tcp(
         self,

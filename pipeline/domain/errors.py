@@ -15,9 +15,11 @@
     ├── Upstream             somebody else's server failed us
     │   ├── DownloadFailed   the host of the recording           (transient)
     │   ├── ProviderRefused  a permanent answer of the provider
+    │   │   └── ContentRefused   by its content rules             (next fallback, never the same again)
     │   ├── ProviderAccount  the account: key, balance, scope     (next fallback, else held)
     │   ├── ProviderUnavailable  busy, down, late                 (transient)
-    │   ├── BadAnswer        an answer that cannot be read
+    │   ├── BadAnswer        an answer that cannot be read        (once more)
+    │   │   └── UnusableAnswer   one that will be so every time   (next fallback, never the same again)
     │   ├── PortalUnavailable    the portal, or its callback      (transient)
     │   └── PortalRefused    a permanent answer of the portal
     ├── StoreUnavailable     the store refuses or is late         (transient)
@@ -183,6 +185,14 @@ class ProviderRefused(Upstream):
     hint = "Read the provider's code in the job's events; check model names with `callscribe doctor`."
 
 
+class ContentRefused(ProviderRefused):
+    """The provider's content rules refuse what is asked for."""
+
+    slug = "content_refused"
+    code = 422
+    hint = "Nothing to do here: what was asked for has to change, or another model be named as a fallback."
+
+
 class ProviderAccount(Upstream):
     """The provider refuses the account: key, balance or scope."""
 
@@ -206,6 +216,14 @@ class BadAnswer(Upstream):
     slug = "bad_answer"
     transient = True
     hint = "Try another model: this one does not keep to the form that it was asked for."
+
+
+class UnusableAnswer(BadAnswer):
+    """The model answered, and nothing that can be used: asking the same again would bring the same."""
+
+    slug = "unusable_answer"
+    transient = False
+    hint = "Name a fallback model, or change what is asked for: see the job's events for the reason."
 
 
 class PortalUnavailable(Upstream):

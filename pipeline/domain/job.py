@@ -83,9 +83,13 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A chat model's answer."""
+    """A chat model's answer.
+
+    is_cut: it reached a limit of length, so its end is missing (`text` may then be empty).
+    """
 
     text: str
+    is_cut: bool = False
     model: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0

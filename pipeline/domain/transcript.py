@@ -11,6 +11,16 @@ Speaker = Literal["manager", "client", "speaker_1", "speaker_2"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Word:
+    """One word as the recogniser gave it; seconds from the chunk's start."""
+
+    start: float
+    end: float
+    text: str
+    speaker: str | None = None  # as in RawSegment
+
+
+@dataclass(frozen=True, kw_only=True)
 class RawSegment:
     """A segment as the recogniser gave it; seconds from the chunk's start."""
 
@@ -20,6 +30,7 @@ class RawSegment:
     avg_logprob: float | None = None
     no_speech_prob: float | None = None
     compression_ratio: float | None = None
+    speaker: str | None = None  # the recogniser's own name for who speaks: it means nothing in another answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +42,7 @@ class Recognition:
     segments: tuple[RawSegment, ...] = ()  # empty when the model gives no timestamps
     model: str | None = None
     paid_seconds: float = 0.0
+    words: tuple[Word, ...] = ()  # where the model times words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.domain.errors import UnknownJob
 from pipeline.domain.job import JobId
 from pipeline.run.runner import replayable
+from pipeline.steps.pictures import is_over
 from pipeline.steps.tools import Tools
 
 
@@ -17,6 +18,8 @@ def leftovers(tools: Tools, known: frozenset[str] = frozenset()) -> frozenset[st
     """
     found = set()
     for folder in tools.blobs.folders():
+        if is_over(folder, tools):
+            tools.blobs.delete_prefix(folder)
         if not folder.startswith("job_") or _needed(JobId(folder), tools):
             continue
         if folder in known:

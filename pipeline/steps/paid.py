@@ -21,6 +21,7 @@ from pipeline.domain.errors import (
     SpendCapReached,
     StoreUnavailable,
     UnknownJob,
+    UnusableAnswer,
     Upstream,
 )
 from pipeline.domain.job import Claim, Job
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 
 FALLBACK_FROM_ATTEMPT = 3  # a busy model is asked twice before the next one is,
 FALLBACK_FROM_PAUSE_SECONDS = 60.0  # unless it asks for so much patience itself
+MOST_BAD_ANSWERS = 2  # paid for one thing in one go
 KEEP_BEYOND_SECONDS = 3600.0
 
 
@@ -70,7 +72,8 @@ def buy(
     for model in provider.models:
         held = tools.store.peek_paid(key(model))
         if held is not None:
-            return _read(tools, key(model), read, json.loads(held))
+            with suppress(UnusableAnswer):  # it stays so: the next model's may be there as well
+                return _read(tools, key(model), read, json.loads(held))
     host = urlsplit(provider.url).netloc
     # per kind of work: a key may lack the scope of one and have that of another
     key_name = f"{provider.url} {provider.key} {kind_of(claim.step)}"
@@ -121,15 +124,20 @@ def buy(
                 errors.append(error)
                 if not _try_next(error, claim):
                     break
+            if sum(isinstance(error, BadAnswer) for error in errors) >= MOST_BAD_ANSWERS:
+                raise UnusableAnswer(errors[-1].message)
     finally:
         with suppress(StoreUnavailable):  # the place ends with the lease; what happened here counts more
             tools.store.leave(host, claim)
-    raise next((error for error in errors if error.transient), errors[-1])
+    bad = (error for error in errors if isinstance(error, BadAnswer) and error.transient)
+    raise next(bad, next((error for error in errors if error.transient), errors[-1]))
 
 
 def _read(tools: Tools, key: str, read: Callable[[dict[str, Any]], T], raw: dict[str, Any]) -> T:
     try:
         return read(raw)
+    except UnusableAnswer:
+        raise  # kept: asking again would bring the same
     except BadAnswer as error:
         tools.store.drop_paid(key)
         error.ambiguous = True  # it was served, and paid: asking again is capped

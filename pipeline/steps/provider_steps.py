@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
+import structlog
+
 from pipeline.clients import chat as chats
-from pipeline.clients import images, transcriptions
-from pipeline.domain.errors import BadAnswer, ProviderRefused, Upstream
+from pipeline.clients import images, recognitions, transcriptions
+from pipeline.domain.errors import BadAnswer, ProviderRefused, UnusableAnswer, Upstream
 from pipeline.domain.job import Claim, Job, Reply
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Fetched
@@ -13,12 +18,19 @@ from pipeline.scoring.lead import read_lead
 from pipeline.scoring.reply import reply as reply_stage
 from pipeline.scoring.rubric import Rubric, read_rubric
 from pipeline.settings.portals import Portal
-from pipeline.steps import flow
+from pipeline.steps import flow, said
 from pipeline.steps.audio_steps import hint_of, options_name
 from pipeline.steps.paid import buy, key_of
-from pipeline.steps.tools import Result, Tools
+from pipeline.steps.pictures import hosted
+from pipeline.steps.tools import Result, Snooze, Tools
+
+log = structlog.get_logger()
 
 CLASSIFY_TRIES = 6
+CUT = {
+    "en": "[The answer ends here: the model reached its limit of length.]",
+    "ru": "[Ответ обрывается здесь: модель достигла предела длины.]",
+}
 
 
 def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
@@ -43,9 +55,10 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
                 ask=lambda model, seconds: client.ask(
                     path, filename=chunk.filename, content_type=chunk.content_type, model=model,
                     language=language, prompt=hint,
+                    speakers=chunk.channel is None and transcriptions.diarizes(model),
                     timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
                 ),
-                read=transcriptions.read,
+                read=recognitions.read,
                 seconds=chunk.span.seconds,
             )  # fmt: skip
     except ProviderRefused:  # the language, say: no other job has to ask with these options
@@ -109,46 +122,131 @@ def _ask_lead(
 
 
 def reply(job: Job, claim: Claim, tools: Tools) -> Result:
-    """A text request answered."""
+    """A text request answered; an answer that was cut is asked for with more room, or gone on with, once."""
+    portal = tools.portal(job)
+    answer = _ask_text(job, claim, tools)
+    answers = [answer]
+    if answer.is_cut:
+        further = _further(job, claim, tools, answer)
+        answers += [further] if further else []
+        answer = _best(job, answer, further)
+    text = _whole(answer, portal.language)
+    call = said.call_of(tools, job)
+    said.remember(tools, job, text, call=call or job.id)
+    usage = {name: sum(_tokens(each)[name] for each in answers) for name in _tokens(answer)}
+    fact = {"text": text, "usage": usage, "model": answer.model, "is_cut": answer.is_cut}
+    return Result(facts={claim.step: fact | ({"call": call} if call else {})})
+
+
+def _ask_text(job: Job, claim: Claim, tools: Tools, *, room: bool = False, begun: str | None = None) -> Reply:
     portal = tools.portal(job)
     client = chats.Chat(portal.chat, tools.transport, tools.store)
-    answer = buy(
+    again = ("room",) if room else ("more",) if begun else ()
+    return buy(
         tools,
         job,
         claim,
         portal.chat,
-        key=lambda model: key_of(portal.id, job.id, claim.step, model),
+        key=lambda model: key_of(portal.id, job.id, claim.step, *again, model),
         ask=lambda model, seconds: reply_stage(
             job.request,
             chat=client,
             model=model,
             own_prompts=portal.own_prompts,
             language=portal.language,
+            room=room,
+            begun=begun,
             timeout_seconds=min(seconds, chats.TIMEOUT_SECONDS),
         ),
         read=chats.read,
     )
-    return Result(facts={claim.step: {"text": answer.text, "usage": _tokens(answer)}})
+
+
+def _further(job: Job, claim: Claim, tools: Tools, cut: Reply) -> Reply | None:
+    """The one more paid call for an answer that was cut; None where it fails and there is text to give."""
+    on = cut.text and not job.request.max_tokens
+    try:
+        return _ask_text(job, claim, tools, room=not on, begun=cut.text if on else None)
+    except Upstream as error:
+        if not cut.text:
+            raise
+        log.warning("cut_answer_stays", error=error.slug, why=error.message)
+        return None
+
+
+def _best(job: Job, cut: Reply, further: Reply | None) -> Reply:
+    if further is None:
+        return cut
+    if cut.text and not job.request.max_tokens:
+        return replace(further, text=joined(cut.text, further.text), is_cut=further.is_cut)
+    return further if not further.is_cut or len(further.text) >= len(cut.text) else cut
+
+
+def joined(begun: str, rest: str) -> str:
+    """An answer and how it goes on, without what was said twice at the seam."""
+    for length in range(min(len(begun), len(rest), 400), 11, -1):
+        if begun.endswith(rest[:length]):
+            return begun + rest[length:]
+    glue = (
+        "" if not rest or begun[-1:].isspace() or not (begun[-1:].isalnum() and rest[:1].isupper()) else " "
+    )
+    return begun + glue + rest
+
+
+def _whole(answer: Reply, language: str) -> str:
+    """The text of an answer; a mark tells people where its end is missing. Raises UnusableAnswer."""
+    if not answer.is_cut:
+        return answer.text
+    if not answer.text:
+        raise UnusableAnswer("The chat model reached its limit of length before it answered.")
+    if answer.text.lstrip("`json \n").startswith(("{", "[")):
+        try:
+            json.loads(answer.text[answer.text.find("{") : answer.text.rfind("}") + 1])
+        except ValueError:
+            raise UnusableAnswer("The chat model's JSON was cut at its limit of length.") from None
+        return answer.text
+    return f"{answer.text}\n\n{CUT.get(language, CUT['en'])}"
 
 
 def draw(job: Job, claim: Claim, tools: Tools) -> Result:
-    """An image request answered."""
+    """An image request answered; a model that gives fewer images at a time is asked several times."""
     portal = tools.portal(job)
     if portal.image is None:
         raise ProviderRefused("This portal has no image model.")
-    client = images.Images(portal.image, tools.transport, tools.store)
-    urls = buy(
-        tools,
-        job,
-        claim,
-        portal.image,
-        key=lambda model: key_of(portal.id, job.id, claim.step, model),
-        ask=lambda model, seconds: client.draw(
-            job.request, model=model, timeout_seconds=min(seconds, images.TIMEOUT_SECONDS)
-        ),
-        read=images.read,
-    )
-    return Result(facts={claim.step: {"urls": urls}})
+    provider = portal.image
+    client = images.Images(provider, tools.transport, tools.store)
+    wanted = max(1, job.request.images_number)
+    urls: list[str] = []
+    for turn in range(wanted):
+        left = wanted - len(urls)
+        if left <= 0:
+            break
+        again = (turn,) if turn else ()
+        try:
+            urls += buy(
+                tools,
+                job,
+                claim,
+                provider,
+                key=lambda model, again=again: key_of(portal.id, job.id, claim.step, *again, model),  # type: ignore[misc]
+                ask=lambda model, seconds, left=left: hosted(  # type: ignore[misc]
+                    client.draw(
+                        job.request,
+                        model=model,
+                        number=left,
+                        timeout_seconds=min(seconds, images.TIMEOUT_SECONDS),
+                    ),
+                    provider,
+                    tools,
+                ),
+                read=images.read,
+            )
+        except (Upstream, Snooze) as error:
+            if not urls:
+                raise
+            log.warning("fewer_images", wanted=wanted, got=len(urls), why=str(error))
+            break
+    return Result(facts={claim.step: {"urls": urls[:wanted]}})
 
 
 def _rubric(portal: Portal) -> Rubric | None:

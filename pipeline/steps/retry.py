@@ -8,12 +8,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from pipeline.domain.errors import CallscribeError, ProviderAccount, Upstream
+from pipeline.domain.errors import BadAnswer, CallscribeError, ProviderAccount, Upstream
 from pipeline.domain.job import Claim, Failure, Job
 
 GAPS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 AMBIGUOUS_GAPS = (5.0, 30.0, 300.0, 1800.0)  # it may have been paid: ask seldom, and outlast an outage
 MOST_AMBIGUOUS = 4
+MOST_UNREADABLE = 1  # an answer that came, and could not be read
 MOST_UNEXPECTED = 3  # an error that nobody foresaw
 # Workers that died over a step. What ends the process of its own step alone counts ALONE times as much, so
 # two such crashes are enough, and a step that goes down with others has five lives.
@@ -60,7 +61,8 @@ def decide(
     elif isinstance(error, Upstream) and error.ambiguous:
         ambiguous = job.ambiguous.get(claim.step, 0) + claim.lost
         gap = max(_gap(AMBIGUOUS_GAPS, ambiguous + 1), error.retry_after_seconds or 0.0)
-        again = Again(at=now + gap, ambiguous=True) if ambiguous < MOST_AMBIGUOUS else None
+        most = MOST_UNREADABLE if isinstance(error, BadAnswer) else MOST_AMBIGUOUS
+        again = Again(at=now + gap, ambiguous=True) if ambiguous < most else None
     else:
         asked = error.retry_after_seconds if isinstance(error, Upstream) else None
         gap = asked + random.uniform(0, 1) if asked else _gap(GAPS, claim.attempt)  # noqa: S311

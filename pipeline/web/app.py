@@ -16,7 +16,7 @@ from pipeline.domain.errors import CallscribeError
 from pipeline.settings.installation import Settings, load
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.logs import configure, secrets_of
-from pipeline.web import answers, calls, engines, events, jobs, openapi, ops
+from pipeline.web import answers, calls, engines, events, images, jobs, openapi, ops
 from pipeline.web.service import Service
 
 ROUTES = [
@@ -29,6 +29,7 @@ ROUTES = [
     Route("/v1/jobs/{id}", jobs.erased, methods=["DELETE"]),
     Route("/v1/jobs/{id}/retry", jobs.again, methods=["POST"]),
     Route("/v1/jobs/{id}/transcript.{format}", jobs.exported, methods=["GET"]),
+    Route("/images/{name}", images.shown, methods=["GET"]),
     Route("/health", ops.health, methods=["GET"]),
     Route("/ready", ops.ready, methods=["GET"]),
     Route("/version", ops.which, methods=["GET"]),

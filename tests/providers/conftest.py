@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -18,6 +18,8 @@ import pytest
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
 from pipeline.settings.portals import Provider
+
+LISTS = ("timestamp_granularities[]", "timestamp_granularities", "languages[]", "keywords[]", "context_bias")
 
 
 @dataclass(kw_only=True)
@@ -32,7 +34,7 @@ class Asked:
         return json.loads(self.body)
 
     def form(self) -> dict[str, Any]:
-        """Fields of a multipart body; the file as (name, type, bytes)."""
+        """Fields of a multipart body, lists as lists; the file as (name, type, bytes)."""
         head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()
         message = BytesParser(policy=HTTP).parsebytes(head + self.body)
         fields: dict[str, Any] = {}
@@ -42,6 +44,8 @@ class Asked:
             content = part.get_payload(decode=True)
             if part.get_filename():
                 fields[str(name)] = (part.get_filename(), part.get_content_type(), content)
+            elif name in fields or name in LISTS:
+                fields[str(name)] = [*fields.get(str(name), []), content.decode()]
             else:
                 fields[str(name)] = content.decode()
         return fields
@@ -54,12 +58,20 @@ class Scripted:
     url: str = ""
     asked: list[Asked] = field(default_factory=list)
     answers: deque[tuple[int, dict[str, str], bytes]] = field(default_factory=deque)
+    rule: Callable[[Asked], tuple[int, Any]] | None = None  # status and body where no answer is waiting
 
     def answer(self, status: int, body: Any = None, **headers: str) -> None:
         """The next answer; status 0 hangs up without one. Header names with underscores for dashes."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answers.append((status, {"content-type": "application/json", **named}, raw))
+
+    def always(self, asked: Asked) -> tuple[int, dict[str, str], bytes]:
+        """The answer by the rule."""
+        assert self.rule is not None, "an unexpected request"
+        status, body = self.rule(asked)
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return status, {"content-type": "application/json"}, raw
 
     def provider(self, *models: str | None) -> Provider:
         return Provider(url=f"{self.url}/v1", key="secret-key-of-the-test", models=models or (None,))
@@ -76,7 +88,9 @@ def server() -> Iterator[Scripted]:
             size = int(self.headers.get("content-length") or 0)
             headers = {name.lower(): value for name, value in self.headers.items()}
             script.asked.append(Asked(path=self.path, headers=headers, body=self.rfile.read(size)))
-            status, extra, body = script.answers.popleft()
+            status, extra, body = (
+                script.answers.popleft() if script.answers else script.always(script.asked[-1])
+            )
             if not status:
                 self.close_connection = True
                 return

@@ -75,8 +75,7 @@ def test_the_whole_form_is_sent(
         "language": "ru",
         "prompt": "Bitrix24, CRM",
         "response_format": "verbose_json",
-        "timestamp_granularities[]": "segment",
-        "temperature": "0",
+        "timestamp_granularities[]": ["segment", "word"],
     }
 
 
@@ -92,7 +91,7 @@ def test_what_is_not_known_is_left_out(
 def test_a_refused_format_is_asked_plainly_once_and_remembered(
     server: Scripted, transport: Transport, capabilities: Unremembered, path: Path
 ) -> None:
-    """A 400 on verbose_json is asked again as json with the whole file, and never tried again."""
+    """A 400 that names the form is asked again as json with the whole file, and remembered for a while."""
     server.answer(400, REFUSAL)
     server.answer(200, {"text": "hello"})
     server.answer(200, {"text": "hello again"})
@@ -111,16 +110,18 @@ def test_a_refused_format_is_asked_plainly_once_and_remembered(
 def test_a_plain_refusal_is_permanent_and_teaches_nothing(
     server: Scripted, transport: Transport, capabilities: Unremembered, path: Path
 ) -> None:
-    """When the plain form is refused too, the error is permanent and verbose_json is not blamed."""
-    server.answer(400, REFUSAL)
-    server.answer(400, {"error": {"code": "invalid_language", "message": "no"}})
+    """When the request without options is refused too, the error is permanent and no option is blamed."""
+    for _ in range(3):
+        server.answer(400, {"error": {"code": "invalid_request", "message": "The file is no recording."}})
     server.answer(200, VERBOSE)
     made = client(server, transport, capabilities)
     with pytest.raises(ProviderRefused) as caught:
         ask(made, path)
-    assert caught.value.provider_code == "invalid_language"
+    assert caught.value.provider_code == "invalid_request"
+    assert len(server.asked) == 2
     ask(made, path)
-    assert [a.form()["response_format"] for a in server.asked] == ["verbose_json", "json", "verbose_json"]
+    forms = [asked.form().get("response_format") for asked in server.asked]
+    assert forms == ["verbose_json", None, "verbose_json", None]
 
 
 def test_timestamps_are_learned_from_answers(

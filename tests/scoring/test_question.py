@@ -109,10 +109,10 @@ def test_a_transcript_too_long_for_the_model_is_asked_shorter(server: Scripted, 
 
 def test_a_refusal_of_a_short_one_is_final(server: Scripted, transport: Transport) -> None:
     """What is refused for anything but its length is not asked shorter."""
-    for _ in range(3):
+    for _ in range(2):
         server.answer(400, {"error": {"code": "invalid_request", "message": "no"}})
     chat = Chat(server.provider("m"), transport, Unremembered())
     with pytest.raises(ProviderRefused):
         classify(CALL, None, chat=chat, model="m")
-    assert len(server.asked) == 3  # json_schema, json_object, plain
+    assert len(server.asked) == 2  # as wanted, and plain
     assert json.loads(server.asked[-1].body).get("response_format") is None

@@ -20,7 +20,7 @@ from pipeline.domain.job import Claim, Job, Source
 from pipeline.domain.plain import from_plain, to_plain
 from pipeline.domain.recording import Chunk, Fetched, Media, Plan, RecognitionOptions
 from pipeline.settings.portals import Portal
-from pipeline.steps import flow
+from pipeline.steps import flow, said
 from pipeline.steps.crm_steps import note_call
 from pipeline.steps.tools import Result, Tools
 from pipeline.storage.scratch import scratch
@@ -114,8 +114,8 @@ def _settled(job: Job, fetched: Fetched, tools: Tools) -> RecognitionOptions:
     )
     if job.source is Source.API and (own.language or job.request.prompt):
         return own
-    said = tools.store.first(options_name(job, fetched), dumps(own), seconds=OPTIONS_SECONDS)
-    first = from_plain(RecognitionOptions, json.loads(said))
+    kept = tools.store.first(options_name(job, fetched), dumps(own), seconds=OPTIONS_SECONDS)
+    first = from_plain(RecognitionOptions, json.loads(kept))
     return own if own.language and first.language and own.language != first.language else first
 
 
@@ -141,6 +141,7 @@ def merge(job: Job, claim: Claim, tools: Tools) -> Result:
         asked=job.request.language,
         portal_language=portal.language,
     )
+    said.remember(tools, job, transcript.text)
     return Result(facts={"merge": {"transcript": transcript, "at": tools.store.now()}})
 
 

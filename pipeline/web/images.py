@@ -17,7 +17,7 @@ _HEADERS = {
 
 
 async def shown(request: Request) -> Response:
-    """The image; 404 for a name that is none of ours, and when its time is over. Open: the name is the key."""
+    """The image; 404 for a name that is none of ours, and when its time is over. The name is the key."""
     service = service_of(request)
     found = await service.blocking(load, request.path_params["name"], service.tools)
     if found is None:

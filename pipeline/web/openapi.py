@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipeline.clients.images import KINDS
 from pipeline.domain.job import Category
 from pipeline.web import ops
 from pipeline.web.answers import Json
@@ -77,6 +78,10 @@ def _paths() -> dict[str, Any]:
     export = _path("format", {"enum": ["txt", "srt", "vtt", "json"]}, "of the transcript")
     page_text = {"description": "the page", "content": {"text/html": {"schema": {"type": "string"}}}}
     text = {"description": "as asked for", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    picture = {
+        "description": "the image",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in KINDS.values()},
+    }
     return {
         "/engines/{token}/{category}": {
             "parameters": [token, category],
@@ -125,6 +130,10 @@ def _paths() -> dict[str, Any]:
         "/v1/jobs/{id}/transcript.{format}": {
             "parameters": [job, export],
             "get": _keyed("The transcript as a file", {"200": text}, 404, 503),
+        },
+        "/images/{name}": {
+            "parameters": [_path("name", {"type": "string"}, "as in the link that the portal was given")],
+            "get": _open("An image that is hosted for a while", {"200": picture}, 404, 503),
         },
         "/health": {"get": _open("The process answers", {"200": _answer("it does", {"type": "object"})})},
         "/ready": {"get": _open("It can accept jobs", {"200": _answer("it can", {"type": "object"})}, 503)},

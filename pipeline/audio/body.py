@@ -7,6 +7,7 @@ early at the latter, so both are mended on the way to it; the file itself stays 
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import re
@@ -34,6 +35,7 @@ SIGNATURE = re.compile(
 )
 MARKED = (b"ID3", b"wvpk", b"MAC ", b"TTA1", b"MPCK", b"MP+", b"ea3")  # sure only at the very start
 BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+UTF8 = codecs.getincrementaldecoder("utf-8")
 TEXT = re.compile(rb"[\t\n\r -~]|\xef\xbb\xbf")
 TAG = re.compile(rb"ID3[\x02-\x04]\x00[\x00-\xff][\x00-\x7f]{4}")
 NAME = re.compile(rb"[A-Za-z0-9_ -]{4}")
@@ -91,7 +93,7 @@ def bodies(path: Path) -> list[Body]:
     with path.open("rb") as file:
         start: int | None = _start(path, file.read(HEAD_BYTES))
         while start is not None and len(found) < MAX_JOINED:
-            claim = _claim(file, start, size)
+            claim = claim_at(file, start, size)
             end, following, sound = size, None, None
             if claim:
                 end, following, sound = _extent(file, claim, size)
@@ -129,7 +131,7 @@ def _sought(path: Path, head: bytes) -> int:
     return max(head.rfind(b"\n", 0, text.start()) + 1, len(BOM) if head.startswith(BOM) else 0)
 
 
-def _claim(file: BinaryIO, start: int, size: int) -> Claim | None:
+def claim_at(file: BinaryIO, start: int, size: int) -> Claim | None:
     """What the header at `start` claims; None where its kind claims nothing that FFmpeg minds."""
     file.seek(start)
     head = file.read(40)
@@ -224,7 +226,7 @@ def _extent(file: BinaryIO, claim: Claim, size: int) -> tuple[int, int | None, i
         if honest:
             return following or size, following, None
         file.seek(after)
-        if there - claim.size <= HEAD_BYTES and _is_text(file.read()):
+        if there - claim.size <= HEAD_BYTES and is_text(file.read()):
             return size, None, None  # remains of HTTP, or what a page would say
     if there <= 0:
         return size, None, None
@@ -253,9 +255,10 @@ def _chain(file: BinaryIO, at: int, size: int, claim: Claim) -> tuple[bool, int 
     return False, None
 
 
-def _is_text(data: bytes) -> bool:
+def is_text(data: bytes) -> bool:
+    """Whether bytes are nothing but text, as no recording is."""
     try:
-        return BINARY.search(data) is None and bool(data.decode())
+        return BINARY.search(data) is None and bool(UTF8().decode(data))  # its last letter may be cut
     except UnicodeDecodeError:
         return False
 

@@ -80,10 +80,14 @@ class ForbiddenURL(Refused):
 
 
 class RecordingGone(Refused):
-    """The link to the recording leads to nothing."""
+    """The link to the recording leads to nothing.
+
+    early: it may only not be there yet, as in the first minutes after a call.
+    """
 
     slug = "recording_gone"
     code = 404
+    early = False
     hint = "Check on the portal that the recording still exists and that its link has not expired."
 
 

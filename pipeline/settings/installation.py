@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     prices_file: Path | None = Field(None, description="TOML file of models' prices, for `callscribe usage`")
     daily_paid_seconds: float = Field(0, ge=0, description="spend cap per portal and day; 0: none")
     account_hold_seconds: float = Field(3600, ge=0, description="how long calls wait for a refused account")
+    link_patience_seconds: float = Field(
+        30, ge=0, description="how long a link that may not be ready yet is asked again"
+    )
     chunk_seconds: float = Field(600, ge=5, description="the longest piece sent in one transcription call")
     max_audio_seconds: float = Field(14400, gt=0, description="longer recordings are refused")
     max_download_bytes: int = Field(1 << 30, gt=0, description="larger recordings are refused")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.audio.arrival import unready
 from pipeline.audio.confine import confined
 from pipeline.audio.halve import halve as halve_stage
 from pipeline.audio.limits import UploadLimits
@@ -15,14 +16,15 @@ from pipeline.audio.merge import merge as merge_stage
 from pipeline.audio.sniff import sniff as sniff_stage
 from pipeline.audio.split import split as split_stage
 from pipeline.clients.transcriptions import Transcriptions
-from pipeline.domain.errors import BadRequest, SpendCapReached
+from pipeline.domain.errors import BadRequest, RecordingGone, SpendCapReached
 from pipeline.domain.job import Claim, Job, Source
 from pipeline.domain.plain import from_plain, to_plain
 from pipeline.domain.recording import Chunk, Fetched, Media, Plan, RecognitionOptions
 from pipeline.settings.portals import Portal
 from pipeline.steps import flow, said
 from pipeline.steps.crm_steps import note_call
-from pipeline.steps.tools import Result, Tools
+from pipeline.steps.retry import link_pause
+from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.storage.scratch import scratch
 from pipeline.store.records import dumps
 from pipeline.telemetry import failpoints
@@ -37,15 +39,23 @@ def fetch(job: Job, claim: Claim, tools: Tools) -> Result:
     url = job.request.file_url or job.facts.get("resolve", {}).get("file_url")
     if not url:
         raise BadRequest("The request names no recording.", field="file")
-    portal = tools.portal(job)
+    portal, now = tools.portal(job), tools.store.now()
+    pause = link_pause(job, claim, now=now, patience_seconds=tools.settings.link_patience_seconds)
     with scratch() as folder:
-        got = tools.transport.download(  # under a name that says nothing of its format: names lie
-            url,
-            folder / "recording",
-            max_bytes=tools.settings.max_download_bytes,
-            timeout_seconds=min(FETCH_SECONDS, max(5.0, job.deadline - job.reserve - tools.store.now())),
-            same_host=portal.url,
-        )
+        try:
+            got = tools.transport.download(  # under a name that says nothing of its format: names lie
+                url,
+                folder / "recording",
+                max_bytes=tools.settings.max_download_bytes,
+                timeout_seconds=min(FETCH_SECONDS, max(5.0, job.deadline - job.reserve - now)),
+                same_host=portal.url,
+            )
+        except RecordingGone as error:
+            if pause is None or not error.early:
+                raise
+            raise Snooze(pause, error.message, uncounted=False) from None
+        if pause is not None and (why := unready(folder / "recording")):
+            raise Snooze(pause, why, uncounted=False)
         blob = f"{job.id}/recording"
         tools.blobs.put(blob, folder / "recording")
         failpoints.hit("blob.after")

@@ -76,6 +76,19 @@ def decide(
     return again
 
 
+def link_pause(job: Job, claim: Claim, *, now: float, patience_seconds: float) -> float | None:
+    """Seconds until a link that may not be ready yet is asked again; None: what it gives now is believed.
+
+    By the tries alone, so that it survives any worker: after 1, 2, 5 ... s, half a minute in all, and never
+    into the reserve before the deadline.
+    """
+    asked = sum(GAPS[: claim.attempt - 1])
+    left = min(patience_seconds - asked, job.deadline - job.reserve - 1.0 - now)
+    if claim.attempt > len(GAPS) or left <= 0:
+        return None
+    return min(GAPS[claim.attempt - 1], left)
+
+
 def _held(job: Job, now: float, hold_seconds: float) -> Again | None:
     if not job.category.spoken:
         return None

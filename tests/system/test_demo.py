@@ -42,7 +42,7 @@ def test_demo_shows_everything_and_leaves_nothing() -> None:
 def test_every_recorded_request_ends_as_expected() -> None:
     """`callscribe replay` of all fixtures/requests exits 0: every outcome is the fixture's."""
     with short_folder() as folder:
-        env = environment() | {"TMPDIR": str(folder)}
+        env = environment(link_patience_seconds="1") | {"TMPDIR": str(folder)}
         done = subprocess.run(
             command("replay"), env=env, cwd=folder, capture_output=True, text=True, timeout=280
         )

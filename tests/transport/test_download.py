@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import random
 import resource
 import signal
 import time
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -74,14 +78,30 @@ def test_chunked_and_endless_bodies_are_taken(serve: Serve, transport: Transport
     assert get(transport, serve(until_closed).url, tmp_path).size_bytes == 4
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_what_is_gone_is_gone(serve: Serve, transport: Transport, tmp_path: Path, status: int) -> None:
-    """These statuses will not change: the link leads to nothing."""
+@pytest.mark.parametrize("status", [204, 400, 401, 403, 404, 409, 410, 423])
+def test_what_may_not_be_there_yet_is_told(
+    serve: Serve, transport: Transport, tmp_path: Path, status: int
+) -> None:
+    """These statuses may mean that the recording comes in a moment: the error says so."""
+    server = serve(lambda c, _: c.answer(b"", status=status))
+    with pytest.raises(RecordingGone, match=str(status)) as failure:
+        get(transport, server.url + "/?sign=secret", tmp_path)
+    assert failure.value.early
+    assert "secret" not in str(failure.value)
+
+
+@pytest.mark.parametrize("status", [402, 405, 406, 414, 416, 431, 451, 501, 505])
+def test_what_will_never_come_is_told(
+    serve: Serve, transport: Transport, tmp_path: Path, status: int
+) -> None:
+    """These statuses refuse the request itself, which will be the same tomorrow."""
     server = serve(lambda c, _: c.answer(b"no", status=status))
-    assert str(status) in fails(transport, server.url + "/?sign=secret", tmp_path, RecordingGone)
+    with pytest.raises(RecordingGone, match=str(status)) as failure:
+        get(transport, server.url, tmp_path)
+    assert not failure.value.early
 
 
-@pytest.mark.parametrize("status", [202, 204, 206, 304, 400, 408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [202, 206, 304, 408, 425, 429, 500, 502, 503, 504])
 def test_what_may_pass_is_asked_again(
     serve: Serve, transport: Transport, tmp_path: Path, status: int
 ) -> None:
@@ -117,13 +137,59 @@ def test_too_large_is_refused_early_and_late(serve: Serve, transport: Transport,
     fails(transport, serve(endless).url, tmp_path, TooLarge)
 
 
-def test_compressed_bodies_are_refused(serve: Serve, transport: Transport, tmp_path: Path) -> None:
-    """A server that compresses unasked is refused before anything is unpacked."""
-    bomb = gzip.compress(bytes(10 << 20))
+@pytest.mark.parametrize(
+    "coding",
+    ["identity", "IDENTITY", "", "aws-chunked", "Aws-Chunked", "aws-chunked, identity", "none", "gzip", "br"],
+)
+def test_plain_bytes_under_any_label_are_taken(
+    serve: Serve, transport: Transport, tmp_path: Path, coding: str
+) -> None:
+    """What a server writes into Content-Encoding over plain bytes changes nothing."""
+    server = serve(lambda c, _: c.answer(b"RIFF and so on", headers=f"Content-Encoding: {coding}\r\n"))
+    get(transport, server.url, tmp_path)
+    assert (tmp_path / "recording").read_bytes() == b"RIFF and so on"
+
+
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("GZIP", lambda data: gzip.compress(data[:7]) + gzip.compress(data[7:])),
+        ("deflate", zlib.compress),
+        ("aws-chunked,gzip", gzip.compress),
+    ],
+)
+def test_compressed_recordings_are_unpacked(
+    serve: Serve, transport: Transport, tmp_path: Path, coding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """A server that compresses unasked costs no call: size and sha256 are those of the recording."""
+    recording = random.Random(1).randbytes(200_000) + bytes(300_000)
+    server = serve(lambda c, _: c.answer(pack(recording), headers=f"Content-Encoding: {coding}\r\n"))
+    got = get(transport, server.url, tmp_path)
+    assert (tmp_path / "recording").read_bytes() == recording
+    assert (got.size_bytes, got.sha256) == (len(recording), hashlib.sha256(recording).hexdigest())
+
+
+def test_a_bomb_is_cut_off(serve: Serve, transport: Transport, tmp_path: Path) -> None:
+    """What is unpacked counts against the largest recording, and is never held in memory."""
+    bomb = gzip.compress(bytes(100 << 20))
     server = serve(lambda c, _: c.answer(bomb, headers="Content-Encoding: gzip\r\n"))
-    assert "compressed" in fails(transport, server.url, tmp_path, DownloadFailed)
-    plain = serve(lambda c, _: c.answer(b"abc", headers="Content-Encoding: identity\r\n"))
-    assert get(transport, plain.url, tmp_path).size_bytes == 3
+    tracemalloc.start()
+    assert "larger" in fails(transport, server.url, tmp_path, TooLarge)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 << 20
+
+
+def test_a_broken_compressed_body_is_asked_for_again(
+    serve: Serve, transport: Transport, tmp_path: Path
+) -> None:
+    """A compressed body that ends early, or is damaged, has not brought the recording."""
+    packed = gzip.compress(random.Random(1).randbytes(100_000))
+    for body in (packed[:-500], packed[:500] + b"\xff" * 500 + packed[1000:]):
+        server = serve(lambda c, _, b=body: c.answer(b, headers="Content-Encoding: gzip\r\n"))
+        fails(transport, server.url, tmp_path, DownloadFailed)
 
 
 def test_redirects_are_followed_thrice(serve: Serve, transport: Transport, tmp_path: Path) -> None:

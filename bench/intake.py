@@ -194,12 +194,11 @@ def bare(url: str) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def ours(url: str, folder: Path) -> Iterator[tuple[int, int]]:
+def ours(url: str, folder: Path, *, portals: Path | None = None) -> Iterator[tuple[int, int]]:
     settings = {
         "REDIS_URL": url,
         "DATA_DIR": str(folder / "data"),
-        "PORTAL_URL": PORTAL,
-        "PORTAL_TOKEN": TOKEN,
+        **({"PORTALS_FILE": str(portals)} if portals else {"PORTAL_URL": PORTAL, "PORTAL_TOKEN": TOKEN}),
         "API_KEY": "bench-key",
         "QUEUE_LIMIT": "100000000",
     }

@@ -15,9 +15,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pipeline.domain.errors import BadRequest
 
+MAX_MEMBERS = 50_000  # of JSON; the largest request of a portal has some hundreds
 MAX_FIELDS = 2000  # of a form; an event has about twenty
 MAX_DEPTH = 8  # of brackets in a form's key
 MAX_NESTING = 40  # of objects that we keep
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 # most URLs: what needs no closer look
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9](?::[1-9][0-9]{0,3})?(?:[/?#][^\x00-\x1f]*)?")
 _CONTROL = re.compile(r"[\x00-\x1f]")
@@ -25,6 +27,8 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 
 def read_json(body: bytes, *, what: str = "body") -> dict[str, Any]:
     """The JSON object in `body`; `[]` counts as an empty one. BadRequest when it is none."""
+    if _members(body) > MAX_MEMBERS:
+        raise BadRequest(f"{what}: has too many members", field=what)
     try:
         plain = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -34,6 +38,15 @@ def read_json(body: bytes, *, what: str = "body") -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise BadRequest(f"{what}: expected a JSON object", field=what)
     return plain
+
+
+def _members(body: bytes) -> int:
+    """About how many values JSON holds, told before it is parsed: each costs far more than its bytes."""
+    most = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if most > MAX_MEMBERS:  # many of them may stand inside of strings
+        bare = _STRING.sub(b"", body)
+        most = bare.count(b",") + bare.count(b"[") + bare.count(b"{")
+    return most
 
 
 def _no_constant(name: str) -> Any:
@@ -55,6 +68,7 @@ def read_form(body: bytes) -> dict[str, Any]:
             "body: expected a form in UTF-8 with a sane number of fields", field="body"
         ) from None
     form: dict[str, Any] = {}
+    free: dict[int, int] = {}  # id of a dict -> the number that `[]` takes in it
     for name, value in pairs:
         first, *rest = name.replace("]", "").split("[")
         keys = [first, *rest]
@@ -68,7 +82,9 @@ def read_form(body: bytes) -> dict[str, Any]:
             place = inner
         last = keys[-1]
         if last == "" and len(keys) > 1:
-            last = str(sum(1 for key in place if key.isdigit()))
+            last = str(free.get(id(place), 0))
+        if last.isdecimal() and len(last) < 10:
+            free[id(place)] = max(free.get(id(place), 0), int(last) + 1)
         place[last] = value
     return form
 

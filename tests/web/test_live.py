@@ -142,6 +142,41 @@ def test_who_sends_too_much_hears_it(make_settings: Callable[..., Settings]) -> 
         assert post(port, b"x" * (9 << 20)).status == 413
 
 
+@pytest.mark.parametrize(
+    "path", [f"/engines/{TOKEN}/audio", "/engines/unknown/audio", "/v1/calls", "/health"]
+)
+def test_an_early_answer_waits_for_no_body(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """What is answered before its body has come closes the connection, also on a sender that never ends."""
+    monkeypatch.setattr(Hurried, "linger_seconds", 0.3)
+    with serving(make_settings()) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as sender:
+            sender.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n".encode())
+            sender.sendall(b"x" * 100_000)
+            answer = b""
+            while piece := sender.recv(65_536):
+                answer += piece
+            head = answer.partition(b"\r\n\r\n")[0].lower()
+            assert head.split()[1] in (b"401", b"404", b"405", b"413")
+            assert b"connection: close" in head
+            with pytest.raises(ConnectionError):
+                sender.sendall(b"x" * (64 << 20))
+        assert post(port, numbered(1)).status == 202
+
+
+def test_a_connection_is_kept_after_a_refusal(make_settings: Callable[..., Settings]) -> None:
+    """A request that came whole is refused, and the next one on the same connection is taken."""
+    with serving(make_settings()) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        for body, status in ((b"{}", 400), (numbered(1), 202)):
+            connection.request("POST", f"/engines/{TOKEN}/audio", body=body)
+            answer = connection.getresponse()
+            answer.read()
+            assert (answer.status, answer.headers["connection"]) == (status, None)
+        connection.close()
+
+
 def test_fifty_at_once_are_one_job(make_settings: Callable[..., Settings], store: Governor) -> None:
     """The same request, fifty times in parallel: 202 each, one job."""
     with serving(make_settings()) as port, ThreadPoolExecutor(50) as pool:

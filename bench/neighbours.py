@@ -1,4 +1,4 @@
-"""What one portal feels while another does its worst: p50 and p99 of an honest portal's requests, from outside.
+"""What one portal feels while another does its worst: p50 and p99 of its requests, from outside.
 
 .venv/bin/python -m bench.neighbours [--seconds 5]
 """
@@ -134,7 +134,8 @@ def main() -> None:
         folder = Path(name)
         portals = folder / "portals.toml"
         portals.write_text(
-            f'[honest]\nurl = "{PORTAL}"\ntokens = ["{TOKEN}"]\n[greedy]\nurl = "{PORTAL}"\ntokens = ["{GREEDY}"]\n'
+            f'[honest]\nurl = "{PORTAL}"\ntokens = ["{TOKEN}"]\n'
+            f'[greedy]\nurl = "{PORTAL}"\ntokens = ["{GREEDY}"]\n'
         )
         url = stack.enter_context(store(folder))
         port, _ = stack.enter_context(ours(url, folder, portals=portals))

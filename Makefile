@@ -9,7 +9,7 @@ HEARING = $(VENV)/.whisper
 PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove soak up check audit lock clean
+.PHONY: help demo test prove soak up check format docs audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ check: $(STAMP) ## lint, types and import layers alone
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## sort imports and lay out the code
+	@$(BIN)/ruff check --select I --fix -q . && $(BIN)/ruff format .
+
+docs: $(STAMP) ## renew what is made from the settings: docs/settings.md and both examples
+	@$(BIN)/python -m docs.generate
 
 audit: ## known weaknesses of what is locked, as far as the registry tells them
 	@$(PYTHON) -m venv $(VENV)-audit && $(VENV)-audit/bin/pip install -q pip-audit

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
-from docs.generate import settings_page
+from docs.generate import PAGES as PAGES_OF_SETTINGS
+from docs.generate import page
 from pipeline.cli import callscribe
 from pipeline.domain import kinds
 from pipeline.domain.kinds import KINDS
 from pipeline.settings.installation import Settings
+from pipeline.settings.options import PortalOptions, in_file
 from pipeline.settings.portals import load_portals
 
 ROOT = Path(__file__).parent.parent
@@ -22,18 +25,34 @@ PAGES = [
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 
 
-def test_the_page_of_settings_is_the_one_the_code_makes() -> None:
-    """docs/settings.md is current; `python docs/generate.py > docs/settings.md` renews it."""
-    assert (ROOT / "docs/settings.md").read_text() == settings_page()
+@pytest.mark.parametrize("name", PAGES_OF_SETTINGS)
+def test_what_documents_the_settings_is_made_by_the_code(name: str) -> None:
+    """The page of settings and both examples are current; `make docs` renews them."""
+    assert (ROOT / name).read_text() == page(name)
 
 
-def test_the_example_of_many_portals_is_read_as_it_stands() -> None:
+def test_the_example_of_many_portals_is_read_as_it_stands(tmp_path: Path) -> None:
     """The committed example names every key that a portal may have, and loads."""
     path = ROOT / "docs/portals.example.toml"
     portals = load_portals(Settings(portals_file=path, _env_file=None))  # type: ignore[call-arg]
     assert list(portals) == ["acme", "romashka"]
-    assert portals["acme"].hosts == ("files.acme.example",)  # type: ignore[index]
     assert portals["romashka"].channels == ("client", "manager")  # type: ignore[index]
+    table = tomllib.loads(path.read_text())["acme"]
+    keys = set()
+    for key, value in table.items():
+        keys |= {f"{key}.{option}" for option in value} if isinstance(value, dict) else {key}
+    assert keys == {in_file(name) for name in PortalOptions.model_fields}
+
+
+def test_the_example_of_settings_is_read_as_it_stands(tmp_path: Path) -> None:
+    """Each variable is there once; all of an installation with one portal may be set as shown."""
+    lines = re.findall(r"^#(CALLSCRIBE_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert [name for name, _ in lines] == [f"CALLSCRIBE_{name.upper()}" for name in Settings.model_fields]
+    file = tmp_path / ".env"
+    file.write_text("".join(f"{name}={value}\n" for name, value in lines))
+    settings = Settings(_env_file=file)  # type: ignore[call-arg]
+    assert settings.portal_hosts == ("files.acme.example",)
+    assert settings.speech_language == "ru"
 
 
 def test_the_readme_is_short_and_names_every_command() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from pipeline.cli.config import unknown
 from pipeline.domain.errors import SettingsError
+from pipeline.settings.environment import mistakes
 from pipeline.settings.installation import load
+from pipeline.settings.options import PortalOptions, in_file
 from pipeline.settings.portals import load_portals
+from pipeline.telemetry.logs import secrets_of
 
 WORKS = ("transcription", "chat", "image", "vibecode")
 
@@ -18,7 +21,8 @@ WORKS = ("transcription", "chat", "image", "vibecode")
     ("name", "value", "expected"),
     [
         ("STORAGE_URL", "gopher://x", "expected file:///folder or s3://bucket/prefix"),
-        ("LANGUAGE", "klingon", "expected a language as ISO 639-1"),
+        ("LANGUAGE", "de", "expected en or ru"),
+        ("SPEECH_LANGUAGE", "klingon", "expected a language as ISO 639-1"),
         ("CHANNELS", "manager,manager", "manager,client or client,manager"),
         ("PORTAL_URL", "acme", "expected an address like https://"),
         ("REDIS_URL", "http://x", "expected redis://"),
@@ -61,7 +65,9 @@ def test_empty_is_unset_but_for_the_roles_of_channels(monkeypatch: pytest.Monkey
 def test_a_language_may_be_named_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name in any language becomes its code."""
     monkeypatch.setenv("CALLSCRIBE_LANGUAGE", "Русский")
-    assert load(_env_file=None).language == "ru"
+    monkeypatch.setenv("CALLSCRIBE_SPEECH_LANGUAGE", "Deutsch")
+    settings = load(_env_file=None)
+    assert (settings.language, settings.speech_language) == ("ru", "de")
 
 
 def test_a_trusted_host_may_be_an_origin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +128,83 @@ def test_a_portal_names_its_language_in_words(tmp_path: Path) -> None:
     assert (portal.speech_language, portal.channels) == ("ru", ())
 
 
-def test_mistyped_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable with our prefix that nothing reads is told by `callscribe config`."""
+def test_mistyped_names_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A variable with our prefix that nothing reads is named, with the setting that is probably meant."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CALLSCRIBE_PORTAL_TOKN", "x")
-    assert "CALLSCRIBE_PORTAL_TOKN" in unknown()
+    (tmp_path / ".env").write_text("CALLSCRIBE_VIBECODE_MODEL=m\n")
+    assert "CALLSCRIBE_PORTAL_TOKN: no such setting, did you mean CALLSCRIBE_PORTAL_TOKEN?" in mistakes()
+    assert any(each.startswith("CALLSCRIBE_VIBECODE_MODEL: no such setting") for each in mistakes())
+
+
+def test_an_option_that_a_kind_of_provider_does_not_know_is_refused(tmp_path: Path) -> None:
+    """A table of PORTALS_FILE takes what that provider has, and the error names what that is."""
+    path = tmp_path / "portals.toml"
+    for more, expected in (
+        (
+            'vibecode = { model = "m" }',
+            "vibecode.model: no such option; known are vibecode.url, vibecode.key",
+        ),
+        ('chat = { modle = "m" }', "chat.modle: no such option; known are chat.url, chat.key, chat.model"),
+        ('langauge = "ru"', "langauge: no such option; did you mean language?"),
+    ):
+        path.write_text(PORTAL.format(name="acme", token="t" * 24, more=more))
+        with pytest.raises(SettingsError) as error:
+            load_portals(load(_env_file=None, portals_file=path))
+        assert f"portal acme: {expected}" in error.value.message
+
+
+@pytest.mark.parametrize("name", PortalOptions.model_fields)
+def test_an_option_means_the_same_for_all_portals_and_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What a variable sets for the only portal, the same word sets for one in PORTALS_FILE."""
+    field = PortalOptions.model_fields[name]
+    value = field.examples[0] if field.examples else field.default
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value if value is not None else "")
+    monkeypatch.setenv(f"CALLSCRIBE_{name.upper()}", text)
+    by_variable = load_portals(load(_env_file=None)).one(None)
+    monkeypatch.delenv(f"CALLSCRIBE_{name.upper()}")
+    path = tmp_path / "portals.toml"
+    for word in (name, in_file(name)):
+        shown = json.dumps(list(value) if isinstance(value, tuple) else text)
+        path.write_text(f"[portal]\n{word} = {shown}\n")
+        by_file = load_portals(load(_env_file=None, portals_file=path)).one(None)
+        assert by_file.model_copy(update={"rubric": by_variable.rubric}) == by_variable
+
+
+def test_the_older_name_of_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PORTAL_LANGUAGE is still read where LANGUAGE is not set."""
+    monkeypatch.setenv("CALLSCRIBE_PORTAL_LANGUAGE", "ru")
+    assert load(_env_file=None).language == "ru"
+    monkeypatch.setenv("CALLSCRIBE_LANGUAGE", "en")
+    assert load(_env_file=None).language == "en"
+
+
+def test_several_portals_share_no_webhook(tmp_path: Path) -> None:
+    """One portal's webhook and tokens, set for all, would write a score into another's CRM: refused."""
+    path = tmp_path / "portals.toml"
+    tables = "".join(f'[{name}]\ntokens = ["{name * 24}"]\n' for name in "ab")
+    path.write_text(tables)
+    shared = {"bitrix24_webhook": "https://a.example/rest/1/secret/"}
+    with pytest.raises(SettingsError, match="each names its own CALLSCRIBE_BITRIX24_WEBHOOK"):
+        load_portals(load(_env_file=None, portals_file=path, **shared))
+    path.write_text(tables.partition("[b]")[0])
+    portal = load_portals(load(_env_file=None, portals_file=path, **shared)).one(None)
+    assert portal.webhook == shared["bitrix24_webhook"]
+
+
+def test_every_secret_is_found_by_its_type(tmp_path: Path) -> None:
+    """What the log must not hold is all that settings and portals declare as secret, tokens as well."""
+    path = tmp_path / "portals.toml"
+    secret = {
+        name: f"{name}-{'s' * 24}"
+        for name, field in PortalOptions.model_fields.items()
+        if "Secret" in str(field.annotation)
+    }
+    assert len(secret) >= 7
+    secret["bitrix24_webhook"] = f"https://a.example/rest/1/{secret['bitrix24_webhook']}/"
+    path.write_text("[acme]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in secret.items()))
+    settings = load(_env_file=None, portals_file=path, api_key="k" * 24)
+    known = secrets_of(settings, load_portals(settings))
+    assert {f"{name}-{'s' * 24}" for name in secret} | {"k" * 24} <= known

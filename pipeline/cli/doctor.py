@@ -19,6 +19,7 @@ from pipeline.cli import WorkFailed, attached
 from pipeline.clients.transport import Transport, Unreachable
 from pipeline.domain.errors import CallscribeError, SettingsError
 from pipeline.domain.job import Category
+from pipeline.settings.environment import mistakes
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import Portal, Provider
 from pipeline.steps.tools import checked_portals
@@ -47,6 +48,8 @@ def doctor() -> None:
 
 def checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> Iterator[Check]:
     """All checks, in the order of a call's way; none raises."""
+    for mistake in mistakes():
+        yield Check(name="settings", state="shut", says=mistake, hint="docs/settings.md names all of them.")
     yield from _store(settings)
     yield _tried("audio storage", lambda: Blobs.open(settings.storage).usable(), "takes and gives back files")
     yield _disk(settings)

@@ -20,7 +20,7 @@ def portals() -> None:
 def list_() -> None:
     """Each portal: its address, how many tokens it has, where its scores go."""
     rows = [
-        [portal.id, portal.url or "-", str(len(portal.token_digests)), portal.language, portal.timeline]
+        [portal.id, portal.url or "-", str(len(portal.tokens)), portal.language, portal.timeline]
         for portal in load_portals(load()).values()
     ]
     click.echo("\n".join(drawing.table(["portal", "address", "tokens", "language", "timeline"], rows)))
@@ -47,7 +47,7 @@ def advice(settings: Settings, portal_id: str, token: str) -> list[str]:
             f'   without a restart:  tokens = ["{token}", ... the old one ...]',
         ]
     else:
-        has_one = settings.portal_token is not None
+        has_one = bool(settings.portal_token)
         first = [
             "1. Put it first in the list and start the service again:",
             f"   CALLSCRIBE_PORTAL_TOKEN={token}" + (",<the old one>" if has_one else ""),

@@ -10,6 +10,7 @@ import httpx
 
 from pipeline.cli import CannotStart, attached, parts
 from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
+from pipeline.settings.environment import mistakes
 from pipeline.settings.installation import Settings, load
 from pipeline.web.auth import find_key, key_file
 
@@ -28,7 +29,9 @@ def up(host: str, port: int) -> None:
     drains and exits 0.
     """
     settings = load()
-    if not any(portal.token_digests for portal in parts.checked(settings).values()):
+    for mistake in mistakes():
+        click.echo(mistake, err=True)
+    if not any(portal.tokens for portal in parts.checked(settings).values()):
         click.echo("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404", err=True)
     leave = told_to_leave()
     with attached.locked(settings.data_dir), parts.listen(host, port) as listener:

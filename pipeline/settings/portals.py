@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import SecretStr, ValidationError
 
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.job import PortalId
-from pipeline.domain.transcript import Speaker
-from pipeline.settings.installation import (
-    Settings,
-    http_address,
-    language_code,
-    listed_host,
-    secret_address,
-    two_roles,
-)
-from pipeline.settings.tables import fitted, read_table
+from pipeline.settings.installation import Settings
+from pipeline.settings.options import OWN, SERVERS, PortalOptions, in_file
+from pipeline.settings.tables import read_table
 
-TOKEN = re.compile(r"[A-Za-z0-9_-]{22,}")
+NAMED = "CALLSCRIBE_PORTALS_FILE"
 PORTAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 LOOK_SECONDS = 1.0
 
@@ -43,37 +36,77 @@ class Provider:
     models: tuple[str | None, ...]  # None: the field `model` is left out
 
 
-@dataclass(frozen=True, kw_only=True)
-class Portal:
-    """A customer's portal."""
+class Portal(PortalOptions):
+    """A customer's portal: its own options, and the installation's where it has none."""
 
     id: PortalId
-    url: str | None
-    hosts: tuple[str, ...] = ()  # further hosts of its callbacks, `host` or `host:port`
-    token_digests: tuple[str, ...] = ()  # sha256 of its engine tokens
-    token: str | None = field(default=None, repr=False)  # the newest of them, for its engine URLs
-    application_token: str | None = field(default=None, repr=False)
-    webhook: str | None = field(default=None, repr=False)
-    language: str = "en"  # wording of results for people
-    speech_language: str | None = None  # recognition language where the request names none
-    channels: tuple[Speaker, ...] = ("manager", "client")
-    glossary: tuple[str, ...] = ()
-    rubric: Path | None = None
-    transcription: Provider
-    chat: Provider
-    image: Provider | None = None
-    timeline: Literal["vibecode", "bitrix24", "off"] = "off"
-    vibecode: Provider | None = None
-    concurrency: int = 8
-    daily_paid_seconds: float = 0.0
-    queue_limit: int = 10_000
-    redact: bool = False
-    attach_transcript: bool = False
-    own_prompts: bool = False
+
+    @property
+    def url(self) -> str | None:
+        """Its address."""
+        return self.portal_url
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Further hosts of its callbacks, `host` or `host:port`."""
+        return self.portal_hosts
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The secrets in its engine URLs, the newest first."""
+        return tuple(token.get_secret_value() for token in self.portal_token)
+
+    @property
+    def token(self) -> str | None:
+        """The newest of them."""
+        return next(iter(self.tokens), None)
+
+    @property
+    def application_token(self) -> str | None:
+        """The token that its events carry."""
+        return _plain(self.portal_application_token)
+
+    @property
+    def webhook(self) -> str | None:
+        """Its incoming webhook."""
+        return _plain(self.bitrix24_webhook)
+
+    @property
+    def transcription(self) -> Provider:
+        """Who recognises its calls."""
+        return self._provider(
+            self.transcription_url,
+            self.transcription_key,
+            (self.transcription_model, *self.transcription_fallbacks),
+        )
+
+    @property
+    def chat(self) -> Provider:
+        """Who scores and answers."""
+        return self._provider(self.chat_url, self.chat_key, (self.chat_model, *self.chat_fallbacks))
+
+    @property
+    def image(self) -> Provider | None:
+        """Who draws, if somebody does."""
+        if not self.image_model:
+            return None
+        return self._provider(self.image_url, self.image_key, (self.image_model, *self.image_fallbacks))
+
+    @property
+    def vibecode(self) -> Provider:
+        """Where timeline entries go with `timeline = "vibecode"`."""
+        return self._provider(self.vibecode_url, self.vibecode_key, (None,))
+
+    def _provider(self, url: str | None, key: SecretStr | None, models: tuple[str | None, ...]) -> Provider:
+        return Provider(url=url or self.router_url, key=_plain(key or self.router_key), models=models)
 
     def serves(self, category: str) -> bool:
         """Whether this portal has an engine of the category."""
         return category in ("audio", "call", "text") or (category == "image" and self.image is not None)
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 class Portals(Mapping[PortalId, Portal]):
@@ -81,7 +114,7 @@ class Portals(Mapping[PortalId, Portal]):
 
     def __init__(self, portals: tuple[Portal, ...]) -> None:
         self._by_id = {portal.id: portal for portal in portals}
-        self._by_digest = {digest: portal for portal in portals for digest in portal.token_digests}
+        self._by_digest = {digest(token): portal for portal in portals for token in portal.tokens}
 
     def __getitem__(self, key: PortalId) -> Portal:
         return self._by_id[key]
@@ -161,136 +194,57 @@ def digest(token: str) -> str:
 
 def load_portals(settings: Settings) -> Portals:
     """Portals of PORTALS_FILE, or the one of PORTAL_URL and PORTAL_TOKEN; SettingsError when wrong."""
-    if settings.portals_file:
-        return Portals(_from_file(settings, settings.portals_file))
-    token = settings.portal_token.get_secret_value() if settings.portal_token else ""
-    return Portals((_portal(settings, _Entry(url=settings.portal_url, tokens=_split(token)), "portal"),))
-
-
-def _split(text: str) -> list[SecretStr]:
-    return [SecretStr(part.strip()) for part in text.split(",") if part.strip()]
-
-
-Address = Annotated[str, AfterValidator(http_address)]
-
-
-class _Work(BaseModel):
-    """A provider in PORTALS_FILE; what is unset comes from the settings."""
-
-    model_config = ConfigDict(extra="forbid")
-    url: Address | None = None
-    key: SecretStr | None = None
-    model: str | None = None
-    fallbacks: list[str] | None = None
-
-
-class _Entry(BaseModel):
-    """One portal in PORTALS_FILE; what is unset comes from the settings."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_is_unset(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        return {name: value for name, value in values.items() if value != ""}
-
-    url: Address | None = None
-    hosts: list[Annotated[str, AfterValidator(partial(listed_host, origins=False))]] = Field(
-        default_factory=list
-    )
-    tokens: list[SecretStr] = Field(default_factory=list)
-    application_token: SecretStr | None = None
-    webhook: Annotated[SecretStr, AfterValidator(secret_address)] | None = None
-    language: Literal["en", "ru"] | None = None
-    speech_language: Annotated[str, AfterValidator(language_code)] | None = None
-    channels: Annotated[list[str], AfterValidator(two_roles)] | None = None
-    glossary: list[str] | None = None
-    rubric: Path | None = None
-    transcription: _Work = Field(default_factory=_Work)
-    chat: _Work = Field(default_factory=_Work)
-    image: _Work = Field(default_factory=_Work)
-    timeline: Literal["vibecode", "bitrix24", "off"] | None = None
-    vibecode: _Work = Field(default_factory=_Work)
-    concurrency: int | None = Field(None, gt=0)
-    daily_paid_seconds: float | None = Field(None, ge=0)
-    queue_limit: int | None = Field(None, gt=0)
-    redact: bool | None = None
-    attach_transcript: bool | None = None
-    own_prompts: bool | None = None
-
-
-def _from_file(settings: Settings, path: Path) -> tuple[Portal, ...]:
-    portals = []
-    for name, table in read_table(path, named="CALLSCRIBE_PORTALS_FILE").items():
-        if not PORTAL_ID.fullmatch(name):  # it is a part of the store's keys and of metrics' labels
-            raise SettingsError(
-                f"CALLSCRIBE_PORTALS_FILE: {path}: portal {name[:64]!r}: expected a name of A-Z a-z 0-9 _ . -"
-            )
-        entry = fitted(_Entry, table, named=f"CALLSCRIBE_PORTALS_FILE: {path}: portal {name}")
-        if entry.rubric and not entry.rubric.is_absolute():
-            entry.rubric = path.parent / entry.rubric
-        portals.append(_portal(settings, entry, name))
-    if not portals:
-        raise SettingsError(f"CALLSCRIBE_PORTALS_FILE: {path} names no portal")
+    shared = {name: getattr(settings, name) for name in PortalOptions.model_fields}
+    if not settings.portals_file:
+        return Portals((Portal(id=PortalId("portal"), **shared),))
+    path = settings.portals_file
+    tables = read_table(path, named=NAMED)
+    if not tables:
+        raise SettingsError(f"{NAMED}: {path} names no portal")
+    if len(tables) > 1:  # or the score of one portal's call would be written into another's CRM
+        given = [name for name in OWN if name in settings.model_fields_set]
+        if given:
+            named = ", ".join(f"CALLSCRIBE_{name.upper()}" for name in given)
+            raise SettingsError(f"{NAMED}: {path} has several portals: each names its own {named} there")
+    portals = tuple(_entry(name, table, shared, path) for name, table in tables.items())
     seen: dict[str, str] = {}
     for portal in portals:
-        for token in portal.token_digests:
+        for token in portal.tokens:
             if seen.setdefault(token, portal.id) != portal.id:
-                raise SettingsError(f"CALLSCRIBE_PORTALS_FILE: {portal.id} and {seen[token]} share a token")
-    return tuple(portals)
+                raise SettingsError(f"{NAMED}: {portal.id} and {seen[token]} share a token")
+    return Portals(portals)
 
 
-def _portal(settings: Settings, entry: _Entry, name: str) -> Portal:
-    tokens = [token.get_secret_value() for token in entry.tokens]
-    for token in tokens:
-        if not TOKEN.fullmatch(token):
-            where = "CALLSCRIBE_PORTAL_TOKEN" if name == "portal" else f"portal {name}: tokens"
-            raise SettingsError(
-                f"{where}: expected 22 or more of A-Z a-z 0-9 _ -, got {len(token)} characters"
-            )
+def _entry(name: str, table: Any, shared: Mapping[str, Any], path: Path) -> Portal:
+    if not PORTAL_ID.fullmatch(name):  # it is a part of the store's keys and of metrics' labels
+        raise SettingsError(f"{NAMED}: {path}: portal {name[:64]!r}: expected a name of A-Z a-z 0-9 _ . -")
+    where = f"{NAMED}: {path}: portal {name}"
+    if not isinstance(table, dict):
+        raise SettingsError(f"{where}: expected a table: [{name}]")
+    own = {key: value for key, value in _flat(table, where).items() if value != ""}
+    if rubric := own.get("rubric"):
+        own["rubric"] = path.parent / str(rubric)
+    try:
+        return Portal.model_validate({**shared, **own, "id": name})
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        given = ".".join((in_file(str(fault["loc"][0])), *map(str, fault["loc"][1:])))
+        raise SettingsError(f"{where}: {given}: {fault['msg'].removeprefix('Value error, ')}") from None
 
-    def or_else(own: Any, general: Any) -> Any:
-        return own if own is not None else general
 
-    def secret(own: SecretStr | None, general: SecretStr | None) -> str | None:
-        chosen = own or general
-        return chosen.get_secret_value() if chosen else None
-
-    def provider(kind: Literal["transcription", "chat", "image"], own: _Work) -> Provider:
-        url = own.url or getattr(settings, f"{kind}_url") or settings.router_url
-        general = getattr(settings, f"{kind}_key") or settings.router_key
-        model = own.model or getattr(settings, f"{kind}_model")
-        further = own.fallbacks if own.fallbacks is not None else getattr(settings, f"{kind}_fallbacks")
-        return Provider(url=url.rstrip("/"), key=secret(own.key, general), models=(model, *further))
-
-    image = provider("image", entry.image)
-    vibecode_url = entry.vibecode.url or settings.vibecode_url or settings.router_url
-    vibecode_key = secret(entry.vibecode.key, settings.vibecode_key or settings.router_key)
-
-    return Portal(
-        id=PortalId(name),
-        url=entry.url,
-        hosts=tuple(entry.hosts),
-        token_digests=tuple(digest(token) for token in tokens),
-        token=tokens[0] if tokens else None,
-        application_token=secret(entry.application_token, settings.portal_application_token),
-        webhook=secret(entry.webhook, settings.bitrix24_webhook),
-        language=or_else(entry.language, settings.portal_language),
-        speech_language=or_else(entry.speech_language, settings.language),
-        channels=cast("tuple[Speaker, ...]", tuple(or_else(entry.channels, settings.channels))),
-        glossary=tuple(or_else(entry.glossary, settings.glossary)),
-        rubric=or_else(entry.rubric, settings.rubric),
-        transcription=provider("transcription", entry.transcription),
-        chat=provider("chat", entry.chat),
-        image=image if image.models[0] else None,
-        timeline=or_else(entry.timeline, settings.timeline),
-        vibecode=Provider(url=vibecode_url.rstrip("/"), key=vibecode_key, models=(None,)),
-        concurrency=or_else(entry.concurrency, settings.concurrency),
-        daily_paid_seconds=or_else(entry.daily_paid_seconds, settings.daily_paid_seconds),
-        queue_limit=or_else(entry.queue_limit, settings.queue_limit),
-        redact=or_else(entry.redact, settings.redact),
-        attach_transcript=or_else(entry.attach_transcript, settings.attach_transcript),
-        own_prompts=or_else(entry.own_prompts, settings.own_prompts),
-    )
+def _flat(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The table by the options' own names; raises SettingsError naming what is no option there."""
+    short = {in_file(name): name for name in PortalOptions.model_fields}
+    names = short | {name: name for name in PortalOptions.model_fields}
+    flat = {}
+    for key, value in table.items():
+        within = value.items() if isinstance(value, dict) and key in SERVERS else [("", value)]
+        for option, each in within:
+            given = f"{key}.{option}" if option else key
+            if given not in names:
+                there = [name for name in short if name.startswith(f"{key}.")] if option else list(short)
+                near = difflib.get_close_matches(given, there, 1)
+                hint = f"did you mean {near[0]}?" if near and not option else f"known are {', '.join(there)}"
+                raise SettingsError(f"{where}: {given}: no such option; {hint}")
+            flat[names[given]] = each
+    return flat

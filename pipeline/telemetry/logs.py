@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from pipeline.settings.installation import Settings
-from pipeline.settings.portals import Portals, Provider
+from pipeline.settings.portals import Portals
 
 # -- metrics
 
@@ -119,19 +119,21 @@ REDACTOR = Redactor()
 
 
 def secrets_of(settings: Settings, portals: Portals | None = None) -> set[str]:
-    """Every secret value that the settings and portals hold, and the secret parts of their URLs."""
-    found: set[str] = set()
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            found.update(_parts(value.get_secret_value()))
-    for portal in (portals or {}).values():
-        for secret in (portal.application_token, portal.webhook):
-            found.update(_parts(secret or ""))
-        for provider in (portal.transcription, portal.chat, portal.image, portal.vibecode):
-            if isinstance(provider, Provider):
-                found.update(_parts(provider.key or ""))
-    return found
+    """Every secret that the settings and portals hold, found by its type, and the secret parts of URLs."""
+    return set(_secrets(settings)) | {
+        found for portal in (portals or {}).values() for found in _secrets(portal)
+    }
+
+
+def _secrets(value: Any) -> Iterable[str]:
+    if isinstance(value, SecretStr):
+        yield from _parts(value.get_secret_value())
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _secrets(item)
 
 
 def _parts(secret: str) -> Iterable[str]:

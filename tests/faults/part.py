@@ -13,7 +13,7 @@ QUICK = {
     "MEDIA_PROCESSES": "2",
     "TIMELINE": "vibecode",
     "BITRIX24_WEBHOOK": "",  # a call of an engine request is linked to no deal, one of /v1 names its own
-    "LANGUAGE": "en",
+    "SPEECH_LANGUAGE": "en",
 }
 
 

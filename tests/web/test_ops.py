@@ -17,7 +17,8 @@ from pipeline.web.openapi import described
 from tests.web.conftest import API_KEY, PORTAL, TOKEN, Client, audio_request, running
 
 OPEN = {"/health", "/ready", "/version", "/openapi.json"}
-SECRET = {"/engines/{token}/{category}", "/events/{token}"}  # the address itself is the secret
+# the address itself is the secret
+SECRET = {"/engines/{token}/{category}", "/events/{token}", "/images/{name}"}
 
 
 def test_open_answers(client: Client) -> None:

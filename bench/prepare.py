@@ -37,7 +37,7 @@ def ours(path: Path) -> None:
             out=Path(out),
             limits=UploadLimits(),
             chunk_seconds=600,
-            timestamps=True,
+            uploads_per_minute=4,
             name="chunk",
             max_seconds=20_000,
         )

@@ -15,6 +15,7 @@ from av.codec.context import Flags
 
 from pipeline.audio.decoding import Mix
 from pipeline.audio.tracks import Tracks
+from pipeline.domain.recording import Stretch
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydub looks for an ffmpeg program, which raw PCM does not need
@@ -32,11 +33,10 @@ SHORTEST_SECONDS = 0.2  # recognisers refuse uploads below 0.1 s: silence is add
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A stretch [start, end) of one side to be written as `path`; its name's ending says the format."""
+    """Stretches of one channel to be written as `path`; its name's ending says the format."""
 
     channel: int
-    start: float
-    end: float
+    stretches: tuple[Stretch, ...]
     path: Path
 
 
@@ -45,34 +45,42 @@ def encode(
 ) -> None:
     """Writes all pieces in one decode of the source.
 
-    gains: dB per side. A piece that ends at `last` (the recording's length) takes what is left.
+    gains: dB per channel. Silence lies between a piece's stretches, and the pieces of a channel lie one
+    behind the other. A stretch that ends at `last` (the recording's length) takes what is left.
     """
     rate = rate_for(sample_rate, {piece.path.suffix[1:] for piece in pieces})
     decoding = Tracks(source, mix=mix, wanted_rate=rate)
     waiting = [
-        sorted((p for p in pieces if p.channel == channel), key=lambda p: p.start) for channel in range(2)
+        sorted(
+            ((stretch, piece) for piece in pieces if piece.channel == channel for stretch in piece.stretches),
+            key=lambda pair: pair[0].span.start,
+        )
+        for channel in range(2)
     ]
     writers: list[_Writer | None] = [None, None]
-    until = max(piece.end for piece in pieces)
+    until = max(piece.stretches[-1].span.end for piece in pieces)
     position = 0
     for block in decoding.blocks():
         length = len(block[0]) // 2
         for channel, pcm in enumerate(block):
             while waiting[channel]:
-                piece = waiting[channel][0]
-                start = round(piece.start * rate)
-                end = round(piece.end * rate) if piece.end < last else 1 << 62
+                stretch, piece = waiting[channel][0]
+                start = round(stretch.span.start * rate)
+                end = round(stretch.span.end * rate) if stretch.span.end < last else 1 << 62
                 if start >= position + length:
                     break
                 writer = writers[channel] or _Writer(piece.path, rate)
                 writers[channel] = writer
+                if start >= position:
+                    writer.rest(until=round(stretch.at * rate))
                 part = pcm[max(0, start - position) * 2 : max(0, end - position) * 2]
                 writer.write(_louder(part, rate, gains[channel]))
                 if end > position + length:
                     break
-                writer.close()
-                writers[channel] = None
                 waiting[channel].pop(0)
+                if stretch is piece.stretches[-1]:
+                    writer.close()
+                    writers[channel] = None
         position += length
         if position > (until + 1) * rate and not any(waiting):
             break
@@ -139,10 +147,12 @@ class _Writer:
             packet.stream = self._stream
             self._container.mux(packet)
 
+    def rest(self, *, until: int) -> None:
+        """Silence up to that sample."""
+        self.write(bytes(2 * max(0, until - self._samples)))
+
     def close(self) -> None:
-        missing = round(SHORTEST_SECONDS * self._rate) - self._samples
-        if missing > 0:
-            self.write(bytes(missing * 2))
+        self.rest(until=round(SHORTEST_SECONDS * self._rate))
         for packet in self._context.encode(None):
             packet.stream = self._stream
             self._container.mux(packet)

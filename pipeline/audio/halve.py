@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.audio.cutting import quietest_point
-from pipeline.audio.levels import scan
+from pipeline.audio.levels import Channel, scan
 from pipeline.audio.limits import UploadLimits
-from pipeline.audio.pieces import Stretch, speaking_channels
+from pipeline.audio.pieces import Upload
+from pipeline.audio.speaking import speaking
 from pipeline.audio.writing import Writing
-from pipeline.domain.recording import Chunk, Media
+from pipeline.domain.recording import Chunk, Media, Span
 
 
 def halve(path: Path, media: Media, chunk: Chunk, *, out: Path, limits: UploadLimits) -> tuple[Chunk, Chunk]:
-    """Cuts the chunk at the quietest point near its middle and writes both halves into `out`.
+    """Writes the chunk again as two into `out`: between two of its stretches, else cut at a quiet point.
 
     path: the whole recording. The halves' ids are the chunk's with "a" and "b". Raises NotAudio when the
     recording no longer decodes.
     """
     found = scan(path, max_seconds=float("inf"))
-    channels = speaking_channels(found)
+    heard = speaking(found, apart=chunk.channel is not None)
     channel = chunk.channel or 0
-    writing = Writing(path, found, channels, limits)
-    start, end = chunk.span.start, chunk.span.end
-    quarter = (end - start) / 4
-    middle = quietest_point(channels[channel].windows, found.step, low=start + quarter, high=end - quarter)
-    edges = [writing.snap(start), writing.snap(middle), writing.snap(end)]
-    if edges[0] < edges[1] < edges[2]:
-        middle = edges[1]
+    writing = Writing(path, found, heard, limits)
+    spans = tuple(stretch.span for stretch in chunk.placed)
+    if len(spans) == 1:
+        spans = _parted(spans[0], heard.channels[channel], found.step, writing)
+    at = min(range(1, len(spans)), key=lambda at: abs(_seconds(spans[:at]) - _seconds(spans[at:])))
     first, second = writing.write(
-        [Stretch(channel, edges[0], middle), Stretch(channel, middle, edges[2])],
+        [Upload(channel, spans[:at]), Upload(channel, spans[at:])],
         [f"{chunk.id}a", f"{chunk.id}b"],
         out,
         chunk.filename.rpartition("-")[0] or "chunk",
     )
     return first, second
+
+
+def _seconds(spans: Sequence[Span]) -> float:
+    return math.fsum(span.seconds for span in spans)
+
+
+def _parted(span: Span, channel: Channel, step: float, writing: Writing) -> tuple[Span, Span]:
+    """The span as two that meet at the quietest point near its middle."""
+    quarter = span.seconds / 4
+    middle = quietest_point(channel.windows, step, low=span.start + quarter, high=span.end - quarter)
+    edges = [writing.snap(span.start), writing.snap(middle), writing.snap(span.end)]
+    if edges[0] < edges[1] < edges[2]:
+        middle = edges[1]
+    return Span(start=edges[0], end=middle), Span(start=middle, end=edges[2])

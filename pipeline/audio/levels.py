@@ -5,11 +5,9 @@ from __future__ import annotations
 import audioop
 import math
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import zip_longest
 from pathlib import Path
 
 from pipeline.audio.decoding import Decoding
@@ -19,11 +17,8 @@ from pipeline.domain.recording import Span
 FLOOR = 58  # -55 dBFS as the root mean square of 16 bit samples: what stays below is silence
 OFFSET_EVERY = 400  # windows: a converter's offset does not change from second to second
 BIAS = 16  # a mean above this is a converter's offset, not sound
-ALIKE = 0.9  # correlation above which both channels carry the same in that second
-TALK_GAP_SECONDS = 0.6  # rests inside a sentence
-GATE = 17.8  # 25 dB
-ECHO = 6.3  # 16 dB: telephone lines damp the other party's voice by more
-SAME_LEVEL = 2.0  # ... and their levels within 6 dB
+SAMPLED = 20_000
+PROBES = 16  # seconds of both channels that are kept for comparing one with the other
 
 
 @dataclass
@@ -40,37 +35,25 @@ class Channel:
     @property
     def silent(self) -> bool:
         """No window rises above the absolute floor."""
-        return self.above(FLOOR) == 0
-
-    @cached_property
-    def ordered(self) -> array[int]:
-        """The levels, ascending; an array, since hours of them as a list would take tens of megabytes."""
-        return array("H", sorted(self.windows))
-
-    def above(self, threshold: float) -> int:
-        """How many windows are above a level."""
-        return len(self.windows) - bisect_right(self.ordered, threshold)
+        return max(self.windows, default=0) <= FLOOR
 
     @cached_property
     def speech(self) -> int:
-        """The level of what sounds: its 90th percentile; 0 on a silent side."""
-        sounding = self.above(FLOOR)
-        return self.ordered[-1 - sounding // 10] if sounding else 0
+        """The level of what sounds: its 90th percentile; 0 on a silent channel."""
+        return percentile(self.windows, 0.9, above=FLOOR)
 
 
 @dataclass
 class Scan:
     """A recording decoded whole, once.
 
-    step: seconds per window. same: both channels carry the same (dual mono); opposed: the same with
-    one of them upside down, so that a mix would be silence.
+    step: seconds per window. probes: seconds of both channels' PCM, spread over a recording on two of them.
     """
 
     decoding: Decoding
     step: float
     channels: list[Channel]
-    same: bool = False
-    opposed: bool = False
+    probes: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -78,22 +61,22 @@ class Scan:
         return self.decoding.seconds
 
 
-class _Correlation:
-    """Counts the seconds in which both channels carry the same signal."""
+class _Probes:
+    """Up to PROBES of the seconds in which something sounds, evenly spread over the recording."""
 
     def __init__(self) -> None:
-        self.sounding = self.alike = self.opposed = 0
+        self.kept: list[tuple[bytes, bytes]] = []
+        self._every, self._sounding = 1, 0
 
     def add(self, left: bytes, right: bytes) -> None:
-        one, other = audioop.rms(left, 2), audioop.rms(right, 2)
-        if max(one, other) <= FLOOR or len(left) != len(right):
+        if max(audioop.rms(left, 2), audioop.rms(right, 2)) <= FLOOR or len(left) != len(right):
             return
-        self.sounding += 1
-        if not (one and other) or not 1 / SAME_LEVEL <= one / other <= SAME_LEVEL:
-            return
-        correlation = audioop.findfactor(left, right) * other / one
-        self.alike += abs(correlation) >= ALIKE
-        self.opposed += correlation <= -ALIKE
+        if self._sounding % self._every == 0:
+            self.kept.append((left, right))
+            if len(self.kept) > PROBES:
+                del self.kept[1::2]
+                self._every *= 2
+        self._sounding += 1
 
 
 def scan(path: Path, *, max_seconds: float) -> Scan:
@@ -104,7 +87,7 @@ def scan(path: Path, *, max_seconds: float) -> Scan:
     decoding = Tracks(path, max_seconds=max_seconds, log_packets=True)
     channels: list[Channel] = []
     rests: list[bytes] = []
-    correlation = _Correlation()
+    probes = _Probes()
     hop = 0
     for block in decoding.blocks():
         if not channels:
@@ -112,7 +95,7 @@ def scan(path: Path, *, max_seconds: float) -> Scan:
             channels = [Channel() for _ in range(decoding.out_channels)]
             rests = [b""] * decoding.out_channels
         if len(block) == 2:
-            correlation.add(*block)
+            probes.add(*block)
             for channel, pcm in zip(channels, block, strict=True):
                 channel.peak = max(channel.peak, audioop.max(pcm, 2))
         for number, pcm in enumerate(block):
@@ -120,13 +103,11 @@ def scan(path: Path, *, max_seconds: float) -> Scan:
     for channel, rest in zip(channels, rests, strict=True):
         if rest:
             channel.windows.append(audioop.rms(rest, 2))
-    same = correlation.sounding > 0 and correlation.alike >= 0.95 * correlation.sounding
     return Scan(
         decoding=decoding,
         step=hop / 2 / decoding.out_rate,
         channels=channels,
-        same=same,
-        opposed=same and correlation.opposed > correlation.alike / 2,
+        probes=probes.kept,
     )
 
 
@@ -140,6 +121,15 @@ def _measure(channel: Channel, pcm: bytes, hop: int) -> bytes:
     whole = len(pcm) // hop * hop
     channel.windows.extend([rms(level[at : at + hop], 2) for at in range(0, whole, hop)])
     return pcm[whole:]
+
+
+def percentile(levels: Sequence[int], part: float, *, above: float = -1) -> int:
+    """The level that `part` of those above a threshold do not exceed; 0 where there are none.
+
+    Of hours it looks at some of the windows: all of them as a list would take tens of megabytes.
+    """
+    some = sorted(level for level in levels[:: max(1, len(levels) // SAMPLED)] if level > above)
+    return some[min(len(some) - 1, int(len(some) * part))] if some else 0
 
 
 def runs(
@@ -173,30 +163,6 @@ def sounding(
         else:
             found.append(Span(start=start, end=end))
     return found
-
-
-def talk(channel: Channel, step: float, other: Channel | None = None) -> list[Span]:
-    """Where this party most likely talks: a relative gate 25 dB under its speech, never under the floor.
-
-    Where the other side is much louder at that moment, what sounds here is its echo. This is only for
-    telling turns apart: nothing is withheld by it, and it gives way to the floor alone where it would
-    discard most of what sounds.
-    """
-    windows = channel.windows
-    if other:
-        windows = array(
-            "H", (0 if its > ECHO * own else own for own, its in _aligned(windows, other.windows))
-        )
-    threshold = max(FLOOR, channel.speech / GATE)
-    gated = Channel(windows=windows) if other else channel
-    if gated.above(threshold) < channel.above(FLOOR) / 4:
-        gated, threshold = channel, FLOOR
-    spans = sounding(gated, step, threshold=threshold, gap=TALK_GAP_SECONDS, margin=0.0)
-    return [Span(start=round(span.start, 2), end=round(span.end, 2)) for span in spans]
-
-
-def _aligned(one: array[int], other: array[int]) -> Iterator[tuple[int, int]]:
-    return zip_longest(one, other[: len(one)], fillvalue=0)
 
 
 def sounding_seconds(channel: Channel, step: float, span: Span) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from pipeline.audio.echo import without_echo
 from pipeline.audio.hallucinations import ordinary, plain, without_credits
 from pipeline.audio.judge import repeats, unlooped
+from pipeline.audio.placing import place, within
 from pipeline.domain.errors import NoSpeech
 from pipeline.domain.languages import iso639
 from pipeline.domain.recording import Chunk, Plan, Span
@@ -17,6 +18,7 @@ from pipeline.domain.speakers import label
 from pipeline.domain.transcript import RawSegment, Recognition, Segment, Speaker, Transcript
 
 UNSURE_LOGPROB = -1.0  # Whisper's own bound below which it tries again
+AROUND_SECONDS = 0.5
 NO_SPEECH = 0.6  # Whisper's own bound above which, together with doubt, it takes a segment for silence
 
 
@@ -41,22 +43,26 @@ def merge(
     empty: list[Span] = []
     doubts: list[float] = []
     looped = 0
+    sure = True
     for chunk in plan.chunks:
         recognition = parts.get(chunk.id)
         if recognition is None:
             continue
-        found = _segments(chunk, recognition, plan, roles, spoken)
+        found, placed_surely = _segments(chunk, recognition, plan, roles, spoken)
+        sure = sure and placed_surely
         if not found and chunk.sounding_seconds > 0:
-            empty.append(chunk.span)
+            empty += [stretch.span for stretch in chunk.placed]
         channels[chunk.channel or 0] += found
         looped += repeats(recognition.text)
         doubts += [heard.avg_logprob for heard in recognition.segments if heard.avg_logprob is not None]
     segments = sorted(without_echo(channels, plan.talk), key=lambda segment: (segment.start, segment.end))
     if not segments:
         raise NoSpeech("no words in the recording")
-    # a recogniser that was not known to give times, and gave them all the same
+    # a record of before tells so itself where several turns had to join
     timed = all(part.segments for part in parts.values() if plain(part.text))
-    order: Literal["exact", "approximate"] = "exact" if timed else plan.order
+    order: Literal["exact", "approximate"] = (
+        "exact" if sure and (timed or plan.order == "exact") else "approximate"
+    )
     return Transcript(
         text=_text(segments, portal_language),
         language=spoken,
@@ -76,47 +82,42 @@ def _language(parts: Mapping[str, Recognition]) -> str | None:
 
 def _segments(
     chunk: Chunk, recognition: Recognition, plan: Plan, roles: tuple[Speaker, ...], language: str | None
-) -> list[Segment]:
+) -> tuple[list[Segment], bool]:
+    """What was said in a chunk, and whether it is sure where in the recording."""
     speaker: Speaker | None = None
+    talk = plan.talk[chunk.channel or 0] if plan.talk else ()
+    other: tuple[Span, ...] = ()
     if chunk.channel is not None:
         speaker = (
             roles[chunk.channel] if chunk.channel < len(roles) else ("speaker_1", "speaker_2")[chunk.channel]
         )
-    talk = plan.talk[chunk.channel or 0] if plan.talk else ()
-    heard = recognition.segments
-    if not heard:
-        inside = _inside(talk, chunk.span.start, chunk.span.end)
-        start = max(0.0, inside[0].start - chunk.span.start) if inside else 0.0
-        end = min(chunk.span.end, inside[-1].end) - chunk.span.start if inside else chunk.span.seconds
-        heard = (RawSegment(start=start, end=end, text=recognition.text),)
-    looped = repeats(recognition.text)
+        other = plan.talk[1 - chunk.channel] if len(plan.talk) == 2 else ()
+    heard = _cleaned(recognition, language)
+    placed, sure = place(
+        chunk, heard, recognition.words, talk=talk, other=other, timed=bool(recognition.segments)
+    )
     found: list[Segment] = []
-    for part in heard:
+    for part in placed:
+        if ordinary(part.text, language):
+            inside = within(talk, part.start - AROUND_SECONDS, part.end + AROUND_SECONDS)
+            if (talk and not inside) or _doubtful(heard[part.segment]):
+                continue
+        found.append(
+            Segment(start=round(part.start, 3), end=round(part.end, 3), speaker=speaker, text=part.text)
+        )
+    return found, sure
+
+
+def _cleaned(recognition: Recognition, language: str | None) -> list[RawSegment]:
+    """The segments of an answer, or its text as one, without what nobody said."""
+    looped = repeats(recognition.text)
+    found: list[RawSegment] = []
+    for part in recognition.segments or (RawSegment(start=0.0, end=0.0, text=recognition.text),):
         text = without_credits(part.text.strip(), language)
         if repeats(text):
             text = unlooped(text)
-        if not plain(text) or (looped and found and plain(found[-1].text) == plain(text)):
-            continue
-        start = chunk.span.start + min(max(part.start, 0.0), chunk.span.seconds)
-        end = chunk.span.start + min(max(part.end, part.start, 0.0), chunk.span.seconds)
-        inside = _inside(talk, start, end)
-        if ordinary(text, language) and ((talk and not inside) or _doubtful(part)):
-            continue
-        if inside and start < inside[0].start - 0.5:  # recognisers start a segment in the silence before it
-            start = min(inside[0].start, end)
-        found.append(Segment(start=round(start, 3), end=round(end, 3), speaker=speaker, text=text))
-    return found
-
-
-def _inside(talk: tuple[Span, ...], start: float, end: float) -> list[Span]:
-    """Where anybody talks within half a second of that stretch."""
-    at = max(0, bisect_left(talk, start, key=lambda span: span.start) - 1)
-    found = []
-    for span in talk[at:]:
-        if span.start >= end + 0.5:
-            break
-        if span.end > start - 0.5:
-            found.append(span)
+        if plain(text) and not (looped and found and plain(found[-1].text) == plain(text)):
+            found.append(replace(part, text=text))
     return found
 
 

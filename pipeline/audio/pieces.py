@@ -1,91 +1,97 @@
-"""Which stretches of which side are sent to the recogniser: the plan before anything is written. Pure."""
+"""What of which channel is sent in one call to the recogniser: the plan before anything is written. Pure.
+
+A mixed recording is sent whole, without its long silences. Of two channels each one's talk is sent, packed:
+as many of its sentences as fit into what a recogniser hears at once, with a short rest between them. What
+stands where in an upload is kept, so a word belongs to the sentence that it was said in, whatever the
+recogniser's times are.
+"""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
-from pipeline.audio.cutting import Room, cuts, quietest_point
-from pipeline.audio.levels import Channel, Scan, sounding, talk
-from pipeline.audio.turns import joined, most, turns
-from pipeline.domain.recording import Span
+from pipeline.audio.cutting import Room, cuts
+from pipeline.audio.levels import FLOOR, Channel, sounding
+from pipeline.audio.speaking import Speaking
+from pipeline.domain.recording import Span, Stretch
 
 UNSENT_SECONDS = 30.0  # silence as long as this is not sent; shorter rests are left in for context
 MARGIN_SECONDS = 0.5
+PACK_SECONDS = 28.0  # Whisper hears 30 s at once
+REST_SECONDS = 0.4  # of silence between two of its stretches; with their edges, a pause between sentences
+EDGE_SECONDS = 0.2  # around a sentence: its softest sounds are below any gate
+WIDER = 1.25
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A piece of one side to be sent; seconds from the recording's start."""
+class Upload:
+    """What one call holds: stretches of one channel, ascending; seconds from the recording's start."""
 
     channel: int
-    start: float
-    end: float
+    spans: tuple[Span, ...]
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """What stands where in the upload."""
+        found, at = [], 0.0
+        for span in self.spans:
+            found.append(Stretch(at=round(at, 6), span=span))
+            at += span.seconds + REST_SECONDS
+        return tuple(found)
+
+    @property
+    def seconds(self) -> float:
+        """How long it is, its rests included."""
+        last = self.stretches[-1]
+        return last.at + last.span.seconds
 
 
-@dataclass(frozen=True)
-class Layout:
-    """All pieces by time; talk: per side, where its party talks."""
-
-    stretches: tuple[Stretch, ...]
-    talk: tuple[tuple[Span, ...], ...]
-    order: Literal["exact", "approximate"] = "exact"
-
-
-def speaking_channels(scan: Scan) -> list[Channel]:
-    """The sides that count: both where each channel is a party of its own, else one for all."""
-    if not scan.same:
-        return scan.channels
-    left, right = scan.channels
-    if scan.opposed:
-        return [left]
-    return [
-        Channel(windows=array("H", map(max, left.windows, right.windows)), peak=max(left.peak, right.peak))
-    ]
-
-
-def layout(
-    channels: list[Channel],
+def whole(
+    channel: Channel,
     step: float,
     seconds: float,
     *,
     longest: float,
-    timestamps: bool,
     room: Room | None = None,
     snap: Callable[[float], float] | None = None,
-) -> Layout:
-    """Cuts every side into pieces of at most `longest` seconds (and within `room`).
+) -> list[Upload]:
+    """A mixed recording in pieces of at most `longest` seconds (and within `room`); silence lies between
+    them.
 
-    What lies between the pieces of a side is silence. `snap` moves a cut to where the format allows one.
+    snap: moves a cut to where the format allows one.
     """
-    spoken = [
-        talk(channel, step, channels[1 - number] if len(channels) == 2 else None)
-        for number, channel in enumerate(channels)
-    ]
-    order: Literal["exact", "approximate"] = "exact"
-    spans = [_sounding(channel, step, seconds) for channel in channels]
-    if len(channels) == 2 and not timestamps and all(spoken):
-        exact = [turns(spoken[number], spoken[1 - number]) for number in range(2)]
-        found_turns = joined(exact, most(seconds))
-        if found_turns != exact:
-            order = "approximate"
-        spans = [_by_turn(channels[number], step, spans[number], found_turns[number]) for number in range(2)]
     move = snap or (lambda at: at)
     found = []
-    for number, channel in enumerate(channels):
-        for span in spans[number]:
-            points = cuts(channel.windows, step, start=span.start, end=span.end, longest=longest, room=room)
-            edges = [move(span.start), *(move(point) for point in points), move(span.end)]
-            found += [Stretch(number, start, end) for start, end in pairwise(edges) if end > start]
-    found.sort(key=lambda stretch: (stretch.start, stretch.channel))
-    return Layout(tuple(found), tuple(tuple(each) for each in spoken), order)
+    for span in _sounding(channel, step, seconds):
+        points = cuts(channel.windows, step, start=span.start, end=span.end, longest=longest, room=room)
+        edges = [move(span.start), *(move(point) for point in points), move(span.end)]
+        found += [Upload(0, (Span(start=start, end=end),)) for start, end in pairwise(edges) if end > start]
+    return found
+
+
+def packed(speaking: Speaking, step: float, seconds: float, *, longest: float, most: int) -> list[Upload]:
+    """Each channel's talk in uploads of up to PACK_SECONDS, longer where there would be more than `most` of
+    them.
+
+    longest: seconds that an upload may have, whatever their number. By the time of their first stretch.
+    """
+    length = min(PACK_SECONDS, longest)
+    while True:
+        found = [
+            Upload(channel, pack)
+            for channel in range(len(speaking.channels))
+            for pack in _packs(list(_edged(speaking, channel, step, seconds, length)), length)
+        ]
+        if len(found) <= max(most, len(speaking.channels)) or length >= longest:
+            return sorted(found, key=lambda upload: (upload.spans[0].start, upload.channel))
+        length = min(length * WIDER, longest)
 
 
 def _sounding(channel: Channel, step: float, seconds: float) -> list[Span]:
-    """The whole side without its long silences; nothing of a silent side."""
+    """The whole recording without its long silences; nothing of a silent one."""
     found = sounding(channel, step, gap=UNSENT_SECONDS, margin=MARGIN_SECONDS)
     if not found:
         return []
@@ -97,19 +103,44 @@ def _sounding(channel: Channel, step: float, seconds: float) -> list[Span]:
     return [Span(start=start, end=first.end), *found[1:-1], Span(start=last.start, end=end)]
 
 
-def _by_turn(channel: Channel, step: float, spans: list[Span], found: list[Span]) -> list[Span]:
-    """The sounding spans cut between turns, each piece without the silence at its edges."""
-    points = [
-        quietest_point(channel.windows, step, low=before.end, high=after.start)
-        for before, after in pairwise(found)
-    ]
-    pieces = []
+def _edged(speaking: Speaking, channel: int, step: float, seconds: float, length: float) -> Iterator[Span]:
+    """Each sentence and what is quiet around it; one longer than an upload in parts, cut at quiet points."""
+    talk, echo = speaking.talk[channel], speaking.echoes[channel]
+    windows = speaking.channels[channel].windows
+    edge = round(EDGE_SECONDS / step)
+    for number, span in enumerate(talk):
+        low = (talk[number - 1].end + span.start) / 2 if number else 0.0
+        high = (span.end + talk[number + 1].start) / 2 if number + 1 < len(talk) else seconds
+        first, last = round(span.start / step), round(span.end / step)
+        before = _quiet(windows, echo, range(first - 1, first - 1 - edge, -1))
+        after = _quiet(windows, echo, range(last, last + edge))
+        start, end = max(low, span.start - before * step), min(high, span.end + after * step)
+        points = cuts(windows, step, start=start, end=end, longest=length)
+        yield from (Span(start=one, end=other) for one, other in pairwise([start, *points, end]))
+
+
+def _quiet(windows: Sequence[int], echo: Sequence[int] | None, places: range) -> int:
+    """How many of the windows in a row do not sound of the other's voice."""
+    if echo is None:
+        return len(places)
+    sounds = (FLOOR < windows[at] <= echo[at] if 0 <= at < len(windows) else False for at in places)
+    return next((count for count, other in enumerate(sounds) if other), len(places))
+
+
+def _packs(spans: Sequence[Span], length: float) -> Iterator[tuple[Span, ...]]:
+    """Neighbours together, in as few packs as can be and of about the same length."""
+    total = math.fsum(span.seconds + REST_SECONDS for span in spans)
+    goal = total / max(1, math.ceil(total / length))
+    pack: list[Span] = []
+    filled = passed = 0.0
     for span in spans:
-        inside = [point for point in points if span.start < point < span.end]
-        edges = [span.start, *inside, span.end]
-        for start, end in pairwise(edges):
-            part = Channel(windows=channel.windows[round(start / step) : round(end / step)])
-            heard = sounding(part, step, gap=end - start, margin=MARGIN_SECONDS / 2)
-            if heard:
-                pieces.append(Span(start=start + heard[0].start, end=min(end, start + heard[0].end)))
-    return pieces
+        needed = span.seconds + REST_SECONDS
+        ends = passed + needed / 2 >= goal or filled + needed - REST_SECONDS > length
+        if pack and ends:
+            yield tuple(pack)
+            pack, filled, passed = [], 0.0, passed - goal
+        pack.append(span)
+        filled += needed
+        passed += needed
+    if pack:
+        yield tuple(pack)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from pipeline.audio.levels import scan
 from pipeline.audio.limits import UploadLimits
-from pipeline.audio.pieces import layout, speaking_channels
+from pipeline.audio.pieces import packed, whole
+from pipeline.audio.speaking import speaking
 from pipeline.audio.writing import Writing
 from pipeline.domain.errors import NoSpeech
 from pipeline.domain.recording import Media, Plan
@@ -19,37 +21,41 @@ def split(
     out: Path,
     limits: UploadLimits,
     chunk_seconds: float,
-    timestamps: bool,
+    uploads_per_minute: float,
     name: str,
     max_seconds: float = 14_400.0,
 ) -> Plan:
     """Decodes the recording once, cuts it, and writes each piece as a file `name-NNN.*` into `out`.
 
-    timestamps: whether the recogniser gives them; without, a two-sided call is cut at its turns. What
-    lies in no chunk is silence (no 20 ms above -55 dBFS), and is never sent. The same file and arguments
-    give the same plan and the same bytes. `media` may come without a length: decoding tells it.
-    Raises NotAudio, TooLong, NoSpeech (nothing but silence).
+    uploads_per_minute: how many pieces a minute of the recording may make, at the most (but one a channel),
+    unless `limits` and `chunk_seconds` ask for more. What lies in no chunk is silence (no 20 ms above -55
+    dBFS) or, on two channels, where nobody talks; it is never sent. The same file and arguments give the
+    same plan and the same bytes. `media` may come without a length: decoding tells it. Raises NotAudio,
+    TooLong, NoSpeech (nothing but silence).
     """
     found = scan(path, max_seconds=max_seconds)
-    channels = speaking_channels(found)
-    if all(channel.silent for channel in channels):
+    heard = speaking(found)
+    writing = Writing(path, found, heard, limits)
+    longest = writing.longest(chunk_seconds)
+    if len(heard.channels) == 2:
+        most = math.ceil(uploads_per_minute * found.seconds / 60)
+        uploads = packed(heard, found.step, found.seconds, longest=longest, most=most)
+    else:
+        uploads = whole(
+            heard.channels[0],
+            found.step,
+            found.seconds,
+            longest=longest,
+            room=writing.room,
+            snap=writing.snap,
+        )
+    if not uploads:
         raise NoSpeech("nothing but silence in the recording")
-    writing = Writing(path, found, channels, limits)
-    planned = layout(
-        channels,
-        found.step,
-        found.seconds,
-        longest=writing.longest(chunk_seconds),
-        timestamps=timestamps,
-        room=writing.room,
-        snap=writing.snap,
-    )
-    ids = [str(number) for number in range(len(planned.stretches))]
+    ids = [str(number) for number in range(len(uploads))]
     return Plan(
         seconds=found.seconds,
-        channels=len(channels),
-        chunks=tuple(writing.write(planned.stretches, ids, out, name)),
-        order=planned.order,
+        channels=len(heard.channels),
+        chunks=tuple(writing.write(uploads, ids, out, name)),
         missing=found.decoding.missing(),
-        talk=planned.talk,
+        talk=tuple(tuple(each) for each in heard.talk),
     )

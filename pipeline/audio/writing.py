@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.audio.encoding import CONTENT_TYPES, SHORTEST_SECONDS, Piece, encode, gain
-from pipeline.audio.levels import Channel, Scan, sounding_seconds
+from pipeline.audio.levels import Scan, sounding_seconds
 from pipeline.audio.limits import UploadLimits, encoding, longest_piece
 from pipeline.audio.mp3 import Mp3
-from pipeline.audio.pieces import Stretch
+from pipeline.audio.pieces import Upload
+from pipeline.audio.speaking import Speaking
 from pipeline.domain.recording import Chunk, Span
 
 LEAD_SECONDS = 0.6  # frames before a copied piece, for decoders to start from
@@ -18,13 +20,11 @@ PCM = {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_u8", "pcm_f32le", "pcm_alaw",
 
 
 class Writing:
-    """Writes stretches of one scanned recording as chunks, the same bytes every time.
+    """Writes uploads of one scanned recording as chunks, the same bytes every time."""
 
-    sides: the parties, from `parties(scan)`.
-    """
-
-    def __init__(self, path: Path, scan: Scan, channels: Sequence[Channel], limits: UploadLimits) -> None:
-        self._path, self._scan, self._channels, self._limits = path, scan, channels, limits
+    def __init__(self, path: Path, scan: Scan, speaking: Speaking, limits: UploadLimits) -> None:
+        self._path, self._scan, self._speaking, self._limits = path, scan, speaking, limits
+        self._mixed = len(speaking.channels) == 1 and speaking.picked is None
         self._mp3 = self._copied()
 
     def longest(self, chunk_seconds: float) -> float:
@@ -41,71 +41,82 @@ class Writing:
         """Where a cut can really lie."""
         return self._mp3.snap(seconds) if self._mp3 else seconds
 
-    def write(self, stretches: Sequence[Stretch], ids: Sequence[str], out: Path, name: str) -> list[Chunk]:
-        """One chunk file per stretch in `out`; `Chunk.blob` is the file's name."""
+    def write(self, uploads: Sequence[Upload], ids: Sequence[str], out: Path, name: str) -> list[Chunk]:
+        """One chunk file per upload in `out`; `Chunk.blob` is the file's name."""
         out.mkdir(parents=True, exist_ok=True)
-        whole = self._as_it_came(stretches)
+        whole = self._as_it_came(uploads)
         if whole:
             path = out / f"{name}-{_number(ids[0])}.{whole}"
             shutil.copyfile(self._path, path)
-            return [self._chunk(stretches[0], ids[0], path)]
+            return [self._chunk(uploads[0], ids[0], path)]
         paths = []
         pieces = []
-        for stretch, chunk_id in zip(stretches, ids, strict=True):
-            ending = self._ending(stretch)
-            path = out / f"{name}-{_number(chunk_id)}.{ending}"
+        for upload, chunk_id in zip(uploads, ids, strict=True):
+            path = out / f"{name}-{_number(chunk_id)}.{self._ending(upload)}"
             paths.append(path)
             if self._mp3:
-                self._mp3.write(path, stretch.start, stretch.end)
+                self._mp3.write(path, upload.spans[0].start, upload.spans[0].end)
             else:
-                pieces.append(Piece(channel=stretch.channel, start=stretch.start, end=stretch.end, path=path))
+                channel = upload.channel if self._speaking.picked is None else self._speaking.picked
+                pieces.append(Piece(channel=channel, stretches=upload.stretches, path=path))
         if pieces:
             encode(
                 self._path,
                 pieces,
                 sample_rate=self._scan.decoding.sample_rate,
-                mix="sides" if len(self._channels) == 2 else "left" if self._scan.opposed else "mixed",
-                gains=[
-                    gain(channel.speech, channel.peak) if len(self._channels) == 2 else 0.0
-                    for channel in self._channels
-                ],
+                mix="mixed" if self._mixed else "sides",
+                gains=self._gains(),
                 last=self._scan.seconds,
             )
-        return [self._chunk(*each) for each in zip(stretches, ids, paths, strict=True)]
+        return [self._chunk(*each) for each in zip(uploads, ids, paths, strict=True)]
 
-    def _chunk(self, stretch: Stretch, chunk_id: str, path: Path) -> Chunk:
-        span = Span(start=round(stretch.start, 6), end=round(stretch.end, 6))
+    def _gains(self) -> list[float]:
+        """dB per channel: two speakers are brought to one level."""
+        speaking = self._speaking
+        if len(speaking.channels) < 2:
+            return [0.0, 0.0]
+        pairs = zip(speaking.channels, speaking.levels, strict=True)
+        return [gain(level, channel.peak) for channel, level in pairs]
+
+    def _chunk(self, upload: Upload, chunk_id: str, path: Path) -> Chunk:
+        stretches = tuple(
+            replace(each, span=Span(start=round(each.span.start, 6), end=round(each.span.end, 6)))
+            for each in upload.stretches
+        )
+        channel, step = self._speaking.channels[upload.channel], self._scan.step
         return Chunk(
             id=chunk_id,
-            channel=stretch.channel if len(self._channels) == 2 else None,
-            span=span,
+            channel=upload.channel if len(self._speaking.channels) == 2 else None,
+            span=Span(start=stretches[0].span.start, end=stretches[-1].span.end),
             blob=path.name,
             filename=path.name,
             content_type=CONTENT_TYPES[path.suffix[1:]],
             size_bytes=path.stat().st_size,
-            sounding_seconds=sounding_seconds(self._channels[stretch.channel], self._scan.step, span),
+            sounding_seconds=round(sum(sounding_seconds(channel, step, each.span) for each in stretches), 3),
+            stretches=stretches if len(stretches) > 1 else (),
         )
 
-    def _ending(self, stretch: Stretch) -> str:
+    def _ending(self, upload: Upload) -> str:
         if self._mp3:
             return "mp3"
         rate = min(16_000, self._scan.decoding.sample_rate)
-        return encoding(stretch.end - stretch.start, rate, self._limits)
+        return encoding(upload.seconds, rate, self._limits)
 
     def _copied(self) -> Mp3 | None:
         """The recording as mp3 frames to copy, where nothing about it asks for decoding."""
         found = self._scan.decoding
         plain = found.container == "mp3" and found.codec == "mp3" and found.uniform and not found.holes
-        if not plain or len(self._channels) == 2 or self._scan.opposed or not self._limits.takes("mp3"):
+        if not plain or not self._mixed or not self._limits.takes("mp3"):
             return None
         mp3 = Mp3(self._path, found.packets, found.sample_rate)
         return mp3 if mp3.copyable() else None
 
-    def _as_it_came(self, stretches: Sequence[Stretch]) -> str | None:
+    def _as_it_came(self, uploads: Sequence[Upload]) -> str | None:
         """The canonical ending under which the whole file can be sent unchanged, or None."""
         found, scan = self._scan.decoding, self._scan
-        whole = len(stretches) == 1 and stretches[0].start <= 0 and stretches[0].end >= scan.seconds
-        if not whole or len(self._channels) == 2 or scan.opposed or not found.sound:
+        spans = [span for upload in uploads for span in upload.spans]
+        whole = len(spans) == 1 and spans[0].start <= 0 and spans[0].end >= scan.seconds
+        if not whole or not self._mixed or not found.sound:
             return None
         if scan.seconds < SHORTEST_SECONDS or found.has_video:
             return None

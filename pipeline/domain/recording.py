@@ -22,13 +22,11 @@ class Span:
 class RecognitionOptions:
     """How a recording is to be heard: all that makes its paid calls the same calls, whichever job makes them.
 
-    language: ISO 639-1, as it was asked for. hint: digest of the words that are expected. timestamps: whether
-    the model is known to give them, by which it is cut.
+    language: ISO 639-1, as it was asked for. hint: digest of the words that are expected.
     """
 
     language: str | None
     hint: str
-    timestamps: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +53,16 @@ class Media:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """What of the recording stands in an upload, from `at` seconds of it on."""
+
+    at: float
+    span: Span
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """One upload to the recogniser: a stretch of one side (or of all sides mixed) of the recording."""
+    """One upload to the recogniser: stretches of one channel (or of all channels mixed) of the recording."""
 
     id: str  # "0", "1", ...; halves of "3" are "3a" and "3b"
     channel: int | None  # 0 left, 1 right, None: mono or mixed
@@ -66,6 +72,18 @@ class Chunk:
     content_type: str
     size_bytes: int
     sounding_seconds: float  # how much of it is above the absolute floor; 0 is never sent
+    stretches: tuple[Stretch, ...] = ()  # what stands where in it, ascending; none: the span as it is
+
+    @property
+    def placed(self) -> tuple[Stretch, ...]:
+        """What of the recording stands where in the upload, ascending."""
+        return self.stretches or (Stretch(at=0.0, span=self.span),)
+
+    @property
+    def seconds(self) -> float:
+        """How long the upload is."""
+        last = self.placed[-1]
+        return last.at + last.span.seconds
 
 
 @dataclass(frozen=True, kw_only=True)

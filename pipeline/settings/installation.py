@@ -55,6 +55,9 @@ class Settings(PortalOptions, BaseSettings):
         30, ge=0, description="how long a link that may not be ready yet is asked again"
     )
     chunk_seconds: float = Field(600, ge=5, description="the longest piece sent in one transcription call")
+    uploads_per_minute: float = Field(
+        4, gt=0, description="transcription calls per minute of a recording, at the most (but one a channel)"
+    )
     max_audio_seconds: float = Field(14400, gt=0, description="longer recordings are refused")
     max_download_bytes: int = Field(1 << 30, gt=0, description="larger recordings are refused")
     max_request_bytes: int | None = Field(

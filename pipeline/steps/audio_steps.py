@@ -15,7 +15,6 @@ from pipeline.audio.limits import UploadLimits
 from pipeline.audio.merge import merge as merge_stage
 from pipeline.audio.sniff import sniff as sniff_stage
 from pipeline.audio.split import split as split_stage
-from pipeline.clients.transcriptions import Transcriptions
 from pipeline.domain.errors import BadRequest, RecordingGone, SpendCapReached
 from pipeline.domain.job import Claim, Job, Source
 from pipeline.domain.plain import from_plain, to_plain
@@ -88,7 +87,7 @@ def split(job: Job, claim: Claim, tools: Tools) -> Result:
             out=out,
             limits=UploadLimits(),
             chunk_seconds=tools.settings.chunk_seconds,
-            timestamps=recognition_options.timestamps,
+            uploads_per_minute=tools.settings.uploads_per_minute,
             name="chunk",
             max_seconds=tools.settings.max_audio_seconds,
         )
@@ -115,12 +114,9 @@ def _settled(job: Job, fetched: Fetched, tools: Tools) -> RecognitionOptions:
     Not where two requests name two languages, nor where somebody asks through /v1 for a language or words.
     """
     portal = tools.portal(job)
-    client = Transcriptions(portal.transcription, tools.transport, tools.store)
     own = RecognitionOptions(
         language=job.request.language,
         hint=hashlib.sha256((hint_of(job, portal) or "").encode()).hexdigest(),
-        # unknown counts as none: cutting each side at its own turns keeps the order either way
-        timestamps=client.timestamps(portal.transcription.models[0]) is True,
     )
     if job.source is Source.API and (own.language or job.request.prompt):
         return own
@@ -166,7 +162,7 @@ def _store(chunks: Iterable[Chunk], out: Path, job: Job, tools: Tools) -> tuple[
 
 def _within_cap(plan: Plan, job: Job, tools: Tools) -> None:
     cap = tools.portal(job).daily_paid_seconds
-    needed = sum(chunk.span.seconds for chunk in plan.chunks)
+    needed = sum(chunk.seconds for chunk in plan.chunks)
     spent = tools.store.usage(job.portal).get("reserved_seconds", 0.0)
     if cap and spent + needed > cap:
         raise SpendCapReached(

@@ -49,8 +49,9 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
                 claim,
                 portal.transcription,
                 key=lambda model: key_of(
-                    portal.id, fetched.sha256, chunk.channel, chunk.span, portal.transcription.url, model,
-                    language, recognition_options.hint if recognition_options else hint,
+                    portal.id, fetched.sha256, chunk.channel, chunk.span, *chunk.stretches,
+                    portal.transcription.url, model, language,
+                    recognition_options.hint if recognition_options else hint,
                 ),
                 ask=lambda model, seconds: client.ask(
                     path, filename=chunk.filename, content_type=chunk.content_type, model=model,
@@ -59,7 +60,7 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
                     timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
                 ),
                 read=recognitions.read,
-                seconds=chunk.span.seconds,
+                seconds=chunk.seconds,
             )  # fmt: skip
     except ProviderRefused:  # the language, say: no other job has to ask with these options
         tools.store.forget_first(options_name(job, fetched))

@@ -30,7 +30,9 @@ class Cut:
         for chunk in self.plan.chunks:
             if chunk.channel == channel:
                 for each in read(*decoded(self.out / chunk.blob)):
-                    found.append(Read(each.number, each.start + chunk.span.start, each.torn))
+                    stretch = next(one for one in reversed(chunk.placed) if each.start >= one.at)
+                    start = each.start - stretch.at + stretch.span.start
+                    found.append(Read(each.number, start, each.torn))
         return found
 
     def bytes(self) -> list[bytes]:
@@ -46,7 +48,12 @@ def cut(tmp_path: Path) -> Callable[..., Cut]:
     def run(path: Path, **given: Any) -> Cut:
         media = sniff(path, sha256="0" * 64, content_type=None, max_seconds=14_400)
         out = tmp_path / f"out{next(runs)}"
-        arguments = {"limits": UploadLimits(), "chunk_seconds": 600.0, "timestamps": True, "name": "chunk"}
+        arguments = {
+            "limits": UploadLimits(),
+            "chunk_seconds": 600.0,
+            "uploads_per_minute": 4.0,
+            "name": "chunk",
+        }
         return Cut(media, split(path, media, out=out, **(arguments | given)), out)
 
     return run

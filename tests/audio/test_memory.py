@@ -27,7 +27,7 @@ idle = peak()
 path = Path(sys.argv[1])
 media = sniff(path, sha256="", content_type=None, max_seconds=14400)
 plan = split(path, media, out=path.parent / "out", limits=UploadLimits(), chunk_seconds=600,
-             timestamps=True, name="chunk")
+             uploads_per_minute=4, name="chunk")
 print(idle, peak(), round(plan.seconds), len(plan.chunks))
 """
 

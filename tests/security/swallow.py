@@ -29,7 +29,7 @@ def swallow(path: Path, max_seconds: float) -> dict[str, object]:
                 out=Path(out),
                 limits=UploadLimits(),
                 chunk_seconds=600,
-                timestamps=True,
+                uploads_per_minute=4,
                 name="chunk",
                 max_seconds=max_seconds,
             )

@@ -1,0 +1,119 @@
+"""Whether one channel carries the other's voice as well: an echo on the line, or one voice on both. Pure.
+
+An echo follows the voice that it comes from: as loud as that voice a while before, by a constant factor.
+What a second speaker says has nothing to do with the first one's level. So the two are told apart by how
+closely one level follows the other, never by how loud anything is.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.audio.levels import percentile
+
+REACH = 15  # windows of 20 ms: an echo comes within 300 ms
+SAMPLED = 1500  # windows that are compared, spread over the recording
+FAINTEST = 4  # on the 16 bit scale; below it, rounding is all there is
+TIGHT = 3  # dB to both sides of the usual difference
+LOUDER_BY = 2.0  # up to twice (6 dB) its usual level, what sounds may be the echo alone
+TAIL = 5  # windows that a reverberation lasts
+
+ECHO_GAIN = 0.5  # 6 dB down: no line gives back more
+ECHO_SHARE = 0.6
+ECHO_WINDOWS = 50
+CONTRAST = 2.0  # an echo stands out by as much from what is heard while its source rests
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A channel is the other one `lag` windows later (in steps of a half), `gain` times as loud.
+
+    windows: of the other's loud ones, how many were compared; share: how many of them it follows within
+    TIGHT dB.
+    """
+
+    lag: float
+    gain: float
+    windows: int = 0
+    share: float = 1.0
+
+    def expected(self, source: Sequence[int]) -> array[int]:
+        """Per window, the level up to which what sounds may be the other's voice alone."""
+        latest, earliest = math.ceil(self.lag) + TAIL, math.floor(self.lag) - 1
+        factor, total = self.gain * LOUDER_BY, len(source)
+        found = array("H", bytes(2 * total))
+        reached: deque[int] = deque()  # of the windows in reach, those that no later one exceeds
+        following = 0
+        for at in range(total):
+            while following < total and following <= at - earliest:
+                while reached and source[reached[-1]] <= source[following]:
+                    reached.pop()
+                reached.append(following)
+                following += 1
+            while reached and reached[0] < at - latest:
+                reached.popleft()
+            if reached:
+                found[at] = min(65_535, int(source[reached[0]] * factor))
+        return found
+
+
+def echo(source: Sequence[int], target: Sequence[int], *, gate: float) -> Likeness | None:
+    """The echo of the source's voice on the target's line; None where there is none.
+
+    source, target: levels per window. gate: windows of the source above it are loud enough to be heard as
+    an echo.
+    """
+    loud = [at for at, level in enumerate(source) if level > gate]
+    loud = loud[:: max(1, len(loud) // SAMPLED)]
+    if len(loud) < ECHO_WINDOWS:
+        return None
+    found = max(
+        (_at_lag(source, target, loud, half / 2) for half in range(2 * REACH + 1)),
+        key=lambda each: (round(each.share, 2), -each.lag),
+    )
+    if found.share < ECHO_SHARE or found.windows < ECHO_WINDOWS:
+        return None
+    # a steady noise is as far from a speaker's level at every lag, but sounds while the speaker rests as well
+    resting = _while_resting(source, target, gate)
+    if len(resting) < ECHO_WINDOWS or percentile(resting, 0.2) * CONTRAST > gate * found.gain:
+        return None
+    return found
+
+
+def _at_lag(source: Sequence[int], target: Sequence[int], loud: Sequence[int], lag: float) -> Likeness:
+    later, half = math.floor(lag), lag != int(lag)
+    compared, differences = len(loud), []
+    for at in loud:
+        if 0 <= at + later < len(target) and target[at + later] >= FAINTEST:
+            level = float(source[at])
+            if half and at:  # the target's window lies over halves of two of the source's
+                level = math.hypot(level, source[at - 1]) * math.sqrt(0.5)
+            ratio = target[at + later] / level
+            if ratio <= ECHO_GAIN:  # else it is the other's own voice
+                differences.append(20 * math.log10(ratio))
+            else:
+                compared -= 1
+    if not differences:
+        return Likeness(lag, 0.0, 0, 0.0)
+    counts: dict[int, int] = {}
+    for each in differences:
+        counts[round(each)] = counts.get(round(each), 0) + 1
+    usual = max(counts, key=lambda at: sum(counts.get(near, 0) for near in range(at - TIGHT, at + TIGHT + 1)))
+    near = [each for each in differences if abs(each - usual) <= TIGHT + 0.5]
+    return Likeness(lag, 10 ** (math.fsum(near) / len(near) / 20), compared, len(near) / compared)
+
+
+def _while_resting(source: Sequence[int], target: Sequence[int], gate: float) -> array[int]:
+    """The target's levels where the source has not been loud for as long as an echo lasts."""
+    found = array("H")
+    loud_at = -1
+    for at, level in enumerate(source):
+        if level > gate:
+            loud_at = at
+        elif at - loud_at > REACH + TAIL and at < len(target):
+            found.append(target[at])
+    return found

@@ -7,14 +7,22 @@ engine of a running job by its code alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.clients.transport import Transport, Unreachable
 from pipeline.contract.php import filled, mapping
-from pipeline.domain.errors import CallscribeError, ForbiddenURL, PortalRefused
+from pipeline.domain.errors import (
+    BadAnswer,
+    CallscribeError,
+    ForbiddenURL,
+    PortalRefused,
+    PortalUnavailable,
+    Upstream,
+)
 from pipeline.domain.job import Category
 
 PREFIX = "callscribe_"
@@ -22,6 +30,9 @@ CHECK_SECONDS = 5.0  # what the portal gives us
 FILTERS = ("ID", "APP_CODE", "NAME", "CODE", "CATEGORY", "COMPLETIONS_URL", "DATE_CREATE")
 FILTER = re.compile(r"(>=|<=|>|<|!@|@|!%|%=|=%|%|!=|=|!)?([A-Za-z_]+)")
 MOST_ENGINES = 200
+PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 20.0)  # between attempts at what passes: a minute in all
+LONGEST_PAUSE_SECONDS = 60.0
+TAKEN = "ENGINE_REGISTER_ERROR_CODE_UNIQUE"
 
 REMINDERS = {
     "select": "An administrator must still choose the engine on the portal: CRM > CoPilot (AI) settings, "
@@ -131,27 +142,36 @@ def _get(url: str, transport: Transport) -> int:
         raise UnfitURL(f"Our URL does not answer: {error.message}") from None
 
 
-def register(rest: Bitrix24, wishes: Iterable[Wish], *, required: bool = True) -> list[Outcome]:
+def register(
+    rest: Bitrix24,
+    wishes: Iterable[Wish],
+    *,
+    required: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Outcome]:
     """Makes the portal's engines as wished: registers, moves (unregister and register), or leaves alone.
 
-    required: a category that the portal does not know is an error, else it is left out. An engine that
-    could not be registered anew is put back as it was. Raises PortalRefused, PortalUnavailable.
+    required: a category that the portal does not know is an error, else it is left out. What passes is asked
+    again for a minute. An engine that could not be moved, or not before somebody interrupts, is put back as
+    it was. Raises PortalRefused, PortalUnavailable, BadAnswer.
     """
     outcomes = []
-    standing = {engine.code: engine for engine in listing(rest)}
+    standing = {engine.code: engine for engine in listing(rest, sleep=sleep)}
     # text first: without one an audio engine is invisible
     for wish in sorted(wishes, key=lambda wish: wish.category is not Category.TEXT):
         old = standing.get(wish.code)
         if old is not None and _same(old, wish):
             outcomes.append(Outcome(code=wish.code, what="unchanged"))
             continue
-        if old is not None:
-            _call(rest, "ai.engine.unregister", {"code": wish.code})
         try:
-            _register(rest, wish.code, wish.name, wish.category, wish.completions_url, wish.settings)
-        except PortalRefused as error:
             if old is not None:
-                _put_back(rest, old, error)
+                _call(rest, "ai.engine.unregister", {"code": wish.code}, sleep=sleep)
+            _register(rest, wish, sleep=sleep)
+        except BaseException as error:  # also an operator's impatience: the engine was on its way
+            if old is not None:
+                _put_back(rest, old, error, sleep=sleep)
+            if not isinstance(error, PortalRefused):
+                raise
             if error.provider_code == "ENGINE_REGISTER_ERROR_CATEGORY_FORMAT" and not required:
                 note = "this portal does not know the category"
                 outcomes.append(Outcome(code=wish.code, what="left out", note=note))
@@ -163,11 +183,15 @@ def register(rest: Bitrix24, wishes: Iterable[Wish], *, required: bool = True) -
 
 
 def listing(
-    rest: Bitrix24, filters: Mapping[str, str] | None = None, limit: int | None = None
+    rest: Bitrix24,
+    filters: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[Engine]:
     """The engines of this webhook's owner. Filters as `read_filter` gives them."""
     params: dict[str, Any] = {"filter": dict(filters)} if filters else {}
-    answer = _call(rest, "ai.engine.list", {**params, "limit": limit or MOST_ENGINES})
+    answer = _call(rest, "ai.engine.list", {**params, "limit": limit or MOST_ENGINES}, sleep=sleep)
     found = []
     for item in answer.values() if isinstance(answer, dict) else answer or ():
         fields = mapping(item)
@@ -187,12 +211,14 @@ def listing(
     return found[:limit]
 
 
-def unregister(rest: Bitrix24, codes: Sequence[str] = ()) -> list[Outcome]:
+def unregister(
+    rest: Bitrix24, codes: Sequence[str] = (), *, sleep: Callable[[float], None] = time.sleep
+) -> list[Outcome]:
     """Takes engines back; none named: ours. An unknown code is told, and no error."""
-    wanted = codes or [engine.code for engine in listing(rest) if engine.code.startswith(PREFIX)]
+    wanted = codes or [e.code for e in listing(rest, sleep=sleep) if e.code.startswith(PREFIX)]
     outcomes = []
     for code in wanted:
-        gone = _call(rest, "ai.engine.unregister", {"code": code})
+        gone = _call(rest, "ai.engine.unregister", {"code": code}, sleep=sleep)
         outcomes.append(Outcome(code=code, what="unregistered" if gone else "unknown"))
     return outcomes
 
@@ -214,25 +240,49 @@ def _same(old: Engine, wish: Wish) -> bool:
     )  # fmt: skip
 
 
-def _register(
-    rest: Bitrix24, code: str, name: str, category: str, url: str, settings: Mapping[str, Any]
-) -> None:
-    params: dict[str, Any] = {"name": name, "code": code, "category": str(category), "completions_url": url}
-    _call(rest, "ai.engine.register", {**params, "settings": dict(settings)} if settings else params)
-
-
-def _put_back(rest: Bitrix24, old: Engine, why: PortalRefused) -> None:
+def _register(rest: Bitrix24, wish: Wish | Engine, *, sleep: Callable[[float], None]) -> None:
+    """Registers it; that it stands already, since the answer to an earlier attempt was lost, is as good."""
+    settings = dict(wish.settings)
+    params: dict[str, Any] = {
+        "name": wish.name, "code": wish.code, "category": str(wish.category),
+        "completions_url": wish.completions_url, **({"settings": settings} if settings else {}),
+    }  # fmt: skip
     try:
-        _register(rest, old.code, old.name, old.category, old.completions_url, old.settings)
-    except PortalRefused:
-        text = f"{why.message} The engine {old.code} could not be put back either: it is gone now."
-        raise PortalRefused(text, provider_code=why.provider_code) from None
-
-
-def _call(rest: Bitrix24, method: str, params: Mapping[str, Any]) -> Any:
-    try:
-        return rest.call(method, params)
+        _call(rest, "ai.engine.register", params, sleep=sleep)
     except PortalRefused as error:
-        if (error.provider_code or "").upper() in ("ERROR_METHOD_NOT_FOUND", "METHOD_NOT_FOUND"):
-            raise PortalRefused(f"{method}: {BOXED}", provider_code=error.provider_code) from None
-        raise
+        if error.provider_code != TAKEN:
+            raise
+        found = [engine for engine in listing(rest, sleep=sleep) if engine.code == wish.code]
+        if not (found and found[0].completions_url == wish.completions_url):
+            raise
+
+
+def _put_back(rest: Bitrix24, old: Engine, why: BaseException, *, sleep: Callable[[float], None]) -> None:
+    """The engine as it was before a move that failed; it may not have been taken away yet."""
+    try:
+        _register(rest, old, sleep=sleep)
+    except Upstream as error:
+        if error.provider_code == TAKEN:
+            return
+        said = why.message if isinstance(why, CallscribeError) else "Interrupted."
+        text = (
+            f"{said} The engine {old.code} could not be put back either: it is gone now. Run `callscribe "
+            "engines register` again once the portal answers; until then it sends us no calls."
+        )
+        raise PortalRefused(text, provider_code=getattr(why, "provider_code", None)) from None
+
+
+def _call(rest: Bitrix24, method: str, params: Mapping[str, Any], *, sleep: Callable[[float], None]) -> Any:
+    """One call, asked again while what is wrong passes: repeating any of these methods does no harm."""
+    for pause in (*PAUSES, None):
+        try:
+            return rest.call(method, params)
+        except PortalRefused as error:
+            if (error.provider_code or "").upper() in ("ERROR_METHOD_NOT_FOUND", "METHOD_NOT_FOUND"):
+                raise PortalRefused(f"{method}: {BOXED}", provider_code=error.provider_code) from None
+            raise
+        except (PortalUnavailable, BadAnswer) as error:
+            if pause is None:
+                raise
+            sleep(min(max(pause, error.retry_after_seconds or 0.0), LONGEST_PAUSE_SECONDS))
+    raise AssertionError("unreachable")

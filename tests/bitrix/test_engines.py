@@ -20,7 +20,7 @@ from pipeline.bitrix24.engines import (
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.cli.engines import engines
 from pipeline.clients.transport import Transport
-from pipeline.domain.errors import PortalRefused, SettingsError
+from pipeline.domain.errors import PortalRefused, PortalUnavailable, SettingsError
 from pipeline.domain.job import Category
 from tests.bitrix.portal import CODE, Portal, serving
 
@@ -69,6 +69,48 @@ def test_an_engine_that_cannot_be_moved_is_put_back(portal: Portal, rest: Bitrix
     portal.faults = [None, None, *[(400, {"error": "ENGINE_REGISTER_ERROR_COMPLETIONS_URL_FAIL"})] * 2]
     with pytest.raises(PortalRefused, match="it is gone now"):
         register(rest, [wish(public="https://new.example")])
+
+
+FOR_A_MOMENT = (503, {"error": "QUERY_LIMIT_EXCEEDED"})
+
+
+@pytest.mark.parametrize("fault", [FOR_A_MOMENT, (500, b"<html>"), (200, b"<html>"), "drop"])
+@pytest.mark.parametrize("step", [0, 1, 2, 3])
+def test_a_move_survives_what_passes(step: int, fault: Any, portal: Portal, rest: Bitrix24) -> None:
+    """In whichever of its requests, once or several times, served unseen or not: the new address stands."""
+    register(rest, [wish(), wish(Category.TEXT)])
+    slept: list[float] = []
+    portal.faults = [None] * step + [fault] * 3
+    outcomes = register(rest, [wish(public="https://new.example")], sleep=slept.append)
+    assert outcomes[0].what == "moved"
+    assert portal.engines["callscribe_audio"]["completions_url"].startswith("https://new.example/")
+    assert len(portal.engines) == 2
+    assert len(slept) in ((2, 3) if step < 3 else (0,))
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("fault", [FOR_A_MOMENT, (500, b""), "drop", KeyboardInterrupt()])
+def test_a_move_that_fails_for_good_ends_with_the_engine_as_it_was(
+    step: int, fault: Any, portal: Portal, rest: Bitrix24
+) -> None:
+    """The portal is ill for longer than a minute, or the operator stops waiting: never with none."""
+    register(rest, [wish()])
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if isinstance(fault, KeyboardInterrupt):
+            portal.faults = []
+            raise fault
+
+    portal.faults = [None] * step + [FOR_A_MOMENT if isinstance(fault, KeyboardInterrupt) else fault] * 7
+    try:
+        register(rest, [wish(public="https://new.example")], sleep=sleep)
+    except (PortalUnavailable, KeyboardInterrupt):
+        assert sum(slept) <= 70
+    (standing,) = portal.engines.values()
+    expected = "https://new.example" if fault == "drop" and step == 2 else PUBLIC
+    assert standing["completions_url"].startswith(expected)
 
 
 def test_an_older_portal_goes_without_call(portal: Portal, rest: Bitrix24) -> None:

@@ -312,7 +312,8 @@ class LogMessages:
         """Writes an entry. Raises PortalRefused and PortalUnavailable, the latter `ambiguous` where the
         entry may stand all the same."""
         fields = {**_target(entity), "title": title, "text": text, "iconCode": "info"}
-        self._rest.call("crm.timeline.logmessage.add", {"fields": fields})
+        made = self._rest.call("crm.timeline.logmessage.add", {"fields": fields})
+        _written(made.get("logMessage") if isinstance(made, dict) else made)
 
     def last_lines(self, entity: Entity) -> Iterator[str]:
         """The last line of each entry there, the newest first."""
@@ -341,7 +342,7 @@ class Comments:
         if attachment:
             name, content = attachment
             fields["FILES"] = [[name, base64.b64encode(content).decode()]]
-        self._rest.call("crm.timeline.comment.add", {"fields": fields})
+        _written(self._rest.call("crm.timeline.comment.add", {"fields": fields}))
 
     def last_lines(self, entity: Entity) -> Iterator[str]:
         """The last line of each comment there, the newest first."""
@@ -353,6 +354,12 @@ class Comments:
         for item in self._rest.pages("crm.timeline.comment.list", params, limit=LOOK_BACK):
             if isinstance(item, dict) and (text := filled(item.get("COMMENT"))):
                 yield text.strip().splitlines()[-1].strip()
+
+
+def _written(made: Any) -> None:
+    """An entry has an id. BadAnswer (`ambiguous`) where the portal answers well and tells of none."""
+    if whole(made.get("id") or made.get("ID") if isinstance(made, dict) else made) is None:
+        raise BadAnswer("crm.timeline: the portal does not say that the entry was written.", ambiguous=True)
 
 
 def _target(entity: Entity) -> dict[str, int]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
-from pipeline.clients.providers import Capabilities
+from pipeline.clients.providers import Capabilities, retry_after_seconds
 from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.contract import type_id
 from pipeline.contract.php import filled
@@ -25,6 +25,17 @@ from pipeline.domain.errors import (
     StoreUnavailable,
 )
 from pipeline.domain.job import Entity
+
+# codes of errors that come inside a good answer, by their words, and the statuses that they have elsewhere
+CODES = (
+    (("api_key", "unauthorized"), 401),
+    (("balance", "credentials", "payment"), 402),
+    (("scope", "forbidden", "access_denied"), 403),
+    (("not_found",), 404),
+    (("rate", "too_many", "limit_exceeded"), 429),
+    (("timeout",), 504),
+    (("unavailable", "internal", "server_error", "overload"), 503),
+)
 
 
 class VibeCode:
@@ -50,9 +61,11 @@ class VibeCode:
     def write(
         self, entity: Entity, title: str, text: str, attachment: tuple[str, bytes] | None = None
     ) -> None:
-        """Writes an entry; 200 and 201 are success. Attachments are left out: its entries have none.
+        """Writes an entry; 200 and 201 are success, unless they say that it is none. Attachments are left
+        out: its entries have none.
 
-        Raises ProviderUnavailable (`ambiguous`: it may stand all the same), ProviderAccount, ProviderRefused.
+        Raises BadAnswer and ProviderUnavailable (`ambiguous`: it may stand all the same), ProviderAccount,
+        ProviderRefused.
         """
         words = {"title": title, "text": text}
         forms: dict[str, dict[str, Any]] = {
@@ -65,14 +78,15 @@ class VibeCode:
         order = sorted(forms, key=lambda form: (form != known, form == "number"))
         for form in order:
             answer = self._request("POST", self._url, body=forms[form])
-            if answer.status in (200, 201):
+            status = _status(answer)
+            if status in (200, 201):
                 if form != known:
                     with suppress(StoreUnavailable):  # the entry stands
                         self._capabilities.remember(fact, form)
                 return
             # 422 is what validators answer where others say 400
-            if answer.status not in (400, 422) or form == order[-1]:
-                raise _error(answer)
+            if status not in (400, 422) or form == order[-1]:
+                raise _error(answer, status)
 
     def last_lines(self, entity: Entity) -> Iterator[str]:
         """The last line of each entry there.
@@ -82,8 +96,8 @@ class VibeCode:
         """
         query = urlencode({"entityTypeId": type_id(entity.type) or entity.type, "entityId": entity.id})
         answer = self._request("GET", f"{self._url}?{query}")
-        if answer.status != 200:
-            raise _error(answer)
+        if (status := _status(answer)) != 200:
+            raise _error(answer, status)
         body = _object(answer)
         items = body.get("data")
         if not isinstance(items, list):
@@ -116,13 +130,38 @@ def _object(answer: Answer) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _error(answer: Answer) -> CallscribeError:
+def _status(answer: Answer) -> int:
+    """The answer's status; of an error inside a good one, the status that its code stands for elsewhere.
+
+    Raises BadAnswer (`ambiguous`) where what came is no answer of VibeCode's.
+    """
+    if answer.status not in (200, 201):
+        return answer.status
+    body = _object(answer)
+    if not body and answer.body.strip() not in (b"", b"{}"):
+        raise BadAnswer(
+            "timeline-logs: the answer is not VibeCode's.", ambiguous=True, http_status=answer.status
+        )
+    if body.get("success") is not False and not body.get("error"):
+        return answer.status
+    code = (_code(body) or "").lower()
+    if code.isdigit() and 400 <= int(code) < 600:
+        return int(code)
+    said = next((status for words, status in CODES if any(word in code for word in words)), None)
+    return said or (503 if retry_after_seconds({}, body, limited=False) is not None else 422)
+
+
+def _code(body: Mapping[str, Any]) -> str | None:
+    inner = body.get("error")
+    fields: dict[str, Any] = inner if isinstance(inner, dict) else {"code": inner}
+    return (filled(fields.get("code")) or "")[:60] or None
+
+
+def _error(answer: Answer, status: int) -> CallscribeError:
     """{"success": false, "error": {code, message, retryAfter?}} as one of ours; only the code is quoted."""
-    inner = _object(answer).get("error")
-    fields: dict[str, Any] = inner if isinstance(inner, dict) else {}
-    code = (filled(fields.get("code")) or "")[:60]
+    body = _object(answer)
+    code = _code(body) or ""
     text = f"timeline-logs: {answer.status}{' ' + code if code else ''}."
-    status = answer.status
     if status in (401, 402, 403):
         return ProviderAccount(
             f"{text} Check CALLSCRIBE_VIBECODE_KEY, its balance and its scope crm.",
@@ -130,13 +169,9 @@ def _error(answer: Answer) -> CallscribeError:
             provider_code=code,
         )
     if status >= 500 or status in (408, 429):
-        after = fields.get("retryAfter", answer.headers.get("retry-after"))
-        seconds = filled(after)
         return ProviderUnavailable(
             text,
-            retry_after_seconds=float(seconds)
-            if seconds and seconds.isascii() and seconds.isdigit()
-            else None,
+            retry_after_seconds=retry_after_seconds(answer.headers, body, limited=status == 429),
             ambiguous=status in (502, 504),  # a gateway that lost the answer; others say that they failed
             http_status=status,
             provider_code=code,

@@ -30,7 +30,9 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     """The outcome to the portal, again and again until the deadline."""
     failure = flow.failure(job)
     request = job.request
-    url = (request.error_callback_url if failure else None) or request.callback_url
+    url = request.callback_url
+    if failure and (request.error_callback_url or job.source is not Source.API):
+        url = request.error_callback_url  # what a portal's callbackUrl is sent it takes for a result
     if not url:
         return Result(facts={claim.step: {"accepted": True, "asked": False}})
     now, host = tools.store.now(), f"callback:{urlsplit(url).netloc}"

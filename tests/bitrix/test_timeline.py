@@ -16,7 +16,7 @@ from pipeline.bitrix24.timeline import Journal, entry, find_entry, timeline
 from pipeline.bitrix24.vibecode import VibeCode
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
-from pipeline.domain.errors import PortalUnavailable, ProviderAccount, ProviderUnavailable
+from pipeline.domain.errors import BadAnswer, PortalUnavailable, ProviderAccount, ProviderUnavailable
 from pipeline.domain.job import Entity, JobId, Timeline
 from pipeline.domain.lead import Criterion, Lead
 from pipeline.domain.transcript import Segment, Transcript
@@ -259,6 +259,89 @@ def test_vibecode_errors_are_told_apart(vibecode: Callable[[Router], VibeCode]) 
     router.status = [400, 400]
     assert write(writer).why == "timeline-logs: 400 oops."
     assert router.posts == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "state"),
+    [
+        ({"code": "RATE_LIMIT_EXCEEDED", "retryAfter": 7}, ProviderUnavailable, None),
+        ({"code": "ai_provider_unavailable"}, ProviderUnavailable, None),
+        ({"code": 503}, ProviderUnavailable, None),
+        ({"code": "insufficient_balance"}, ProviderAccount, None),
+        ({"code": "ENTITY_NOT_FOUND"}, None, "failed"),
+        ({"code": "SOMETHING_ELSE"}, None, "failed"),
+        ("a word", None, "failed"),
+        (None, None, "failed"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201])
+def test_an_error_inside_a_good_answer_is_no_entry(
+    status: int, error: Any, kind: type[Exception] | None, state: str | None, transport: Transport
+) -> None:
+    """It is taken by its own code, as if that were the status; nothing is called written that is not."""
+    posts: list[Any] = []
+
+    def answer(verb: str, path: str, headers: dict[str, str], body: bytes) -> Any:
+        posts.append(json.loads(body))
+        return status, {"success": False, "error": error}
+
+    with serving(answer) as url:
+        writer = VibeCode(url + "/v1", "KEY", transport=transport, capabilities=Unremembered())
+        if kind:
+            with pytest.raises(kind):
+                write(writer)
+            assert len(posts) == 1
+        else:
+            assert write(writer).state == state
+
+
+def test_the_form_that_a_good_answer_refuses_is_changed(transport: Transport) -> None:
+    """entityType is refused inside a 200: the number is tried, and stands."""
+
+    def answer(verb: str, path: str, headers: dict[str, str], body: bytes) -> Any:
+        if "entityType" in json.loads(body):
+            return 200, {"success": False, "error": {"code": "VALIDATION_ERROR", "message": "?"}}
+        return 200, {"success": True, "data": {"id": 1}}
+
+    with serving(answer) as url:
+        writer = VibeCode(url + "/v1", "KEY", transport=transport, capabilities=Unremembered())
+        assert write(writer).state == "written"
+
+
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"[]", b'"ok"', b"OK"])
+def test_a_good_status_from_something_else_is_no_entry(body: bytes, transport: Transport) -> None:
+    """A login page is not VibeCode: the entry may stand or not, so it is looked for before it is repeated."""
+    with serving(lambda *_: (200, body)) as url:
+        writer = VibeCode(url + "/v1", "KEY", transport=transport, capabilities=Unremembered())
+        with pytest.raises(BadAnswer) as caught:
+            write(writer)
+        assert caught.value.ambiguous
+
+
+def test_the_limit_says_when_it_resets(transport: Transport) -> None:
+    """X-RateLimit-Reset, where there is no Retry-After."""
+    replies = [
+        (429, {"success": False}, {"X-RateLimit-Reset": "42"}),
+        (429, {"success": False}, {"X-RateLimit-Reset": "42", "Retry-After": "3"}),
+    ]
+    with serving(lambda *_: replies.pop(0)) as url:
+        writer = VibeCode(url + "/v1", "KEY", transport=transport, capabilities=Unremembered())
+        for seconds in (42.0, 3.0):
+            with pytest.raises(ProviderUnavailable) as caught:
+                write(writer)
+            assert caught.value.retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize("result", [False, None, [], {}, {"logMessage": False}, {"logMessage": {}}, "no"])
+def test_an_answer_of_the_portal_without_an_entry_is_none(
+    result: Any, portal: Portal, rest: Bitrix24
+) -> None:
+    """A status of 200 is not enough: an entry has an id. It is looked for before it is written again."""
+    for writer in (LogMessages(rest), Comments(rest)):
+        portal.faults = [(200, {"result": result})]
+        with pytest.raises(BadAnswer) as caught:
+            write(writer)
+        assert caught.value.ambiguous
 
 
 def test_the_transcript_goes_to_the_telephony_by_sides(portal: Portal, rest: Bitrix24) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.domain.job import Category, Delivery, Job, JobId, Request, Step
+from pipeline.domain.job import Category, Delivery, Job, JobId, Request, Source, Step
 from pipeline.sandbox.app import Sandbox
 from pipeline.settings import portals
 from pipeline.steps import outcome_steps, retry
@@ -89,6 +89,29 @@ def test_a_portal_that_hangs_does_not_hold_the_last_try_up(
     assert done.status == "done"
     assert deliveries[-1].accepted
     assert deliveries[-1].at == pytest.approx(done.deadline - 3.0, abs=1.0)
+
+
+FAILURE = {"slug": "expired", "code": 500, "message": "no", "step": "reply", "mend": ""}
+
+
+@pytest.mark.parametrize(
+    ("source", "error_url", "heard"),
+    [(Source.ENGINE, None, []), (Source.ENGINE, "/error", ["/error"]), (Source.API, None, ["/hook"])],
+)
+def test_an_error_has_its_own_channel(
+    source: Source, error_url: str | None, heard: list[str], tools: Tools, sandbox: Sandbox
+) -> None:
+    """Where a portal names none, nothing is posted that it would take for a text; clients of /v1 hear it."""
+    sandbox.script.add(path="/hook", times=None, status=200, body=TAKEN)
+    sandbox.script.add(path="/error", times=None, status=200, body=TAKEN)
+    request = Request(
+        prompt="x",
+        callback_url=f"{sandbox.base_url}/hook",
+        error_callback_url=f"{sandbox.base_url}{error_url}" if error_url else None,
+    )
+    done, _ = sent(tools, accept(tools, request, source, category=Category.TEXT, failure=FAILURE))
+    assert done.status == "failed"
+    assert [entry["path"] for entry in sandbox.ledger.entries] == heard
 
 
 def test_an_outcome_outlives_its_workers(tools: Tools, sandbox: Sandbox) -> None:

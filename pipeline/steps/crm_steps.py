@@ -24,6 +24,7 @@ from pipeline.domain.errors import (
     CallscribeError,
     LeaseLost,
     PortalRefused,
+    PortalUnavailable,
     RecordingGone,
     UnknownJob,
     Upstream,
@@ -45,6 +46,7 @@ log = structlog.get_logger()
 RATE, BURST, LOOKS_BURST = 2.0, 45, 25
 LOOK_SECONDS = 60  # the longest that a look may take: then another worker begins one
 BOOK_SECONDS = books.SECONDS
+MOST_ATTACHES = 8
 EVENT_SECONDS = 15.0  # a call's event is given the first chance to tell its deal
 ENTRY_SECONDS = 30 * 86_400  # how long it is known that a call has its entry; calls are linked for two weeks
 SETTLE_SECONDS = 30.0  # before an entry whose write was left unanswered can be read back for certain
@@ -276,6 +278,10 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
             return Result(facts={claim.step: stands})
         if tools.store.first(name, job.id, seconds=seconds, instead_of=owner) != job.id:
             raise Snooze(1.0, "another job of this call was faster")
+    mark = f"entry-stands:{job.id}"
+    if tools.store.recall(mark):  # what is left is the transcript in the telephony
+        _attach(job, claim, portal, rest)
+        return Result(facts={claim.step: replace(where, state="written")})
     plan = from_plain(Plan, job.facts["split"])
     # a plain refusal wrote nothing: only after a lost answer or a crash is an entry looked for
     again = claim.lost > 0 or job.ambiguous.get(claim.step, 0) > 0
@@ -304,7 +310,9 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
             error.retry_after_seconds = max(error.retry_after_seconds or 0.0, _settle_seconds(tools))
         raise
     failpoints.hit("timeline.after")
-    _attach(job, portal, rest)
+    if written.state == "written" and portal.attach_transcript:
+        tools.store.remember(mark, "yes")
+    _attach(job, claim, portal, rest)
     return Result(facts={claim.step: written})
 
 
@@ -342,14 +350,20 @@ def _settled_at(claim: Claim, tools: Tools) -> float:
     return max(gone, default=0.0) + _settle_seconds(tools)
 
 
-def _attach(job: Job, portal: Portal, rest: Bitrix24 | None) -> None:
+def _attach(job: Job, claim: Claim, portal: Portal, rest: Bitrix24 | None) -> None:
+    """The transcript in the telephony's record; once more replaces it. Raises Snooze for what passes."""
     call_id = (job.facts.get("resolve") or {}).get("call_id") or job.request.call_id
     transcript = flow.transcript(job)
     if not (portal.attach_transcript and rest and call_id and transcript):
         return
     try:
         attach(call_id, transcript, rest=rest, redact=portal.redact)
+    except NoTurn:
+        raise
     except CallscribeError as error:
+        if isinstance(error, PortalUnavailable) and claim.attempt < MOST_ATTACHES:
+            pause = error.retry_after_seconds or 5.0 * claim.attempt
+            raise Snooze(pause, error.message, uncounted=False) from None
         log.warning("transcript_not_attached", error=error.slug, why=error.message)
 
 

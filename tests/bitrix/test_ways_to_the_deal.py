@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -42,6 +44,36 @@ def test_a_recording_that_is_attached_later_is_waited_for(opened: Open, sandbox:
     assert flow.timeline(done).state == "written"
     (comment,) = sandbox.crm.comments
     assert comment["FILES"]
+
+
+@pytest.mark.parametrize("fault", [{"status": 503, "body": {"error": "OVERLOAD"}}, {"reset": "before"}])
+def test_a_transcript_that_could_not_be_attached_is_attached_later(
+    fault: dict[str, Any], opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entry stands meanwhile, once; what was refused for good is told and left."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)
+    tools = opened(attach_transcript=True, channels="manager,client")
+    sandbox.script.add(path="*attachTranscription", times=2, **fault)
+    call = sandbox.crm.add_call(owner=("deal", 42), recording=sandbox.portal.recording("sales-call"))
+    job = accept(tools, Request(activity_id=int(call.fields["ID"])))
+    (done,) = run(tools, job, until=settled)
+    assert flow.timeline(done).state == "written"
+    assert len(sandbox.crm.comments) == 1
+    assert len(sandbox.ledger.find("*attachTranscription")) == 3
+
+
+def test_an_engine_request_has_its_deal_from_the_event_of_its_call(opened: Open, sandbox: Sandbox) -> None:
+    """The recording is the same to the byte: it is not looked up twice, and its entry is the event's."""
+    tools, file = opened(), recording(sandbox)
+    call = sandbox.crm.add_call(owner=("contact", 7), bindings=(("deal", 42),), recording=file)
+    event = accept(tools, Request(activity_id=int(call.fields["ID"])), key="event")
+    run(tools, event, until=settled)
+    asked = len(sandbox.ledger.find("/rest/*"))
+    engine = accept(tools, Request(file_url=sandbox.crm.link(sandbox.base_url, file)), Source.ENGINE)
+    (done,) = run(tools, engine, until=settled)
+    assert flow.timeline(done).entity == Entity(type="deal", id=42)
+    assert flow.timeline(done).why == f"by {event}"
+    assert (asked, len(sandbox.ledger.find("/rest/*"))) == (2, 2)
 
 
 def test_one_call_by_three_ways_is_paid_and_written_once(opened: Open, sandbox: Sandbox) -> None:

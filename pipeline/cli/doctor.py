@@ -16,17 +16,18 @@ from pipeline.bitrix24 import engines
 from pipeline.bitrix24.checks import Check, arrival_checks
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.cli import WorkFailed, attached
-from pipeline.clients.transport import Transport, Unreachable
+from pipeline.cli.providers import provider_checks
+from pipeline.clients.transport import Transport
 from pipeline.domain.errors import CallscribeError, SettingsError
 from pipeline.domain.job import Category
 from pipeline.settings.environment import mistakes
 from pipeline.settings.installation import Settings, load
-from pipeline.settings.portals import Portal, Provider
+from pipeline.settings.portals import Portal
+from pipeline.steps.pictures import is_served
 from pipeline.steps.tools import checked_portals
 from pipeline.storage.blobs import Blobs
 
 MARKS = {"open": click.style("ok  ", fg="green"), "shut": click.style("MEND", fg="red"), "unknown": "?   "}
-ASK_SECONDS = 10.0
 LOW_BYTES = 1 << 30
 
 
@@ -54,8 +55,7 @@ def checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> 
     yield _tried("audio storage", lambda: Blobs.open(settings.storage).usable(), "takes and gives back files")
     yield _disk(settings)
     yield _tried("media libraries", _hear_a_tone, "PyAV and libmagic read a recording")
-    for provider, works in _providers(portals).items():
-        yield _provider(provider, works, inside)
+    yield from provider_checks(settings, portals, inside)
     for portal in portals:
         yield from _portal(settings, portal, inside)
 
@@ -110,52 +110,6 @@ def _hear_a_tone() -> None:
         sniff(path, sha256="", content_type=None, max_seconds=60)
 
 
-def _providers(portals: Sequence[Portal]) -> dict[Provider, list[str]]:
-    """Each provider once, with the kinds of work it is for."""
-    found: dict[Provider, list[str]] = {}
-    for portal in portals:
-        for work in ("transcription", "chat", "image"):
-            provider: Provider | None = getattr(portal, work)
-            if provider is not None and work not in found.setdefault(provider, []):
-                found[provider].append(work)
-    return found
-
-
-def _provider(provider: Provider, works: Sequence[str], inside: Transport) -> Check:
-    name = f"provider of {', '.join(works)}"
-    if not provider.key:
-        return Check(
-            name=name,
-            state="shut",
-            says=f"{provider.url}: no key is set",
-            hint="Set CALLSCRIBE_ROUTER_KEY, or the key of this kind of work.",
-        )
-    try:
-        answer = inside.request(
-            "GET",
-            f"{provider.url}/models",
-            headers={"authorization": f"Bearer {provider.key}"},
-            timeout_seconds=ASK_SECONDS,
-            operator=True,
-        )
-        listed = answer.json() if answer.status == 200 else {}
-    except (Unreachable, CallscribeError) as error:
-        hint = "Check the address, CALLSCRIBE_PROVIDER_PROXY and CALLSCRIBE_CA_FILE."
-        return Check(name=name, state="shut", says=f"{provider.url}: {error}", hint=hint)
-    if answer.status in (401, 402, 403):
-        says = f"{provider.url} refuses the key ({answer.status})"
-        hint = "Check CALLSCRIBE_ROUTER_KEY, or the key of this kind of work, its balance and its scope."
-        return Check(name=name, state="shut", says=says, hint=hint)
-    if answer.status != 200:
-        return Check(name=name, state="unknown", says=f"{provider.url}/models answers {answer.status}")
-    rows = listed.get("data", []) if isinstance(listed, dict) else []
-    models = {row.get("id") for row in rows if isinstance(row, dict)}
-    if missing := [model for model in provider.models if model and models and model not in models]:
-        says = f"{provider.url} lists no model {', '.join(missing)}"
-        return Check(name=name, state="shut", says=says, hint="Choose one that it lists: GET /models.")
-    return Check(name=name, state="open", says=f"{provider.url} takes the key and lists {len(models)} models")
-
-
 def _portal(settings: Settings, portal: Portal, inside: Transport) -> Iterator[Check]:
     if portal.url is None:
         yield Check(
@@ -208,7 +162,7 @@ def _urls(settings: Settings, portal: Portal) -> dict[Category, str]:
     return {
         category: engines.completions_url(settings.public_url, portal.token, category)
         for category in Category
-        if portal.serves(category)
+        if is_served(portal, category, settings)
     }
 
 

@@ -17,6 +17,7 @@ from pipeline.domain.errors import SettingsError
 from pipeline.domain.job import Category
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import Portal, load_portals
+from pipeline.steps.pictures import is_served
 
 CATEGORIES = [category.value for category in Category]
 
@@ -51,10 +52,10 @@ def register(
         raise SettingsError("CALLSCRIBE_PUBLIC_URL: say how the portal reaches this service")
     if not portal.token:
         raise SettingsError(f"portal {portal.id} has no engine token: see `callscribe portals rotate`")
-    chosen = [Category(c) for c in categories] or [c for c in Category if portal.serves(c)]
+    chosen = [Category(c) for c in categories] or [c for c in Category if is_served(portal, c, settings)]
     for category in chosen:
-        if not portal.serves(category):
-            raise SettingsError(f"{category} is not served: no provider is set for it")
+        if not is_served(portal, category, settings):
+            raise SettingsError(f"{category} is not served: `callscribe doctor` says why")
     wishes = [
         logic.Wish(
             category=category,

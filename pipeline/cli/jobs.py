@@ -64,6 +64,7 @@ def show(job_id: str, as_json: bool) -> None:
             "transcript": transcript,
             "lead": lead,
             "timeline": flow.timeline(job),
+            "call": flow.call(job),
             "events": events,
             "deliveries": deliveries,
         }
@@ -72,6 +73,8 @@ def show(job_id: str, as_json: bool) -> None:
     done, parts = flow.progress(job)
     click.echo(f"{job.id}  {job.portal}  {job.category.value} by {job.source.value}  {job.status}")
     click.echo(f"accepted {drawing.moment(job.accepted_at)}, deadline {drawing.moment(job.deadline)}")
+    if call := flow.call(job):
+        click.echo(f"about    the call {call}")
     if parts:
         click.echo(f"parts    {done} of {parts} recognised")
     for line in drawing.timeline(events):

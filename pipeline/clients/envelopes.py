@@ -97,7 +97,7 @@ def unwrap(body: bytes, content_type: str = "") -> dict[str, Any]:
     """The one object that an answer holds; raises BadAnswer (unreadable by chance)."""
     text = body.decode("utf-8-sig", "replace").strip()
     if "text/event-stream" in content_type or re.match(r"(?::|data:|event:|id:|retry:)", text):
-        return _joined(list(_events(text)))
+        return _joined(list(_events(text)), ended="[DONE]" in text[-64:])
     try:
         found = json.loads(text)
     except RecursionError:
@@ -106,7 +106,7 @@ def unwrap(body: bytes, content_type: str = "") -> dict[str, Any]:
         lines = _lines(text)
         if not lines:
             raise BadAnswer("The provider's answer is not JSON.") from None
-        return _joined(lines)
+        return _joined(lines, ended=lines[-1].get("done") is True)
     return _object(found)
 
 
@@ -169,8 +169,8 @@ def _lines(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def _joined(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """One answer from its pieces; it was cut (`length`) where the stream does not say that it ends."""
+def _joined(events: list[dict[str, Any]], *, ended: bool) -> dict[str, Any]:
+    """One answer from its pieces; it was cut (`length`) where nothing says that it ends."""
     if not events:
         raise BadAnswer("The provider's answer is an event stream without an answer.")
     whole: dict[str, Any] = {}
@@ -220,7 +220,7 @@ def _joined(events: list[dict[str, Any]]) -> dict[str, Any]:
         choice = {
             "index": 0,
             "message": {"role": "assistant", **message},
-            "finish_reason": finish or "length",
+            "finish_reason": finish or ("stop" if ended else "length"),
         }
         return whole | {"choices": [choice]}
     if done is not None:
@@ -230,6 +230,8 @@ def _joined(events: list[dict[str, Any]]) -> dict[str, Any]:
         return whole | {"segments": segments, "text": " ".join(piece["text"].strip() for piece in segments)}
     if segments:
         return whole | segments[-1] | {"text": "".join(piece["text"] for piece in segments)}
+    if text and ended:
+        return whole | {"text": text}
     if text:
         raise BadAnswer("The provider's stream broke off before its end.")
     return whole | events[-1]

@@ -26,7 +26,7 @@ _ROLE = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(
-    r"^\s*(?:(?:assistant|model)\s*(?::|\n)|<start_of_turn>\s*model|#{2,3}\s*(?:response|answer|assistant|output)\s*:?\s*\n)\s*",
+    r"^\s*(?:assistant\s*(?::|\n)|model\s*\n|<start_of_turn>\s*model|#{2,3}\s*(?:response|answer|assistant|output)\s*:?\s*\n)\s*",
     re.IGNORECASE,
 )
 _TIMES = re.compile(r"<\|\d+(?:\.\d+)?\|>")

@@ -81,9 +81,9 @@ def read_engine_request(body: bytes | dict[str, Any], category: Category | str) 
         error_callback_url = php.http_url(sent.errorCallbackUrl, field="errorCallbackUrl")
     markers = sent.payload_markers if isinstance(sent.payload_markers, dict) else {}
     raw = php.filled(sent.payload_raw)
-    tokens = php.whole(sent.max_tokens, field="max_tokens")
-    temperature = php.number(sent.temperature, field="temperature")
-    ttl = php.whole(sent.ttl, field="ttl")
+    tokens = php.optional_whole(sent.max_tokens, field="max_tokens")
+    temperature = php.optional_number(sent.temperature, field="temperature")
+    ttl = php.optional_whole(sent.ttl, field="ttl")
     request = Request(
         **_prompt(category, sent.prompt, markers),
         role=php.filled(sent.payload_role),
@@ -143,7 +143,7 @@ def _image(prompt: Any) -> dict[str, Any]:
     if wanted is None:
         raise BadRequest("prompt.prompt: expected a text", field="prompt.prompt")
     shape = (php.filled(prompt.get("format")) or "").strip().lower()
-    count = php.whole(prompt.get("images_number"), field="prompt.images_number")
+    count = php.optional_whole(prompt.get("images_number"), field="prompt.images_number")
     return {
         "prompt": wanted,
         "image_format": shape if shape in _FORMATS else None,

@@ -13,7 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import structlog
+
 from pipeline.domain.errors import BadRequest
+
+log = structlog.get_logger()
 
 MAX_MEMBERS = 50_000  # of JSON; the largest request of a portal has some hundreds
 MAX_FIELDS = 2000  # of a form; an event has about twenty
@@ -156,6 +160,21 @@ def number(value: Any, *, field: str) -> float | None:
 def whole(value: Any, *, field: str) -> int | None:
     """Like `number`, cut to a whole one."""
     found = number(value, field=field)
+    return None if found is None else int(found)
+
+
+def optional_number(value: Any, *, field: str) -> float | None:
+    """Like `number`; what is none counts as absent, and the log tells it: no job is lost for a wish."""
+    try:
+        return number(value, field=field)
+    except BadRequest:
+        log.warning("optional_number_ignored", field=field, kind=type(value).__name__)
+        return None
+
+
+def optional_whole(value: Any, *, field: str) -> int | None:
+    """Like `optional_number`, cut to a whole one."""
+    found = optional_number(value, field=field)
     return None if found is None else int(found)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.audio.judge import judge
-from pipeline.domain.job import Category, Due, Failure, Job, Source, Step, Timeline
+from pipeline.domain.job import Category, Due, Failure, Job, JobId, Source, Step, Timeline
 from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, kind_of
 from pipeline.domain.languages import iso639
 from pipeline.domain.lead import Lead
@@ -52,6 +52,12 @@ def lead(job: Job) -> Lead | None:
     """What the call is worth."""
     fact = job.facts.get("classify")
     return from_plain(Lead, fact["lead"]) if fact and fact.get("lead") else None
+
+
+def call(job: Job) -> JobId | None:
+    """The call that a text job is about, where its text came of one of ours."""
+    found = (job.facts.get("reply") or {}).get("call")
+    return JobId(found) if found else None
 
 
 def timeline(job: Job) -> Timeline:

@@ -16,9 +16,19 @@ from urllib.parse import urljoin, urlsplit
 
 import structlog
 
-from pipeline.clients.images import KINDS, Picture, kind_of, pictures
-from pipeline.domain.errors import BadAnswer, CallscribeError, ForbiddenURL
-from pipeline.settings.portals import Provider
+from pipeline.clients.images import KINDS, Picture, gives_bytes, kind_of, pictures
+from pipeline.clients.providers import fact_key
+from pipeline.domain.errors import (
+    BadAnswer,
+    CallscribeError,
+    ContentRefused,
+    ForbiddenURL,
+    ProviderRefused,
+    Upstream,
+)
+from pipeline.domain.job import Category
+from pipeline.settings.installation import Settings
+from pipeline.settings.portals import Portal, Provider
 from pipeline.steps.tools import Tools
 from pipeline.storage.scratch import scratch
 
@@ -28,7 +38,16 @@ IMAGE_SECONDS = 86_400
 FETCH_SECONDS = 30.0
 MOST_BYTES = 32 << 20
 PREFIX = "image_"
+UNSERVED = "unserved"  # a fact about a model: why it drew nothing, for `callscribe doctor`
+UNSERVED_SECONDS = 900
 NAME = re.compile(r"[0-9a-f]{32}\.(?:" + "|".join(KINDS) + ")")
+
+
+def is_served(portal: Portal, category: str, settings: Settings) -> bool:
+    """Whether the portal has an engine of the category: none for images that no portal could fetch."""
+    if category != Category.IMAGE or portal.image is None or settings.public_url is not None:
+        return portal.serves(category)
+    return not all(gives_bytes(model) for model in portal.image.models)
 
 
 def hosted(raw: dict[str, Any], provider: Provider, tools: Tools) -> dict[str, Any]:
@@ -59,7 +78,21 @@ def hosted(raw: dict[str, Any], provider: Provider, tools: Tools) -> dict[str, A
         links.append(f"{tools.settings.public_url.rstrip('/')}/images/{keep(data, kind, tools)}")
     body = {"data": [{"url": link} for link in links], "usage": _usage(raw)}
     kept = raw | {"body": json.dumps(body), "content_type": "application/json"}
-    return kept if links else kept | {"unusable": why}
+    if links:
+        return kept
+    if tools.settings.public_url is None:
+        with suppress(CallscribeError):
+            key = fact_key(provider, raw.get("model"), UNSERVED)
+            tools.store.remember(key, why, seconds=UNSERVED_SECONDS)
+    return kept | {"unusable": why}
+
+
+def note_unserved(error: Upstream, provider: Provider, model: str | None, tools: Tools) -> None:
+    """Remembers for the operator that the model cannot serve at all, whatever it is asked for."""
+    is_lasting = isinstance(error, ProviderRefused) and not isinstance(error, ContentRefused)
+    if is_lasting and error.http_status in (404, 405, 410, 501):
+        with suppress(CallscribeError):
+            tools.store.remember(fact_key(provider, model, UNSERVED), error.message, seconds=UNSERVED_SECONDS)
 
 
 def keep(data: bytes, kind: str, tools: Tools) -> str:

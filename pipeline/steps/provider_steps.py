@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -17,11 +18,11 @@ from pipeline.scoring.classify import classify as classify_stage
 from pipeline.scoring.lead import read_lead
 from pipeline.scoring.reply import reply as reply_stage
 from pipeline.scoring.rubric import Rubric, read_rubric
-from pipeline.settings.portals import Portal
+from pipeline.settings.portals import Portal, Provider
 from pipeline.steps import flow, said
 from pipeline.steps.audio_steps import hint_of, options_name
 from pipeline.steps.paid import buy, key_of
-from pipeline.steps.pictures import hosted
+from pipeline.steps.pictures import hosted, note_unserved
 from pipeline.steps.tools import Result, Snooze, Tools
 
 log = structlog.get_logger()
@@ -214,40 +215,44 @@ def draw(job: Job, claim: Claim, tools: Tools) -> Result:
     portal = tools.portal(job)
     if portal.image is None:
         raise ProviderRefused("This portal has no image model.")
-    provider = portal.image
-    client = images.Images(provider, tools.transport, tools.store)
     wanted = max(1, job.request.images_number)
     urls: list[str] = []
     for turn in range(wanted):
-        left = wanted - len(urls)
-        if left <= 0:
-            break
-        again = (turn,) if turn else ()
         try:
-            urls += buy(
-                tools,
-                job,
-                claim,
-                provider,
-                key=lambda model, again=again: key_of(portal.id, job.id, claim.step, *again, model),  # type: ignore[misc]
-                ask=lambda model, seconds, left=left: hosted(  # type: ignore[misc]
-                    client.draw(
-                        job.request,
-                        model=model,
-                        number=left,
-                        timeout_seconds=min(seconds, images.TIMEOUT_SECONDS),
-                    ),
-                    provider,
-                    tools,
-                ),
-                read=images.read,
-            )
+            urls += _drawn(job, claim, tools, portal.image, turn=turn, number=wanted - len(urls))
         except (Upstream, Snooze) as error:
             if not urls:
                 raise
             log.warning("fewer_images", wanted=wanted, got=len(urls), why=str(error))
             break
+        if len(urls) >= wanted:
+            break
     return Result(facts={claim.step: {"urls": urls[:wanted]}})
+
+
+def _drawn(job: Job, claim: Claim, tools: Tools, provider: Provider, *, turn: int, number: int) -> list[str]:
+    """The links of one paid call; turn: how many were before it."""
+    client = images.Images(provider, tools.transport, tools.store)
+
+    def ask(model: str | None, seconds: float) -> dict[str, Any]:
+        timeout = min(seconds, images.TIMEOUT_SECONDS)
+        try:
+            raw = client.draw(job.request, model=model, number=number, timeout_seconds=timeout)
+        except ProviderRefused as error:
+            note_unserved(error, provider, model, tools)
+            raise
+        return hosted(raw, provider, tools)
+
+    again = (turn,) if turn else ()
+    return buy(
+        tools,
+        job,
+        claim,
+        provider,
+        key=lambda model: key_of(job.portal, job.id, claim.step, *again, model),
+        ask=ask,
+        read=images.read,
+    )
 
 
 def _rubric(portal: Portal) -> Rubric | None:

@@ -16,6 +16,7 @@ from pipeline.contract import read_engine_request
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Category, Source
 from pipeline.settings.portals import Portal
+from pipeline.steps.pictures import is_served
 from pipeline.store import Prepared, job_id
 from pipeline.telemetry.captures import capture_request
 from pipeline.web.answers import Json
@@ -76,6 +77,6 @@ async def _capture(service: Service, category: Category, body: bytes, status: in
 def _engine(service: Service, request: Request) -> tuple[Portal, Category]:
     portal = service.portal_of(request)
     category = request.path_params["category"]
-    if not portal.serves(category):
+    if not is_served(portal, category, service.settings):
         raise HTTPException(404, "This engine is not served here.")
     return portal, Category(category)

@@ -54,6 +54,7 @@ def whole(job: Job, events: Iterable[Event], deliveries: Iterable[Delivery]) -> 
         "lead": _lead(job),
         "timeline": _timeline(job),
         "reply": (job.facts.get("reply") or {}).get("text"),
+        "call": flow.call(job),
         "images": (job.facts.get("draw") or {}).get("urls"),
         "usage": _usage(job),
         "deliveries": [

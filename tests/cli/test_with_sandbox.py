@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -10,8 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import attached
 from pipeline.cli.sandbox import settings_for
+from pipeline.clients.chat import Chat
+from pipeline.clients.transport import Transport
+from pipeline.domain.job import Message
 from pipeline.sandbox.app import Sandbox
+from pipeline.settings.installation import load
+from pipeline.settings.portals import load_portals
 from tests.cli.conftest import Run
 
 AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
@@ -119,3 +126,49 @@ def test_doctor_takes_a_provider_that_lists_its_models(run: Run, sandbox: Sandbo
     """The right key and known models are fine; a model that is not listed is named."""
     assert "takes the key" in run("doctor").out
     assert "lists no model nothing-such" in run("doctor", chat_model="nothing-such").out
+
+
+def test_doctor_tells_what_was_learned_and_when(run: Run, sandbox: Sandbox) -> None:
+    """Fields that a server does not take, its window and its times; each with the moment that ends it."""
+    refusals = {
+        "first": {"message": "temperature is not supported"},
+        "second": {"code": "context_length_exceeded", "message": "maximum context length is 4096 tokens"},
+    }
+    for word, error in refusals.items():
+        sandbox.script.add(path="/v1/chat/*", contains=word, times=1, status=400, body={"error": error})
+    settings = load()
+    provider = next(iter(load_portals(settings).values())).chat
+    with (
+        attached.opened_store(settings) as store,
+        contextlib.closing(Transport.of(settings)) as transport,
+    ):
+        chat = Chat(provider, transport, store)
+        for words in ("first", "second " * 4000):
+            asked = [Message(role="user", content=words)]
+            chat.ask(asked, model=provider.models[0], temperature=0.3, fits=True)
+    told = run("doctor").out
+    assert "chat: temperature is not taken, it is left out (named by a refusal 0 min ago" in told
+    assert "chat: takes 4096 tokens" in told
+
+
+def test_doctor_tells_ends_of_life_before_they_come(run: Run, sandbox: Sandbox) -> None:
+    """By the server's list, else by what was announced; with the model to change to."""
+    rows = [{"id": "m", "shutdown_date": "2031-05-06"}, {"id": "old", "deprecation": "2026-01-02T00:00:00Z",
+            "deprecation_replacement_model": "new"}, {"id": "whisper-1", "shutdown_date": None}]  # fmt: skip
+    sandbox.script.add(path="/v1/models", times=None, status=200, body={"data": rows})
+    told = run("doctor", chat_model="m", chat_fallbacks="old", transcription_model="whisper-1").out
+    assert "m ends on 2031-05-06" in told
+    assert "old ended on 2026-01-02" in told
+    assert "Change to new" in told
+    assert "whisper-1 ends on 2027-02-26" in told
+    assert "gpt-transcribe" in told
+
+
+def test_doctor_tells_an_image_model_that_cannot_serve(run: Run, sandbox: Sandbox) -> None:
+    """Bytes without an address of ours: the category is not served, and the mend is named."""
+    told = run("doctor", image_model="gpt-image-2.6-flare").out
+    assert "answers with bytes instead of links, so images are not served" in told
+    assert "Set CALLSCRIBE_PUBLIC_URL" in told
+    assert "images are not served" not in run(
+        "doctor", image_model="gpt-image-2.6-flare", public_url="https://calls.example"
+    ).out  # fmt: skip

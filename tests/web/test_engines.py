@@ -61,7 +61,7 @@ def test_the_same_request_again_is_the_same_job(client: Client, store: Governor)
         ({"callbackUrl": "http://portal.example/?hash=1"}, "callbackUrl"),
         ({"errorCallbackUrl": "https://evil.example/?hash=1"}, "errorCallbackUrl"),
         ({"category": "text"}, "category"),
-        ({"ttl": "soon"}, "ttl"),
+        ({"callbackUrl": "soon"}, "callbackUrl"),
     ],
 )
 def test_what_can_never_be_served_is_a_400(

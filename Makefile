@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
-# a real Whisper beside it: WHISPER=0 does without
+# a real Whisper beside it: WHISPER=0 does without, in `demo` and in `test`
 WHISPER ?= 1
 HEARING = $(VENV)/.whisper
 PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
@@ -14,8 +14,13 @@ PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --pyt
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## one call through the whole service, on real parts, no network and no key
+demo: $(STAMP) ## two calls through the whole service, on real parts, no key: WHISPER=0
+ifeq ($(WHISPER),0)
+	@$(BIN)/callscribe demo --recogniser pocketsphinx
+else
+	@$(MAKE) --no-print-directory $(HEARING) || echo "No Whisper can be had here, the lines above say why."
 	@$(BIN)/callscribe demo
+endif
 
 test: check ## lint, types, import layers and every test: WHISPER=0
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

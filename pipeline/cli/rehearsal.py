@@ -7,7 +7,6 @@ import secrets
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +18,10 @@ from typing import Any
 import httpx
 
 from pipeline.cli import CannotStart, WorkFailed, attached, parts
+from pipeline.cli.recogniser import LOAD_SECONDS, Recogniser
+from pipeline.cli.sandbox import child as sandbox_child
 from pipeline.cli.sandbox import settings_for
-from pipeline.cli.supervise import Child, Leaves, Supervisor
+from pipeline.cli.supervise import Leaves, Supervisor
 from pipeline.cli.up import await_answer
 from pipeline.settings.installation import Settings, load
 
@@ -87,11 +88,16 @@ class Rehearsal:
 
 
 @contextmanager
-def rehearse(*, say: Callable[[str], None] = lambda line: None, **extra: str) -> Iterator[Rehearsal]:
+def rehearse(
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    hears: Recogniser | None = None,
+    **extra: str,
+) -> Iterator[Rehearsal]:
     """Starts everything, and leaves neither process nor file behind.
 
-    extra: further settings by their names without CALLSCRIBE_. Nothing of the caller's environment or
-    `.env` counts. Raises CannotStart.
+    hears: a recogniser beside the sandbox, which has PocketSphinx of its own. extra: further settings by
+    their names without CALLSCRIBE_. Nothing of the caller's environment or `.env` counts. Raises CannotStart.
     """
     folder = Path(tempfile.mkdtemp(prefix="callscribe-", dir=attached.short_folder()))
     try:
@@ -100,7 +106,7 @@ def rehearse(*, say: Callable[[str], None] = lambda line: None, **extra: str) ->
             parts.listen("127.0.0.1", 0) as api_socket,
             parts.listen("127.0.0.1", 0) as sandbox_socket,
         ):
-            yield from _run(folder, api_socket, sandbox_socket, say, extra)
+            yield from _run(folder, api_socket, sandbox_socket, hears, say, extra)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -109,6 +115,7 @@ def _run(
     folder: Path,
     api_socket: socket.socket,
     sandbox_socket: socket.socket,
+    hears: Recogniser | None,
     say: Callable[[str], None],
     extra: dict[str, str],
 ) -> Iterator[Rehearsal]:
@@ -120,6 +127,7 @@ def _run(
         "CALLSCRIBE_PUBLIC_URL": api_url,
         "CALLSCRIBE_PORTAL_TOKEN": token,
         "CALLSCRIBE_API_KEY": key,
+        **(hears.settings() if hears else {}),
         **{f"CALLSCRIBE_{name.upper()}": value for name, value in extra.items()},
     }
     for name in [name for name in os.environ if name.startswith("CALLSCRIBE_")]:
@@ -133,6 +141,7 @@ def _run(
         [
             attached.store_child(settings),
             sandbox_child(sandbox_socket),
+            *([hears.child] if hears else ()),
             parts.api(api_socket),
             *parts.workers(settings),
         ],
@@ -160,6 +169,8 @@ def _run(
             try:
                 await_answer(supervisor, sandbox_url, "/")
                 await_answer(supervisor, api_url, "/ready")
+                if hears:
+                    await_answer(supervisor, hears.address, hears.looks, seconds=LOAD_SECONDS)
             except CannotStart as error:
                 raise CannotStart(f"{error.message}\n{whole.last_words()}") from None
             try:
@@ -169,14 +180,3 @@ def _run(
             supervisor.stop(before={Leaves.SECOND: api_socket.close, Leaves.THIRD: sandbox_socket.close})
         finally:
             supervisor.kill()
-
-
-def sandbox_child(listener: socket.socket) -> Child:
-    """The sandbox on an open socket."""
-    return Child(
-        name="sandbox",
-        command=(sys.executable, "-m", "pipeline", "sandbox", "--fd", str(listener.fileno())),
-        leaves=Leaves.THIRD,
-        grace_seconds=5.0,
-        pass_fds=(listener.fileno(),),
-    )

@@ -16,7 +16,8 @@ import click
 import httpx
 
 from pipeline.cli import CannotStart, WorkFailed, drawing, parts
-from pipeline.cli.rehearsal import LOOK_SECONDS, rehearse, sandbox_child
+from pipeline.cli.rehearsal import LOOK_SECONDS, rehearse
+from pipeline.cli.sandbox import child as sandbox_child
 from pipeline.cli.supervise import ROOT, Supervisor
 from pipeline.cli.up import await_answer
 from pipeline.domain.errors import BadRequest

@@ -11,6 +11,7 @@ import click
 import uvicorn
 
 from pipeline.cli import parts
+from pipeline.cli.supervise import Child, Leaves
 from pipeline.sandbox.app import KEY, WEBHOOK, create_app
 
 
@@ -48,6 +49,17 @@ def sandbox(host: str, port: int, public_url: str | None, fd: int | None) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises what it caught once more when it is done
         signal.signal(number, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def child(listener: socket.socket, *, name: str = "sandbox") -> Child:
+    """The sandbox on an open socket."""
+    return Child(
+        name=name,
+        command=(sys.executable, "-m", "pipeline", "sandbox", "--fd", str(listener.fileno())),
+        leaves=Leaves.THIRD,
+        grace_seconds=5.0,
+        pass_fds=(listener.fileno(),),
+    )
 
 
 def settings_for(address: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`callscribe transcribe`: a local file through the same steps, nothing sent to any portal.
+"""`callscribe transcribe`: local files through the same steps, nothing sent to any portal.
 
 The record lives in a store of its own, in a folder that goes with the command; the steps run in this
 process, by the same runner as in the workers.
@@ -21,17 +21,19 @@ from pathlib import Path
 import click
 
 from pipeline.cli import WorkFailed, attached, parts
+from pipeline.cli.recogniser import LOAD_SECONDS, Recogniser, chosen, local
 from pipeline.cli.supervise import Supervisor
+from pipeline.cli.up import await_answer
 from pipeline.contract import subtitles
-from pipeline.domain.errors import BadRequest, StoreUnavailable
+from pipeline.domain.errors import BadRequest, SettingsError, StoreUnavailable
 from pipeline.domain.job import Category, Event, Job, Request, Source
 from pipeline.domain.languages import iso639
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Fetched
 from pipeline.domain.transcript import Transcript
 from pipeline.run.runner import Runner
-from pipeline.settings.installation import load
-from pipeline.settings.portals import Portal, load_portals
+from pipeline.settings.installation import Settings, load
+from pipeline.settings.portals import LivePortals, Portal, Portals, load_portals
 from pipeline.steps import flow
 from pipeline.steps.tools import Tools, open_tools
 from pipeline.store import fields_of, job_id
@@ -39,6 +41,7 @@ from pipeline.telemetry.logs import configure, secrets_of
 
 TTL_SECONDS = 24 * 3600.0  # patience ends sooner
 PATIENCE_MINUTES = 15.0
+STDIN = Path("-")
 PARALLEL = 4  # parts asked for at a time
 LOOK_SECONDS = 0.05
 # how far a job is by what is known of it, per cent; the parts share what lies between split and merge
@@ -53,47 +56,116 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> list[str
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True,
+                type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))  # fmt: skip
 @click.option("--format", "formats", default="txt", show_default=True, callback=_formats, metavar="LIST",
-              help="Some of txt,srt,vtt,json; one is printed, several are written.")  # fmt: skip
+              help="Some of txt,srt,vtt,json.")  # fmt: skip
 @click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Folder for FILE.FORMAT.")
 @click.option("--language", help="Spoken in it, code or name; else it is detected.")
 @click.option("--prompt", help="Words that occur in it, a hint for the recogniser.")
+@click.option("--offline", is_flag=True,
+              help="Recognise on this machine: by Whisper where callscribe[whisper] is installed, "
+              "else by PocketSphinx, English only.")  # fmt: skip
 @click.option("--portal", "portal_id", help="By whose settings, where there are many portals.")
 @click.option("--patience", default=PATIENCE_MINUTES, show_default=True,
               type=click.FloatRange(min=0, min_open=True),
               help="Minutes to wait without any progress.")  # fmt: skip
 def transcribe(
-    file: Path, formats: list[str], to: Path | None, language: str | None, prompt: str | None,
-    portal_id: str | None, patience: float,
+    files: tuple[Path, ...], formats: list[str], to: Path | None, language: str | None, prompt: str | None,
+    offline: bool, portal_id: str | None, patience: float,
 ) -> None:  # fmt: skip
-    """Transcribes one local FILE; a progress bar goes to stderr."""
+    """Transcribes local FILEs, `-` is the standard input; a progress bar goes to stderr.
+
+    One file in one format is printed; more are written, as FILE.FORMAT.
+    """
     if language and not iso639(language):
         raise click.BadParameter(f"not a language that is known: {language}", param_hint="--language")
-    if to is not None or len(formats) > 1:
-        folder = to or Path()
-        if why := parts.unwritable(folder):  # recognition would be paid by then
-            raise BadRequest(f"{folder}: cannot be written: {why}")
-    with attached.interrupted_by(signal.SIGTERM), private_tools() as tools:
-        portal = tools.portals.one(portal_id)
-        request = Request(language=iso639(language) if language else None, prompt=prompt)
-        found = work(tools, accept(tools, portal, file, request), patience_seconds=60 * patience)
-    for name in formats:
-        text = subtitles.export(found, name, language=portal.language)
-        if to is None and len(formats) == 1:
+    written = to is not None or len(formats) > 1 or len(files) > 1
+    if written:
+        _check_targets(files, to or Path())
+    settings = load()
+    portal = load_portals(settings).one(portal_id)
+    request = Request(language=iso639(language) if language else None, prompt=prompt)
+    failed = 0
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(attached.interrupted_by(signal.SIGTERM))
+        hears = None
+        if offline:
+            spoken = request.language or portal.speech_language
+            name = chosen(None, model=settings.whisper_model, language=spoken, say=_say)
+            hears = stack.enter_context(local(name, model=settings.whisper_model))
+        elif not portal.transcription.key:
+            raise SettingsError(
+                "no recogniser's key is set: CALLSCRIBE_TRANSCRIPTION_KEY, or CALLSCRIBE_ROUTER_KEY; "
+                "--offline recognises on this machine"
+            )
+        tools = stack.enter_context(private_tools(hears))
+        for file in files:
+            try:
+                made = accept(tools, portal, file, request)
+                found = work(tools, made, patience_seconds=60 * patience)
+            except (WorkFailed, BadRequest) as error:
+                if len(files) == 1:
+                    raise
+                _say(f"{file}: {error.message}")
+                failed += 1
+                continue
+            _put(found, file, formats, (to or Path()) if written else None, language=portal.language)
+    if failed:
+        raise WorkFailed(f"{failed} of {len(files)} files were not transcribed")
+
+
+def _check_targets(files: Sequence[Path], folder: Path) -> None:
+    """Raises BadRequest where a transcript could not be written: recognition would be paid by then."""
+    names = [_name(file) for file in files]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BadRequest(f"{twice}: several files of this name would be written to {folder}")
+    if why := parts.unwritable(folder):
+        raise BadRequest(f"{folder}: cannot be written: {why}")
+
+
+def _put(
+    found: Transcript, file: Path, formats: Sequence[str], folder: Path | None, *, language: str
+) -> None:
+    """The transcript into the folder, a file per format, or onto the terminal; and what it lacks."""
+    for form in formats:
+        text = subtitles.export(found, form, language=language)
+        if folder is None:
             click.echo(text, nl=False)
         else:
-            path = (to or Path()) / f"{file.name}.{name}"
+            path = folder / f"{_name(file)}.{form}"
             path.write_text(text, encoding="utf-8")
             click.echo(path)
     if found.partial:
         gaps = ", ".join(f"{span.start:.1f}-{span.end:.1f} s" for span in found.missing)
-        click.echo(f"the recording decodes only in part; missing: {gaps}", err=True)
+        _say(f"{_name(file)}: the recording decodes only in part; missing: {gaps}")
+
+
+def _name(file: Path) -> str:
+    return "stdin" if file == STDIN else file.name
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+class _Offline(LivePortals):
+    """The portals, whose recordings go to the recogniser of this machine and nowhere else."""
+
+    def __init__(self, settings: Settings, hears: Recogniser) -> None:
+        self._hears = hears
+        super().__init__(settings)
+
+    def _load(self) -> Portals:
+        return Portals(tuple(map(self._hears.serving, load_portals(self._settings).values())))
 
 
 @contextlib.contextmanager
-def private_tools() -> Iterator[Tools]:
-    """The operator's settings over a private store, with nothing that leads to a portal."""
+def private_tools(hears: Recogniser | None = None) -> Iterator[Tools]:
+    """The operator's settings over a private store, with nothing that leads to a portal.
+
+    hears: a recogniser of this machine, which is started for it.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="callscribe-", dir=attached.short_folder()) as folder,
         _temporary_files_in(folder),
@@ -105,13 +177,20 @@ def private_tools() -> Iterator[Tools]:
             timeline="off",
             bitrix24_webhook=None,
             account_hold_seconds=0,
+            **({"provider_proxy": None} if hears else {}),
         )
         # what goes wrong is told by the command, once
         configure("text", secrets=secrets_of(settings, load_portals(settings)), level=logging.CRITICAL)
-        supervisor = Supervisor([attached.store_child(settings)])
+        logs = Path(folder) / "log"
+        supervisor = Supervisor(
+            [attached.store_child(settings), *([hears.child] if hears else ())], logs=logs if hears else None
+        )
         try:
             supervisor.start()
-            with contextlib.closing(open_tools(settings)) as tools:
+            if hears:
+                await_answer(supervisor, hears.address, hears.looks, seconds=LOAD_SECONDS)
+            live = _Offline(settings, hears) if hears else None
+            with contextlib.closing(open_tools(settings, live)) as tools:
                 yield tools
         finally:
             supervisor.kill()
@@ -134,7 +213,11 @@ def accept(tools: Tools, portal: Portal, file: Path, request: Request) -> Job:
     with tempfile.TemporaryDirectory(dir=tools.settings.data_dir) as folder:
         copy = Path(folder) / "recording"  # storage takes over what it is given; the file stays its owner's
         try:
-            shutil.copyfile(file, copy)
+            if file == STDIN:
+                with copy.open("wb") as target:
+                    shutil.copyfileobj(sys.stdin.buffer, target)
+            else:
+                shutil.copyfile(file, copy)
         except OSError as error:
             raise BadRequest(f"{file}: {error.strerror}") from None
         with copy.open("rb") as content:

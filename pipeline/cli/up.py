@@ -75,13 +75,14 @@ def free_forgotten(settings: Settings) -> None:
 
 
 def await_answer(
-    supervisor: Supervisor, address: str, path: str, leave: threading.Event | None = None
-) -> None:
+    supervisor: Supervisor, address: str, path: str, leave: threading.Event | None = None,
+    *, seconds: float = READY_SECONDS,
+) -> None:  # fmt: skip
     """Returns once the path answers 200, or `leave` is set.
 
-    Raises CannotStart when a process keeps dying, or after a minute.
+    Raises CannotStart when a process keeps dying, or after `seconds`.
     """
-    end, why = time.monotonic() + READY_SECONDS, "it does not answer"
+    end, why = time.monotonic() + seconds, "it does not answer"
     leave = leave or threading.Event()
     with httpx.Client(base_url=address, timeout=2.0, trust_env=False) as client:
         while not leave.wait(LOOK_SECONDS):

@@ -137,15 +137,16 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def child(listener: socket.socket, *, model: str | None = None) -> Child:
-    """The recogniser on an open socket, for a supervisor."""
-    more = ("--model", model) if model else ()
+def child(listener: socket.socket, *, model: str) -> Child:
+    """The recogniser on an open socket, for a supervisor; it asks for no key."""
+    command = ("whisper", "--model", model, "--fd", str(listener.fileno()))
     return Child(
         name="whisper",
-        command=(sys.executable, "-m", "pipeline", "whisper", "--fd", str(listener.fileno()), *more),
+        command=(sys.executable, "-m", "pipeline", *command),
         leaves=Leaves.THIRD,
         grace_seconds=20.0,
         pass_fds=(listener.fileno(),),
+        env={"CALLSCRIBE_WHISPER_KEY": ""},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import shutil
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import attached
+from pipeline.cli import attached, whisper
 from pipeline.cli.sandbox import settings_for
 from pipeline.clients.chat import Chat
 from pipeline.clients.transport import Transport
@@ -70,6 +71,44 @@ def test_transcribe_says_why_it_failed(run: Run, sandbox: Sandbox) -> None:
     assert "401" in refused.err
     assert "a-wrong-key" not in refused.err
     assert "provider_account_refused" not in refused.err
+
+
+def test_transcribe_without_a_key_ends_at_once(run: Run) -> None:
+    """Wrong settings, which are named, with the way that needs no key; nothing is started for it."""
+    done = run("transcribe", str(AUDIO / "weak-lead"))
+    assert done.code == 2
+    assert "CALLSCRIBE_TRANSCRIPTION_KEY" in done.err
+    assert "--offline" in done.err
+
+
+def test_transcribe_offline_falls_back_to_pocketsphinx_and_says_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Whisper, English is heard on this machine, keys or not; any other language is wrong usage."""
+    monkeypatch.setattr(whisper, "installed", lambda: False)
+    done = run("transcribe", "--offline", str(AUDIO / "weak-lead"), router_key="a-key-that-nobody-asks-for")
+    assert done.code == 0, done.err
+    assert "not interested" in done.out
+    assert "PocketSphinx hears, English only" in done.err
+    for arguments, settings in ((["--language", "ru"], {}), ([], {"speech_language": "ru"})):
+        done = run("transcribe", "--offline", *arguments, str(AUDIO / "russian-call"), **settings)
+        assert done.code == 2
+        assert "callscribe[whisper]" in done.err
+
+
+def test_transcribe_takes_several_files(run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is written beside its name, `-` as stdin; one that is no recording is told, the others stand."""
+    sandbox.script.add(path="/v1/audio/transcriptions", text=SAID, times=None)
+    with (AUDIO / "weak-lead").open("rb") as file:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(file))
+        done = run("transcribe", "-", str(AUDIO / "not-audio"), str(AUDIO / "gsm-wav"), "--language", "en")
+    assert done.code == 1
+    assert done.out.split() == ["stdin.txt", "gsm-wav.txt"]
+    assert Path("stdin.txt").read_text() == Path("gsm-wav.txt").read_text() == f"{SAID}\n"
+    assert "1 of 3 files" in done.err
+    twice = run("transcribe", str(AUDIO / "weak-lead"), str(AUDIO / ".." / "audio" / "weak-lead"))
+    assert twice.code == 2
+    assert "weak-lead" in twice.err
 
 
 def test_transcribe_says_what_it_waits_for_and_gives_up(run: Run, sandbox: Sandbox) -> None:

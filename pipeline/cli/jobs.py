@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
+from typing import get_args
 
 import click
 
 from pipeline.cli import attached, drawing
 from pipeline.domain.job import JobId
-from pipeline.domain.plain import to_plain
 from pipeline.run.operate import erase_job, retry_job
+from pipeline.run.views import Status, job_view
 from pipeline.settings.installation import load
 from pipeline.steps import flow
 from pipeline.steps.tools import open_tools
@@ -24,7 +24,7 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--status", type=click.Choice(["accepted", "running", "done", "failed"]))
+@click.option("--status", type=click.Choice(get_args(Status)))
 @click.option("--portal", help="Only this portal's.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 def list_(status: str | None, portal: str | None, limit: int) -> None:
@@ -44,32 +44,16 @@ def list_(status: str | None, portal: str | None, limit: int) -> None:
 
 @jobs.command()
 @click.argument("job_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="The whole record, without secrets.")
+@click.option("--json", "as_json", is_flag=True, help="As /v1/jobs/{id} shows it.")
 def show(job_id: str, as_json: bool) -> None:
     """One job: how it stands, and a drawn timeline of what happened."""
     with attached.opened_store(load()) as store:
         job = store.load(JobId(job_id))
         events, deliveries = store.events(job.id), store.deliveries(job.id)
-    failure, lead, transcript = flow.failure(job), flow.lead(job), flow.transcript(job)
     if as_json:
-        record = {
-            "id": job.id,
-            "portal": job.portal,
-            "category": job.category.value,
-            "source": job.source.value,
-            "status": job.status,
-            "accepted_at": drawing.moment(job.accepted_at),
-            "deadline": drawing.moment(job.deadline),
-            "failure": failure,
-            "transcript": transcript,
-            "lead": lead,
-            "timeline": flow.timeline(job),
-            "call": flow.call(job),
-            "events": events,
-            "deliveries": deliveries,
-        }
-        click.echo(json.dumps(to_plain(record), ensure_ascii=False, indent=1))
+        click.echo(job_view(job, events, deliveries).model_dump_json(indent=1))
         return
+    failure, lead = flow.failure(job), flow.lead(job)
     done, parts = flow.progress(job)
     click.echo(f"{job.id}  {job.portal}  {job.category.value} by {job.source.value}  {job.status}")
     click.echo(f"accepted {drawing.moment(job.accepted_at)}, deadline {drawing.moment(job.deadline)}")

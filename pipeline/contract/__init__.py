@@ -1,6 +1,6 @@
 """What portals and other clients send us, and what we send back: read and built here, nowhere else."""
 
-from pipeline.contract.calls import read_call, read_upload
+from pipeline.contract.calls import known_only, read_call, read_upload
 from pipeline.contract.engine import EngineRequest, callback_key, read_engine_request
 from pipeline.contract.entities import read_entity, type_id, type_name
 from pipeline.contract.events import PortalEvent, read_event
@@ -23,6 +23,7 @@ __all__ = [
     "clock",
     "error_body",
     "image_body",
+    "known_only",
     "lead_body",
     "read_call",
     "read_engine_request",

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
+from typing import get_args
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.contract import subtitles
+from pipeline.contract import known_only, subtitles
 from pipeline.domain.errors import BadRequest, UnknownJob
 from pipeline.domain.job import Category, Job, JobId
 from pipeline.run.operate import erase_job, retry_job
+from pipeline.run.views import JobRows, Row, Status, job_row, job_view
 from pipeline.steps import flow
-from pipeline.web import views
 from pipeline.web.answers import PRIVATE, Json, error
 from pipeline.web.service import Service, service_of
 
-STATUSES = ("accepted", "running", "done", "failed")
 MOST_ROWS = 500
 LOOK_AT_MOST = 5_000  # records that one request filters through; `next` goes on from there
 
@@ -27,13 +27,14 @@ async def listed(request: Request) -> Response:
     service = service_of(request)
     service.keys.check(request)
     query = request.query_params
+    known_only(query, ("status", "portal", "category", "limit", "cursor"))
     wanted = {name: query[name] for name in ("status", "portal", "category") if query.get(name)}
-    _one_of(wanted, "status", STATUSES)
+    _one_of(wanted, "status", get_args(Status))
     _one_of(wanted, "category", tuple(Category))
     limit = _number(query.get("limit", "100"), "limit", most=MOST_ROWS)
     before = _cursor(query.get("cursor"))
     rows, following = await service.blocking(_find, service, wanted, before, limit)
-    return Json({"jobs": [views.row(row) for row in rows], "next": following})
+    return Json(JobRows(jobs=[job_row(row) for row in rows], next=following).model_dump(mode="json"))
 
 
 async def shown(request: Request) -> Response:
@@ -42,7 +43,7 @@ async def shown(request: Request) -> Response:
     store = service.tools.store
     events = await service.blocking(store.events, job.id)
     deliveries = await service.blocking(store.deliveries, job.id)
-    return Json(views.whole(job, events, deliveries))
+    return Json(job_view(job, events, deliveries).model_dump(mode="json"))
 
 
 async def exported(request: Request) -> Response:
@@ -96,8 +97,8 @@ def _id(request: Request) -> JobId:
 
 def _find(
     service: Service, wanted: dict[str, str], before: float | None, limit: int
-) -> tuple[list[views.Row], str | None]:
-    found: list[views.Row] = []
+) -> tuple[list[Row], str | None]:
+    found: list[Row] = []
     seen = 0
     while seen < LOOK_AT_MOST:
         page = service.tools.store.page(before=before, limit=min(max(limit, 100), MOST_ROWS))

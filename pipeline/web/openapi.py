@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
+from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.clients.images import KINDS
 from pipeline.domain.job import Category
+from pipeline.run.views import JobRows, JobView, Status
 from pipeline.web import ops
 from pipeline.web.answers import Json
 
@@ -69,7 +71,7 @@ def _paths() -> dict[str, Any]:
         "description": "the same key and body give the same job; another body is a 409",
     }
     page = [
-        _query("status", {"enum": ["accepted", "running", "done", "failed"]}),
+        _query("status", {"enum": list(get_args(Status))}),
         _query("portal", {"type": "string"}),
         _query("category", {"enum": list(Category)}),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 100}),
@@ -115,12 +117,12 @@ def _paths() -> dict[str, Any]:
             | {"parameters": [key], "requestBody": call},
         },
         "/v1/jobs": {
-            "get": _keyed("Jobs, newest first", {"200": _answer("one page", _ref("Jobs"))}, 400, 503)
+            "get": _keyed("Jobs, newest first", {"200": _answer("one page", _ref("JobRows"))}, 400, 503)
             | {"parameters": page},
         },
         "/v1/jobs/{id}": {
             "parameters": [job],
-            "get": _keyed("All about one job", {"200": _answer("the job", _ref("Job"))}, 404, 503),
+            "get": _keyed("All about one job", {"200": _answer("the job", _ref("JobView"))}, 404, 503),
             "delete": _keyed("Erases the job", {"204": {"description": "erased"}}, 404, 503),
         },
         "/v1/jobs/{id}/retry": {
@@ -197,24 +199,9 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    text, number, whole = {"type": "string"}, {"type": "number"}, {"type": "integer"}
-    moment = {"type": "string", "format": "date-time"}
-    span = _object(["start", "end"], start=number, end=number)
+    text, whole = {"type": "string"}, {"type": "integer"}
     url = {"type": "string", "format": "uri"}
-    speaker = {"enum": ["manager", "client", "speaker_1", "speaker_2", None]}
-    segment = _object(
-        ["start", "end", "speaker", "text"], start=number, end=number, speaker=speaker, text=text
-    )
     entity = _object(["type", "id"], type=text, id=whole)
-    row = {
-        "id": text,
-        "portal": text,
-        "category": {"enum": list(Category)},
-        "source": {"enum": ["engine", "api", "event"]},
-        "status": {"enum": ["accepted", "running", "done", "failed"]},
-        "accepted_at": moment,
-        "deadline": moment,
-    }
     return {
         "Error": _object(
             ["error"],
@@ -274,68 +261,15 @@ def _schemas() -> dict[str, Any]:
                 },
             },
         },
-        "Jobs": _object(
-            ["jobs", "next"], jobs={"type": "array", "items": _object(list(row), **row)}, next=_or_null(text)
-        ),
-        "Job": _object(
-            [
-                *row,
-                "progress",
-                "media",
-                "transcript",
-                "lead",
-                "timeline",
-                "usage",
-                "deliveries",
-                "events",
-                "error",
-            ],
-            **row,
-            progress=_object(["parts_done", "parts_total"], parts_done=whole, parts_total=whole),
-            media=_or_null(
-                _object(
-                    ["codec", "seconds", "channels", "sample_rate", "bytes", "sha256"],
-                    codec=text,
-                    seconds=_or_null(number),
-                    channels=whole,
-                    sample_rate=whole,
-                    bytes=whole,
-                    sha256=text,
-                )
-            ),
-            transcript=_or_null(
-                _object(
-                    ["text", "language", "partial", "missing", "empty_spans", "segments"],
-                    text=text,
-                    language=_or_null(text),
-                    partial={"type": "boolean"},
-                    missing={"type": "array", "items": span},
-                    empty_spans={"type": "array", "items": span},
-                    segments={"type": "array", "items": segment},
-                )
-            ),
-            lead=_or_null(
-                _object(
-                    ["quality", "score", "reason"],
-                    quality={"enum": ["high", "medium", "low"]},
-                    score=whole,
-                    reason=text,
-                )
-            ),
-            timeline=_object(
-                ["state"],
-                state={"enum": ["off", "waiting", "written", "unlinked", "failed"]},
-                entity=_or_null(entity),
-                why=_or_null(text),
-            ),
-            usage=_object(
-                ["transcription_seconds", "prompt_tokens", "completion_tokens"],
-                transcription_seconds=number,
-                prompt_tokens=whole,
-                completion_tokens=whole,
-            ),
-            deliveries={"type": "array", "items": {"type": "object"}},
-            events={"type": "array", "items": {"type": "object"}},
-            error=_or_null(_object(["slug", "code", "message"], slug=text, code=whole, message=text)),
-        ),
+        **_views(),
     }
+
+
+def _views() -> dict[str, Any]:
+    """The shapes of jobs, from the models that build them."""
+    _, found = models_json_schema(
+        [(model, "serialization") for model in (JobRows, JobView)],
+        ref_template="#/components/schemas/{model}",
+    )
+    shapes: dict[str, Any] = found["$defs"]
+    return shapes

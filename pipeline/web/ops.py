@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -14,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.domain.errors import StoreUnavailable
+from pipeline.run.views import JobRow, job_row
 from pipeline.telemetry.logs import REGISTRY, USAGE
-from pipeline.web import views
 from pipeline.web.answers import PRIVATE, Json
 from pipeline.web.auth import COOKIE
 from pipeline.web.service import Service, service_of
@@ -113,7 +112,7 @@ async def listing(request: Request) -> Response:
             _page("<p>Open this page once as <code>/?key=API_KEY</code>.</p>"), 401, _PAGE_HEADERS
         )
     rows = await service.blocking(service.tools.store.page, limit=LISTED)
-    return HTMLResponse(_page(_table([views.row(row) for row in rows])), headers=_PAGE_HEADERS)
+    return HTMLResponse(_page(_table([job_row(row) for row in rows])), headers=_PAGE_HEADERS)
 
 
 def _sign_in(service: Service, request: Request, key: str) -> Response:
@@ -132,12 +131,12 @@ def _sign_in(service: Service, request: Request, key: str) -> Response:
     return answer
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[JobRow]) -> str:
     columns = ("accepted_at", "portal", "category", "source", "status")
     head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in ("job", *columns))
     lines = "".join(
-        f'<tr><td><a href="/v1/jobs/{escape(row["id"])}">{escape(row["id"])}</a></td>'
-        + "".join(f"<td>{escape(str(row[name]))}</td>" for name in columns)
+        f'<tr><td><a href="/v1/jobs/{escape(row.id)}">{escape(row.id)}</a></td>'
+        + "".join(f"<td>{escape(str(getattr(row, name)))}</td>" for name in columns)
         + "</tr>"
         for row in rows
     )

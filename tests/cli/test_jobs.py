@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.cli import attached
 from pipeline.domain.job import Category, Delivery, Job, JobId, PortalId, Request, Source
+from pipeline.run.views import JobView
 from pipeline.settings.installation import load
 from pipeline.steps import flow
 from pipeline.store import fields_of, job_id
@@ -62,11 +63,12 @@ def test_show_tells_why_a_callback_was_not_sent(run: Run, job: JobId) -> None:
 
 
 def test_show_as_json(run: Run, job: JobId) -> None:
-    """The whole record without the request, whose links are secrets."""
+    """The very object of /v1/jobs/{id}, without the request, whose links are secrets."""
     shown = run("jobs", "show", job, "--json")
-    record = json.loads(shown.out)
-    assert record["id"] == job
-    assert record["events"][0]["what"] == "accepted"
+    record = JobView.model_validate_json(shown.out)
+    assert record.id == job
+    assert record.events[0].what == "accepted"
+    assert set(json.loads(shown.out)) == set(JobView.model_fields)
     assert "secret-of-the-link" not in shown.out
 
 

@@ -18,7 +18,7 @@ def test_a_call_by_url_is_read() -> None:
     """Everything but the URL is optional."""
     body = {
         "url": URL, "entity": {"type": "deal", "id": "42"}, "language": "Russian", "prompt": "Acme",
-        "callback_url": "https://me.example/done", "unknown": 1,
+        "callback_url": "https://me.example/done",
     }  # fmt: skip
     request = read_call(json.dumps(body).encode())
     assert request.file_url == URL
@@ -26,6 +26,23 @@ def test_a_call_by_url_is_read() -> None:
     assert (request.language, request.prompt) == ("ru", "Acme")
     assert request.callback_url == "https://me.example/done"
     assert read_call({"url": URL}).entity is None
+
+
+@pytest.mark.parametrize(
+    ("more", "field", "hint"),
+    [
+        ({"callbackUrl": URL}, "callbackUrl", "did you mean callback_url?"),
+        ({"entity_id": 7}, "entity_id", "did you mean entity?"),
+        ({"entity": {"type": "deal", "id": 7, "name": "x"}}, "entity.name", "expected one of type, id"),
+        ({"\ud800" * 500: 1}, "?" * 64, "expected one of"),
+    ],
+)
+def test_a_key_that_is_not_known_is_refused_by_name(more: dict[str, Any], field: str, hint: str) -> None:
+    """What a mistyped key was meant for would not happen, and nobody would know."""
+    with pytest.raises(BadRequest) as refusal:
+        read_call({"url": URL} | more)
+    assert refusal.value.field == field
+    assert hint in refusal.value.message
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -189,3 +190,14 @@ def test_an_array_is_a_wrong_body(client: Client, body: bytes) -> None:
     answer = client.v1("POST", "/v1/calls", content=body)
     assert answer.status_code == 400
     assert list(answer.json()["error"]["fields"]) == ["body"]
+
+
+def test_what_is_not_known_is_refused_by_name(client: Client) -> None:
+    """A mistyped key or form field is named, however odd it is; nothing is accepted in silence."""
+    for sent, field in (({"callbackUrl": URL}, "callbackUrl"), ({"\ud800": 1}, "?")):
+        answer = client.v1("POST", "/v1/calls", content=json.dumps({"url": URL} | sent))
+        assert answer.status_code == 400
+        assert list(answer.json()["error"]["fields"]) == [field]
+    form = {"files": {"file": b"RIFF"}, "data": {"langauge": "en"}}
+    answer = client.v1("POST", "/v1/calls", **form)
+    assert (answer.status_code, list(answer.json()["error"]["fields"])) == (400, ["langauge"])

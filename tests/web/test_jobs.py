@@ -128,27 +128,39 @@ def test_a_finished_job(client: Client, store: Governor) -> None:
     }
     assert body["transcript"]["empty_spans"] == [{"start": 3.0, "end": 4.0}]
     assert (body["transcript"]["partial"], body["transcript"]["missing"]) == (False, [])
-    assert body["lead"] == {"quality": "high", "score": 88, "reason": "Budget named."}
-    assert body["timeline"] == {"state": "unlinked", "entity": None, "why": "no activity matches"}
+    lead = {"quality": "high", "score": 88, "reason": "Budget named.", "criteria": []}
+    assert body["lead"] == lead
+    why = "no activity matches"
+    assert body["timeline"] == {"state": "unlinked", "entity": None, "activity_id": None, "why": why}
     assert body["usage"] == {"transcription_seconds": 25.0, "prompt_tokens": 100, "completion_tokens": 20}
     assert body["deliveries"] == [
-        {"at": "2030-03-17T17:46:45.000Z", "kind": "success", "status": 200, "answer": "ok"}
+        {"at": "2030-03-17T17:46:45.000Z", "kind": "success", "status": 200, "answer": "ok", "accepted": True}
     ]
     done = {"at": "2030-03-17T17:46:41.000Z", "step": "fetch", "what": "done", "took": 0.5, "attempt": 2}
-    assert body["events"][-1] == done
+    assert body["events"][-1] == done | {"why": None}
     assert body["error"] is None
 
 
 def test_the_document_tells_the_same(client: Client, store: Governor) -> None:
-    """What /openapi.json requires of a job and its parts stands in the answer, from the first moment on."""
-    schema = described()["components"]["schemas"]["Job"]
+    """What /openapi.json says of a job and its parts is its answer to the key, from the first moment on."""
+    schemas = described()["components"]["schemas"]
+    schema = schemas["JobView"]
     for number, facts in enumerate((None, FACTS)):
         body = client.v1("GET", f"/v1/jobs/{put(store, number, facts)}").json()
-        assert set(schema["required"]) <= set(body)
+        assert set(schema["properties"]) == set(schema["required"]) == set(body)
         for name, part in schema["properties"].items():
-            part = part.get("anyOf", [part])[0]
-            if "required" in part and body[name] is not None:
-                assert set(part["required"]) <= set(body[name]), name
+            named = part.get("anyOf", [part])[0].get("$ref", "").rpartition("/")[2]
+            if named and "properties" in schemas[named] and body[name] is not None:
+                assert set(schemas[named]["properties"]) == set(body[name]), name
+
+
+@pytest.mark.parametrize("query", ["state=done", "statuss=done", "limit=1&page=2"])
+def test_a_filter_that_is_not_known_is_refused_by_name(client: Client, query: str) -> None:
+    """A mistyped filter would show all jobs as if they fitted it."""
+    name = query.rpartition("&")[2].partition("=")[0]
+    answer = client.v1("GET", f"/v1/jobs?{query}")
+    assert answer.status_code == 400
+    assert list(answer.json()["error"]["fields"]) == [name]
 
 
 def test_a_job_that_has_just_begun(client: Client, store: Governor) -> None:

@@ -1,0 +1,202 @@
+"""A job as outsiders see it: one shape for `/v1/jobs`, its OpenAPI and `callscribe jobs`, without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.domain.job import Category, Delivery, Event, Failure, Job, JobId, Source, Timeline
+from pipeline.domain.kinds import kind_of
+from pipeline.domain.lead import Lead
+from pipeline.domain.plain import from_plain
+from pipeline.domain.recording import Media
+from pipeline.domain.transcript import Transcript
+from pipeline.steps import flow
+
+Row = tuple[JobId, float, dict[str, str]]  # as the store's pages have it
+
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Status = Literal["accepted", "running", "done", "failed"]
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobRow(_View):
+    """A job as a line of a list."""
+
+    id: str
+    portal: str
+    category: Category
+    source: Source
+    status: Status
+    accepted_at: Moment
+    deadline: Moment
+
+
+class JobRows(_View):
+    """Jobs, newest first; `next` is the cursor of the page that follows."""
+
+    jobs: list[JobRow]
+    next: str | None
+
+
+class Progress(_View):
+    """How many parts of a recording are recognised."""
+
+    parts_done: int
+    parts_total: int
+
+
+class MediaView(_View):
+    """What a recording really is."""
+
+    codec: str
+    container: str
+    seconds: float | None
+    channels: int
+    sample_rate: int
+    bytes: int
+    sha256: str
+
+
+class Usage(_View):
+    """What the job's paid calls used."""
+
+    transcription_seconds: float
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class DeliveryView(_View):
+    """One attempt to send the outcome; without a status, `answer` says why none came."""
+
+    at: Moment
+    kind: Literal["success", "error"]
+    status: int | None
+    answer: str
+    accepted: bool
+
+
+class EventView(_View):
+    """Something that happened to the job; took: seconds."""
+
+    at: Moment
+    step: str
+    what: str
+    took: float | None
+    attempt: int
+    why: str | None
+
+
+class JobView(JobRow):
+    """A job with all that is known about it; times inside the recording are float seconds."""
+
+    progress: Progress
+    media: MediaView | None
+    transcript: Transcript | None
+    lead: Lead | None
+    timeline: Timeline
+    reply: str | None
+    call: str | None
+    images: list[str] | None
+    usage: Usage
+    deliveries: list[DeliveryView]
+    events: list[EventView]
+    error: Failure | None
+
+
+def moment(at: float) -> str:
+    """Unix seconds as RFC 3339, UTC, milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_row(row: Row) -> JobRow:
+    """A job as a line of a list."""
+    key, accepted_at, fields = row
+    return JobRow(
+        id=key,
+        portal=fields["portal"],
+        category=Category(fields["category"]),
+        source=Source(fields["source"]),
+        status=fields["status"],
+        accepted_at=moment(accepted_at),
+        deadline=moment(float(fields["deadline"])),
+    )
+
+
+def job_view(job: Job, events: Iterable[Event], deliveries: Iterable[Delivery]) -> JobView:
+    """A job with all that is known about it."""
+    done, parts = flow.progress(job)
+    return JobView(
+        id=job.id,
+        portal=job.portal,
+        category=job.category,
+        source=job.source,
+        status=job.status,
+        accepted_at=moment(job.accepted_at),
+        deadline=moment(job.deadline),
+        progress=Progress(parts_done=done, parts_total=parts),
+        media=_media(job),
+        transcript=flow.transcript(job),
+        lead=flow.lead(job),
+        timeline=flow.timeline(job),
+        reply=(job.facts.get("reply") or {}).get("text"),
+        call=flow.call(job),
+        images=(job.facts.get("draw") or {}).get("urls"),
+        usage=_usage(job),
+        deliveries=[
+            DeliveryView(
+                at=moment(item.at),
+                kind=item.kind,
+                status=item.status,
+                answer=item.answer,
+                accepted=item.accepted,
+            )
+            for item in deliveries
+        ],
+        events=[
+            EventView(
+                at=moment(item.at),
+                step=item.step,
+                what=item.what,
+                took=item.took,
+                attempt=item.attempt,
+                why=item.why,
+            )
+            for item in events
+        ],
+        error=flow.failure(job),
+    )
+
+
+def _media(job: Job) -> MediaView | None:
+    if "sniff" not in job.facts:
+        return None
+    media, plan = from_plain(Media, job.facts["sniff"]), flow.plan(job)
+    return MediaView(
+        codec=media.codec,
+        container=media.container,
+        seconds=plan.seconds if plan else media.seconds,
+        channels=media.channels,
+        sample_rate=media.sample_rate,
+        bytes=media.size_bytes,
+        sha256=media.sha256,
+    )
+
+
+def _usage(job: Job) -> Usage:
+    seconds, tokens = 0.0, {"prompt_tokens": 0, "completion_tokens": 0}
+    for step, fact in job.facts.items():
+        if not isinstance(fact, dict):
+            continue
+        if kind_of(step) == "transcribe":
+            seconds += fact.get("paid_seconds") or 0.0
+        for name, amount in (fact.get("usage") or {}).items():
+            if name in tokens:
+                tokens[name] += amount
+    return Usage(transcription_seconds=round(seconds, 3), **tokens)

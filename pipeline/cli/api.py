@@ -31,6 +31,7 @@ def api(host: str, port: int, fd: int | None) -> None:
         ws="none",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # CALLSCRIBE_TRUSTED_PROXIES says whose count, see pipeline/web/app.py
         server_header=False,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,

@@ -157,7 +157,7 @@ def _words(text: str) -> set[str]:
 
 
 def _keep(whole: Rehearsal) -> None:
-    click.echo(f"\nStill running: {whole.api_url}/?key={whole.api_key}")
+    click.echo(f"\nStill running: {whole.api_url}/ (the key: {whole.api_key})")
     click.echo(f"The sandbox: {whole.sandbox.base_url}; Ctrl-C ends everything.")
     try:
         while True:

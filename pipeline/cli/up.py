@@ -103,7 +103,7 @@ def await_answer(
 def _greet(settings: Settings, address: str) -> None:
     click.echo(f"callscribe is ready at {address}")
     if attached.is_terminal():
-        click.echo(f"jobs: {address}/?key={find_key(settings)}")
+        click.echo(f"jobs: {address}/ (the key: {find_key(settings)})")
     elif settings.api_key is None:
         click.echo(f"the key of /v1 and of the list of jobs lies in {key_file(settings).resolve()}")
 

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.kinds import BACKGROUND, UPSTREAM
-from pipeline.settings.options import Address, Language, Origins, PortalOptions
+from pipeline.settings.options import Address, Language, Networks, Origins, PortalOptions
 
 
 class Settings(PortalOptions, BaseSettings):
@@ -73,6 +73,9 @@ class Settings(PortalOptions, BaseSettings):
 
     # operating
     api_key: SecretStr | None = Field(None, description="opens /v1, /metrics and the console")
+    trusted_proxies: Networks = Field(
+        (), description="addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` count"
+    )
     drain_seconds: float = Field(25, ge=0, description="how long a leaving worker waits for paid calls")
     lease_seconds: float = Field(60, gt=0, description="how long a silent worker keeps a step")
     sweep_seconds: float = Field(1, gt=0, le=2, description="pause between two looks for due work")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,6 +65,15 @@ def _two_roles(value: Sequence[Speaker]) -> tuple[Speaker, ...]:
     return tuple(value)
 
 
+def _network(value: str) -> str:
+    """An address or a network as it stands; raises ValueError."""
+    try:
+        ip_network(value)
+    except ValueError:
+        raise ValueError(f"expected an address or a network like 10.0.0.0/8, not {value}") from None
+    return value
+
+
 def _language_code(value: str) -> str:
     """ISO 639-1 of a language's code or name; raises ValueError where it is not known."""
     code = iso639(value)
@@ -94,6 +104,9 @@ def _comma_list(value: Any) -> Any:
 Address = Annotated[str, AfterValidator(http_address)]
 SecretAddress = Annotated[SecretStr, AfterValidator(_secret_address)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_comma_list)
+]
 Roles = Annotated[tuple[Speaker, ...], NoDecode, BeforeValidator(_comma_list), AfterValidator(_two_roles)]
 Hosts = Annotated[
     tuple[Annotated[str, AfterValidator(partial(_listed_host, origins=False))], ...],

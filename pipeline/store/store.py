@@ -321,6 +321,23 @@ class Store:
         if answer == "fenced":
             raise LeaseLost
 
+    # -- sessions of browsers
+
+    @guarded
+    def open_session(self, name: str, *, seconds: int) -> None:
+        """Keeps a session for so long."""
+        self._redis.set(f"cs:session:{name}", "1", ex=seconds)
+
+    @guarded
+    def in_session(self, name: str) -> bool:
+        """Whether it is open."""
+        return bool(self._redis.exists(f"cs:session:{name}"))
+
+    @guarded
+    def end_session(self, name: str) -> None:
+        """Ends it."""
+        self._redis.delete(f"cs:session:{name}")
+
     # -- the server
 
     @guarded

@@ -1,6 +1,6 @@
 """The api process: intake for portals, `/v1` for others, and what operators ask.
 
-uvicorn pipeline.web.app:create_app --factory
+uvicorn pipeline.web.app:create_app --factory --no-proxy-headers
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.routing import Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pipeline.domain.errors import CallscribeError
 from pipeline.settings.installation import Settings, load
@@ -36,6 +38,8 @@ ROUTES = [
     Route("/metrics", ops.metrics, methods=["GET"]),
     Route("/openapi.json", openapi.document, methods=["GET"]),
     Route("/", ops.listing, methods=["GET"]),
+    Route("/sign-in", ops.sign_in, methods=["POST"]),
+    Route("/sign-out", ops.sign_out, methods=["POST"]),
 ]
 
 
@@ -57,6 +61,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         lifespan=lifespan,
+        middleware=[Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))]
+        if settings.trusted_proxies
+        else [],
         exception_handlers={
             CallscribeError: answers.on_our_error,
             HTTPException: answers.on_http_error,

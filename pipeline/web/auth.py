@@ -1,4 +1,4 @@
-"""Who may use `/v1`, `/metrics` and the list of jobs: whoever has the API key."""
+"""Who may use `/v1`, `/metrics` and the list of jobs: who has the API key, or a session opened by it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pipeline.settings.installation import Settings
 from pipeline.web.rate_limits import RateLimit
 
 COOKIE = "callscribe"
+SESSION_SECONDS = 12 * 3600
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="callscribe"'}
 
 
@@ -50,7 +51,6 @@ class Keyring:
 
     def __init__(self, key: str | None) -> None:
         self._digest = hashlib.sha256(key.encode()).digest() if key else None
-        self._session = hmac.new(key.encode(), b"console", hashlib.sha256).hexdigest() if key else None
         self.wrong_keys = RateLimit(rate=1, burst=20)
         self.used = RateLimit(rate=100, burst=500)
 
@@ -59,29 +59,21 @@ class Keyring:
         found = hashlib.sha256(given.encode("utf-8", "replace")).digest()
         return self._digest is not None and hmac.compare_digest(found, self._digest)
 
-    @property
-    def session(self) -> str:
-        """What the console's cookie holds: proof of the key, not the key."""
-        return self._session or ""
+    def session(self, secret: str) -> str | None:
+        """The name under which the store keeps the session of this cookie, while the key stays the same.
 
-    def in_session(self, request: Request) -> bool:
-        """Whether the request carries the console's cookie; good for reading only."""
-        given = request.cookies.get(COOKIE, "")
-        return (
-            self._session is not None
-            and request.method in ("GET", "HEAD")
-            and hmac.compare_digest(given.encode("utf-8", "replace"), self._session.encode())
-        )
+        Whoever reads the store can make no cookie of it.
+        """
+        if not secret or self._digest is None:
+            return None
+        return hmac.new(self._digest, secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
-    def check(self, request: Request) -> None:
-        """Raises HTTPException 401 without the right key, 429 for too many tries or requests."""
-        if self.fits(given_key(request)) or self.in_session(request):
-            self.used.spend(request)
-            return
+    def refuse(self, request: Request) -> HTTPException:
+        """The 401 for who has no key; raises 429 itself for who has tried too often."""
         self.wrong_keys.spend(request)
         if self._digest is None:
-            raise HTTPException(401, "No API key is set here: set CALLSCRIBE_API_KEY.", _CHALLENGE)
-        raise HTTPException(401, "Expected `Authorization: Bearer KEY` or `X-Api-Key: KEY`.", _CHALLENGE)
+            return HTTPException(401, "No API key is set here: set CALLSCRIBE_API_KEY.", _CHALLENGE)
+        return HTTPException(401, "Expected `Authorization: Bearer KEY` or `X-Api-Key: KEY`.", _CHALLENGE)
 
 
 def given_key(request: Request) -> str:

@@ -36,7 +36,7 @@ FORM_OVERHEAD_BYTES = 2 << 20  # a form's fields and boundaries beside the recor
 async def take(request: Request) -> Response:
     """202 {"id"}: follow it with GET /v1/jobs/{id}, or by the callback."""
     service = service_of(request)
-    service.keys.check(request)
+    await service.check_key(request)
     key = request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key.strip()) <= MAX_KEY_CHARACTERS:
         raise BadRequest("Idempotency-Key: expected 1 to 255 characters", field="Idempotency-Key")

@@ -25,7 +25,7 @@ LOOK_AT_MOST = 5_000  # records that one request filters through; `next` goes on
 async def listed(request: Request) -> Response:
     """GET /v1/jobs: {"jobs": [...], "next"}, newest first."""
     service = service_of(request)
-    service.keys.check(request)
+    await service.check_key(request)
     query = request.query_params
     known_only(query, ("status", "portal", "category", "limit", "cursor"))
     wanted = {name: query[name] for name in ("status", "portal", "category") if query.get(name)}
@@ -63,7 +63,7 @@ async def exported(request: Request) -> Response:
 async def again(request: Request) -> Response:
     """POST /v1/jobs/{id}/retry: a failed job runs again from the facts that it has; 202, else 409."""
     service = service_of(request)
-    service.keys.check(request)
+    await service.check_key(request)
     try:
         job = await service.blocking(retry_job, service.tools, _id(request))
     except BadRequest as refusal:
@@ -75,7 +75,7 @@ async def again(request: Request) -> Response:
 async def erased(request: Request) -> Response:
     """DELETE /v1/jobs/{id}: the record, its audio and its paid answers go, also from the store's files."""
     service = service_of(request)
-    service.keys.check(request)
+    await service.check_key(request)
     job = _id(request)
     if not await service.blocking(erase_job, service.tools, job):
         raise UnknownJob(f"no job {job}")
@@ -84,7 +84,7 @@ async def erased(request: Request) -> Response:
 
 async def _job(request: Request) -> tuple[Service, Job]:
     service = service_of(request)
-    service.keys.check(request)
+    await service.check_key(request)
     return service, await service.blocking(service.tools.store.load, _id(request))
 
 

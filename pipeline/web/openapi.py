@@ -55,7 +55,7 @@ def _paths() -> dict[str, Any]:
     }
     event = {
         "required": True,
-        "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}},
+        "content": {_FORM: {"schema": {"type": "object"}}},
     }
     call = {
         "required": True,
@@ -78,6 +78,7 @@ def _paths() -> dict[str, Any]:
         _query("cursor", {"type": "string", "description": "`next` of the page before"}),
     ]
     export = _path("format", {"enum": ["txt", "srt", "vtt", "json"]}, "of the transcript")
+    signed = {"description": "to the list of jobs, or to the form"}
     page_text = {"description": "the page", "content": {"text/html": {"schema": {"type": "string"}}}}
     text = {"description": "as asked for", "content": {"text/plain": {"schema": {"type": "string"}}}}
     picture = {
@@ -142,13 +143,18 @@ def _paths() -> dict[str, Any]:
         "/version": {"get": _open("The version", {"200": _answer("it", {"type": "object"})})},
         "/metrics": {"get": _keyed("Metrics in Prometheus' text form", {"200": text})},
         "/openapi.json": {"get": _open("This document", {"200": _answer("it", {"type": "object"})})},
-        "/": {
-            "get": _keyed(
-                "The list of jobs as a page", {"200": page_text, "303": {"description": "signed in"}}, 503
+        "/": {"get": _keyed("The list of jobs as a page, or the form to sign in", {"200": page_text}, 503)},
+        "/sign-in": {
+            "post": _open(
+                "Opens a session for a browser", {"303": signed, "401": page_text}, 400, 408, 413, 429, 503
             )
-            | {"parameters": [_query("key", {"type": "string", "description": "the API key, once"})]},
+            | {"requestBody": {"required": True, "content": {_FORM: {"schema": _ref("SignIn")}}}}
         },
+        "/sign-out": {"post": _open("Ends the browser's session", {"303": signed}, 503)},
     }
+
+
+_FORM = "application/x-www-form-urlencoded"
 
 
 def _open(summary: str, answers: dict[str, Any], *refusals: int) -> dict[str, Any]:
@@ -213,6 +219,7 @@ def _schemas() -> dict[str, Any]:
             ),
         ),
         "Taken": _object(["id"], id=text),
+        "SignIn": _object(["key"], key=text),
         "Call": _object(
             ["url"],
             url=url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
@@ -12,17 +13,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from pipeline.contract.php import read_form
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.run.views import JobRow, job_row
 from pipeline.telemetry.logs import REGISTRY, USAGE
 from pipeline.web.answers import PRIVATE, Json
-from pipeline.web.auth import COOKIE
+from pipeline.web.auth import COOKIE, SESSION_SECONDS
+from pipeline.web.bodies import whole
 from pipeline.web.service import Service, service_of
 
 LISTED = 200
+MAX_FORM_BYTES = 4096
 _PAGE_HEADERS = {
     **PRIVATE,
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+    "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
 
@@ -56,7 +61,7 @@ async def which(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus text: counters of this process, and gauges read from the store."""
     service = service_of(request)
-    service.keys.check(request)
+    await service.check_key(request)
     own = generate_latest(REGISTRY)
     try:
         shared = await service.blocking(generate_latest, _Gauges(service))
@@ -99,36 +104,59 @@ class _Gauges:
 
 
 async def listing(request: Request) -> Response:
-    """GET /: one plain list of jobs. `?key=` once, a cookie from then on."""
+    """GET /: one plain list of jobs; browsers without a session get the form that opens one."""
     service = service_of(request)
-    if key := request.query_params.get("key"):
-        return _sign_in(service, request, key)
     try:
-        service.keys.check(request)
+        await service.check_key(request)
     except HTTPException as refusal:
         if refusal.status_code != 401 or "text/html" not in request.headers.get("accept", ""):
             raise
-        return HTMLResponse(
-            _page("<p>Open this page once as <code>/?key=API_KEY</code>.</p>"), 401, _PAGE_HEADERS
-        )
+        return _form()
     rows = await service.blocking(service.tools.store.page, limit=LISTED)
-    return HTMLResponse(_page(_table([job_row(row) for row in rows])), headers=_PAGE_HEADERS)
+    page = _table([job_row(row) for row in rows]) + _SIGN_OUT
+    return HTMLResponse(_page("Jobs", page), headers=_PAGE_HEADERS)
 
 
-def _sign_in(service: Service, request: Request, key: str) -> Response:
-    if not service.keys.fits(key):
+async def sign_in(request: Request) -> Response:
+    """POST /sign-in: the form's `key` opens a session; its cookie is not the key."""
+    service = service_of(request)
+    given = read_form(await whole(request, max_bytes=MAX_FORM_BYTES)).get("key")
+    if not (isinstance(given, str) and service.keys.fits(given.strip())):
         service.keys.wrong_keys.spend(request)
-        raise HTTPException(401, "The key is wrong.")
+        return _form("The key is wrong.")
+    secret = secrets.token_urlsafe(32)
+    session = service.keys.session(secret)
+    assert session
+    await service.blocking(service.tools.store.open_session, session, seconds=SESSION_SECONDS)
     answer = RedirectResponse("/", 303, _PAGE_HEADERS)
+    secure = request.url.scheme == "https"
     answer.set_cookie(
-        COOKIE,
-        service.keys.session,
-        max_age=30 * 86_400,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
+        COOKIE, secret, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure
     )
     return answer
+
+
+async def sign_out(request: Request) -> Response:
+    """POST /sign-out: the session ends, for whoever still has its cookie."""
+    service = service_of(request)
+    if session := service.keys.session(request.cookies.get(COOKIE, "")):
+        await service.blocking(service.tools.store.end_session, session)
+    answer = RedirectResponse("/", 303, _PAGE_HEADERS)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+_SIGN_OUT = '<form method="post" action="/sign-out"><button>Sign out</button></form>'
+
+
+def _form(why: str = "") -> HTMLResponse:
+    where = "It is CALLSCRIBE_API_KEY, or lies in DATA_DIR/api-key."
+    form = (f"<p>{escape(why)}</p>" if why else "") + (
+        '<form method="post" action="/sign-in"><label>API key '
+        '<input type="password" name="key" autocomplete="current-password" required autofocus></label> '
+        f"<button>Sign in</button></form><p>{where}</p>"
+    )
+    return HTMLResponse(_page("Sign in", form), 401, _PAGE_HEADERS)
 
 
 def _table(rows: list[JobRow]) -> str:
@@ -147,12 +175,12 @@ def _table(rows: list[JobRow]) -> str:
     )
 
 
-def _page(body: str) -> str:
+def _page(title: str, body: str) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>callscribe</title>'
         '<meta name="viewport" content="width=device-width">'
         "<style>body{font:15px system-ui;margin:2rem}table{border-collapse:collapse}"
         "td,th{padding:.3rem .8rem;text-align:left;border-bottom:1px solid #8884}</style>"
-        f"<h1>Jobs</h1>{body}<p><small>{at} UTC</small></p></html>"
+        f"<h1>{title}</h1>{body}<p><small>{at} UTC</small></p></html>"
     )

@@ -31,7 +31,7 @@ from pipeline.steps.tools import Tools, live_portals, open_tools
 from pipeline.store import Intake, Prepared, prepare
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.logs import ACCEPT_SECONDS, ACCEPTED, REPEATED
-from pipeline.web.auth import Keyring, find_key
+from pipeline.web.auth import COOKIE, Keyring, find_key, given_key
 from pipeline.web.rate_limits import RateLimit
 from pipeline.web.shares import Shares
 from pipeline.web.storage_watch import StorageWatch
@@ -99,6 +99,21 @@ class Service:
     def portals(self) -> Portals:
         """The portals in force."""
         return self._live.current()
+
+    # -- who may
+
+    async def check_key(self, request: WebRequest) -> None:
+        """Raises HTTPException 401 without the API key or a session, 429 for too many tries or requests.
+
+        A session is good for reading only, so that no other site can make a browser change anything.
+        """
+        fits = self.keys.fits(given_key(request))
+        if not fits and request.method in ("GET", "HEAD"):
+            session = self.keys.session(request.cookies.get(COOKIE, ""))
+            fits = session is not None and await self.blocking(self.tools.store.in_session, session)
+        if not fits:
+            raise self.keys.refuse(request)
+        self.keys.used.spend(request)
 
     # -- accepting
 

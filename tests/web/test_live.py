@@ -228,6 +228,7 @@ def test_the_documented_command(valkey: str, short_path: Path) -> None:
         "uvicorn",
         "pipeline.web.app:create_app",
         "--factory",
+        "--no-proxy-headers",
         "--port",
         str(port),
     ]
@@ -238,7 +239,7 @@ def test_the_documented_command(valkey: str, short_path: Path) -> None:
         _await_health(port)
         assert post(port, numbered(1)).status == 202
         assert post(port, b'{"callbackUrl": "https://evil.example/?secret=1"}').status == 400
-        assert ask(port, "GET", f"/?key={API_KEY}").status == 303
+        assert ask(port, "POST", "/sign-in", f"key={API_KEY}".encode()).status == 303
     finally:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=20)

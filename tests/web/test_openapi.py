@@ -35,7 +35,7 @@ document = schemathesis.openapi.from_dict(described())
 @pytest.fixture
 def address(make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A running server that has a job, and limits nobody here."""
-    monkeypatch.setattr(RateLimit, "wait", lambda self, address: 0.0)
+    monkeypatch.setattr(RateLimit, "wait", lambda self, address, amount=1.0: 0.0)
     with serving(make_settings(portal_application_token=APPLICATION_TOKEN, bitrix24_webhook=WEBHOOK)) as port:
         assert post(port, numbered(1)).status == 202
         yield f"http://127.0.0.1:{port}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
+import httpx
 import pytest
 
 from pipeline.domain.kinds import UPSTREAM
@@ -17,6 +19,7 @@ from pipeline.web.openapi import described
 from tests.web.conftest import API_KEY, PORTAL, TOKEN, Client, audio_request, running
 
 OPEN = {"/health", "/ready", "/version", "/openapi.json"}
+OPEN |= {"/sign-in", "/sign-out"}  # a form's way to show the key, and to forget it
 # the address itself is the secret
 SECRET = {"/engines/{token}/{category}", "/events/{token}", "/images/{name}"}
 
@@ -57,10 +60,17 @@ def test_wrong_methods_and_pages(client: Client) -> None:
     assert client.send("PUT", "/v1/jobs/job_x").headers["allow"] == "DELETE, GET, HEAD"
 
 
-def test_the_list_remembers_the_key(client: Client) -> None:
-    """`/?key=` sets a cookie that is not the key, which opens the list and reading, and nothing else."""
+def sign_in(client: Client, key: str, **kwargs: Any) -> httpx.Response:
+    return client.post("/sign-in", data={"key": key}, **kwargs)
+
+
+def test_a_browser_signs_in_by_a_form(client: Client) -> None:
+    """The form's key opens a session; its cookie is not the key and is good for reading only."""
     client.engine("audio", audio_request())
-    signed = client.get(f"/?key={API_KEY}")
+    form = client.get("/", headers={"Accept": "text/html"})
+    assert form.status_code == 401
+    assert 'name="key"' in form.text
+    signed = sign_in(client, API_KEY)
     assert (signed.status_code, signed.headers["location"]) == (303, "/")
     cookie = signed.headers["set-cookie"]
     assert "HttpOnly" in cookie
@@ -72,8 +82,46 @@ def test_the_list_remembers_the_key(client: Client) -> None:
     assert "job_" in page.text
     assert client.get("/v1/jobs", headers=session).status_code == 200
     assert client.post("/v1/calls", json={}, headers=session).status_code == 401
-    assert client.get("/?key=wrong").status_code == 401
-    assert client.get("/", headers={"Accept": "text/html"}).status_code == 401
+    assert sign_in(client, "wrong").status_code == 401
+    assert client.get(f"/?key={API_KEY}").status_code == 401, "a key in a URL opens nothing"
+
+
+def test_a_session_can_be_ended(client: Client) -> None:
+    """After POST /sign-out its cookie opens nothing, wherever it is; other sessions go on."""
+    first, second = (
+        {"Cookie": sign_in(client, API_KEY).headers["set-cookie"].partition(";")[0]} for _ in range(2)
+    )
+    assert client.post("/sign-out", headers=first).status_code == 303
+    assert client.get("/v1/jobs", headers=first).status_code == 401
+    assert client.get("/v1/jobs", headers=second).status_code == 200
+    assert client.post("/sign-out").status_code == 303
+
+
+def test_a_changed_key_ends_all_sessions(make_settings: Callable[..., Settings]) -> None:
+    """What one key has opened another does not keep open."""
+    with running(make_settings()) as client:
+        session = {"Cookie": sign_in(client, API_KEY).headers["set-cookie"].partition(";")[0]}
+        assert client.get("/v1/jobs", headers=session).status_code == 200
+    with running(make_settings(api_key="another-key-0123456789abc")) as client:
+        assert client.get("/v1/jobs", headers=session).status_code == 401
+
+
+def test_forwarded_addresses_count_from_trusted_proxies_alone(make_settings: Callable[..., Settings]) -> None:
+    """Without TRUSTED_PROXIES X-Forwarded-For says nothing; a proxy that is named tells its client."""
+
+    def tries(client: Client, proxy: str) -> int:
+        """How many of forty tries with wrong keys, each for another client, are stopped."""
+        answers = [
+            client.get("/v1/jobs", client=proxy, headers={"X-Forwarded-For": f"198.51.100.{number}"})
+            for number in range(40)
+        ]
+        return [answer.status_code for answer in answers].count(429)
+
+    with running(make_settings()) as client:
+        assert tries(client, "127.0.0.1") >= 15
+    with running(make_settings(trusted_proxies=("10.0.0.0/8",))) as client:
+        assert tries(client, "10.1.2.3") == 0
+        assert tries(client, "192.0.2.7") >= 15
 
 
 def test_metrics(client: Client, store: Governor) -> None:

@@ -11,6 +11,7 @@ from pipeline.audio.echo import without_echo
 from pipeline.audio.hallucinations import ordinary, plain, without_credits
 from pipeline.audio.judge import repeats, unlooped
 from pipeline.audio.placing import place, within
+from pipeline.audio.told import told_speakers
 from pipeline.domain.errors import NoSpeech
 from pipeline.domain.languages import iso639
 from pipeline.domain.recording import Chunk, Plan, Span
@@ -39,6 +40,7 @@ def merge(
     Raises NoSpeech when no words are left.
     """
     spoken = language or _language(parts) or asked
+    told = told_speakers(plan, parts)
     channels: dict[int, list[Segment]] = {channel: [] for channel in range(plan.channels)}
     empty: list[Span] = []
     doubts: list[float] = []
@@ -48,7 +50,7 @@ def merge(
         recognition = parts.get(chunk.id)
         if recognition is None:
             continue
-        found, placed_surely = _segments(chunk, recognition, plan, roles, spoken)
+        found, placed_surely = _segments(chunk, recognition, plan, roles, spoken, told)
         sure = sure and placed_surely
         if not found and chunk.sounding_seconds > 0:
             empty += [stretch.span for stretch in chunk.placed]
@@ -81,7 +83,12 @@ def _language(parts: Mapping[str, Recognition]) -> str | None:
 
 
 def _segments(
-    chunk: Chunk, recognition: Recognition, plan: Plan, roles: tuple[Speaker, ...], language: str | None
+    chunk: Chunk,
+    recognition: Recognition,
+    plan: Plan,
+    roles: tuple[Speaker, ...],
+    language: str | None,
+    told: Mapping[str, Speaker],
 ) -> tuple[list[Segment], bool]:
     """What was said in a chunk, and whether it is sure where in the recording."""
     speaker: Speaker | None = None
@@ -102,9 +109,8 @@ def _segments(
             inside = within(talk, part.start - AROUND_SECONDS, part.end + AROUND_SECONDS)
             if (talk and not inside) or _doubtful(heard[part.segment]):
                 continue
-        found.append(
-            Segment(start=round(part.start, 3), end=round(part.end, 3), speaker=speaker, text=part.text)
-        )
+        who = speaker or told.get(heard[part.segment].speaker or "")
+        found.append(Segment(start=round(part.start, 3), end=round(part.end, 3), speaker=who, text=part.text))
     return found, sure
 
 

@@ -15,6 +15,7 @@ import click
 from pipeline.cli import WorkFailed, drawing
 from pipeline.cli.recogniser import Name, chosen, local
 from pipeline.cli.rehearsal import Rehearsal, rehearse
+from pipeline.domain.speakers import label
 
 PATIENCE_SECONDS = 180.0
 MODEL = "base"
@@ -113,7 +114,7 @@ def report(job: Mapping[str, Any], portal: Mapping[str, Any], entries: list[Mapp
     """The transcript by speaker, the score, the callback as the portal received it, the timeline entry."""
     _title("The transcript")
     for segment in (job["transcript"] or {}).get("segments", []):
-        who = drawing.SPEAKERS.get(segment["speaker"] or "", "")
+        who = label(segment["speaker"], "en") if segment["speaker"] else ""
         minutes, seconds = divmod(int(segment["start"]), 60)
         click.echo(f"  {minutes:02}:{seconds:02}  {f'{who}: ' if who else ''}{segment['text']}")
     _title("The lead")

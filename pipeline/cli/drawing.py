@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable, Sequence
 
 from pipeline.domain.job import Event
+from pipeline.domain.speakers import label
 from pipeline.domain.transcript import Transcript
 
 BAR = 40
-SPEAKERS = {"manager": "Manager", "client": "Client", "speaker_1": "Speaker 1", "speaker_2": "Speaker 2"}
 
 
 def moment(at: float) -> str:
@@ -59,7 +59,7 @@ def turns(transcript: Transcript) -> list[str]:
     lines = []
     for segment in transcript.segments:
         minutes, seconds = divmod(int(segment.start), 60)
-        who = SPEAKERS.get(segment.speaker or "", "")
+        who = label(segment.speaker, "en") if segment.speaker else ""
         lines.append(f"{minutes:02}:{seconds:02}  {f'{who}: ' if who else ''}{segment.text}")
     return lines or transcript.text.splitlines()
 

@@ -130,8 +130,6 @@ def _learned(provider: Provider, work: str, model: str | None, store: Governor) 
     for fact in facts.values():
         if fact.name != SUSPECT:
             yield Check(name=name, state="open", says=f"{work}: {_says(fact)}")
-    if work == "transcription" and (times := store.recall(fact_key(provider, model, "timestamps"))):
-        yield Check(name=name, state="open", says=f"{work}: gives {'' if times == 'yes' else 'no '}times")
     if work == "chat" and (window := windows.read(store.recall(fact_key(provider, model, windows.FACT)))):
         yield Check(name=name, state="open", says=f"{work}: takes {windows.write(window)}")
     if work == "image" and (why := store.recall(fact_key(provider, model, UNSERVED))):

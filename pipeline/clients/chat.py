@@ -59,7 +59,9 @@ class Chat:
 
     def window(self, model: str | None) -> windows.Window | None:
         """How much the model takes: as the operator says, else as its refusals told; None: unknown."""
-        return windows.read(self._caller.recall(model, windows.FACT))
+        said = dict(entry.rpartition("=")[::2] for entry in self._caller.provider.windows)
+        own = said.get(model or "") or said.get("")
+        return windows.read(own or self._caller.recall(model, windows.FACT))
 
     def ask(
         self,

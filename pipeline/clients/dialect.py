@@ -243,10 +243,11 @@ def ladder(
         if 200 <= answer.status < 300:
             return answer
         refusal = Refusal(answer)
-        if not (is_refusal(answer) or request.names_field(refusal)):
-            return answer
-        if not refit(refusal) and not request.gives_way(refusal):
-            return answer
+        if not refit(refusal):
+            if not (is_refusal(answer) or request.names_field(refusal)):
+                return answer
+            if not request.gives_way(refusal):
+                return answer
         if time.monotonic() >= ends_at:
             return answer
     return answer

@@ -66,15 +66,6 @@ def read(raw: Mapping[str, Any]) -> Recognition:
     )
 
 
-def has_times(body: Mapping[str, Any]) -> bool | None:
-    """Whether an answer tells when things were said; None where nothing was said."""
-    text = _text(body)
-    segments = _segments(body) or _from_words(_words(body))
-    if segments:
-        return True
-    return False if text else None
-
-
 def _body(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The object of an answer; of plain text and subtitles one is made."""
     text = raw["body"].strip().lstrip("\ufeff")

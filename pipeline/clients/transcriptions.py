@@ -9,23 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.clients.dialect import ALL, Rung, Variant, read_learned
-from pipeline.clients.providers import Caller, Capabilities, body_object, raw_answer
-from pipeline.clients.recognitions import has_times, read
+from pipeline.clients.dialect import Rung, Variant
+from pipeline.clients.providers import Caller, Capabilities, raw_answer
 from pipeline.clients.refusals import Names
 from pipeline.clients.transport import Answer, Transport
-from pipeline.domain.errors import BadAnswer
 from pipeline.settings.portals import Provider
-
-__all__ = ["WINDOW_SECONDS", "Transcriptions", "diarizes", "read"]
 
 WORK = "transcription"
 WINDOW_SECONDS = 930.0  # the AI Router gives itself 15 minutes before its 504
-LEARNED_NO_SECONDS = 900
 MOST_KEYWORDS = 100
 
 # Families whose dialect is known beforehand; all others are asked as whisper-1 is, and learned from.
@@ -47,8 +41,11 @@ _CHUNKING = Names(fields=("chunking_strategy",))
 _DIARIZE = Names(fields=("diarize", "diarization", "speaker_labels"), words=r"diari[sz]e\b|speaker[ _]labels")
 
 
-def diarizes(model: str | None) -> bool:
-    """Whether a model of this name is known to tell speakers."""
+def tells_speakers(provider: Provider, model: str | None) -> bool:
+    """Whether the model is to be asked who speaks: as the operator says, else if its name tells that it
+    can."""
+    if provider.diarize != "auto":
+        return provider.diarize == "yes"
     return bool(model and _SPEAKERS.search(model))
 
 
@@ -57,17 +54,6 @@ class Transcriptions:
 
     def __init__(self, provider: Provider, transport: Transport, capabilities: Capabilities) -> None:
         self._caller = Caller(provider, transport, capabilities)
-
-    def timestamps(self, model: str | None) -> bool | None:
-        """Whether the model gives segments with times; None until its first answer was seen."""
-        if model and _PLAIN.search(model.casefold()):
-            return False
-        facts = read_learned(self._caller.recall(model, f"dialect:{WORK}"))
-        form = facts.get("response_format")
-        if ALL in facts or (form is not None and form.index > 0):
-            return False
-        known = self._caller.recall(model, "timestamps")
-        return None if known is None else known == "yes"
 
     def ask(
         self,
@@ -110,23 +96,8 @@ class Transcriptions:
             content=content,
             timeout_seconds=timeout_seconds,
         )
-        raw = raw_answer(answer, model=model, form=str(sent.get("response_format", "plain"))) | {
-            "prompt": hint
-        }
-        self._learn(raw)
-        return raw
-
-    def _learn(self, raw: Mapping[str, Any]) -> None:
-        """Remembers whether this model gives times; an answer without words tells nothing."""
-        with suppress(BadAnswer):
-            gives = has_times(body_object(raw)) if "text/plain" not in raw["content_type"] else False
-            if gives is None:
-                return
-            known = self._caller.recall(raw["model"], "timestamps")
-            if gives and known != "yes":
-                self._caller.remember(raw["model"], "timestamps", "yes")
-            elif not gives:
-                self._caller.remember(raw["model"], "timestamps", "no", seconds=LEARNED_NO_SECONDS)
+        form = str(sent.get("response_format", "plain"))
+        return raw_answer(answer, model=model, form=form) | {"prompt": hint}
 
 
 def plain_hint(prompt: str | None) -> str | None:

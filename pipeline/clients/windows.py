@@ -28,7 +28,7 @@ _TOO_LONG = re.compile(
     r"|reduce (?:the|your) (?:length|prompt|messages|input)"
     r"|max_model_len|exceed_context|string_above_max_length|string too long|input tokens? exceed"
     r"|(?:prompt|input|tokens|text|message)\b.{0,60}\bexceeds?\b.{0,40}(?:limit|maximum|max|allowed)"
-    r"|token limit exceeded",
+    r"|token limit exceeded|request_too_large",
     re.IGNORECASE,
 )
 _SYMBOLS = re.compile(r"characters|symbols|\bchars\b|string (?:with maximum|too long)", re.IGNORECASE)
@@ -53,6 +53,12 @@ class Window:
             return self.size
         reply = min(max(reply_tokens or 0, LEAST_REPLY_TOKENS), self.size // 4)
         return max(1, self.size - reply - WINDOW_MARGIN)
+
+    def characters(self, *, besides_tokens: int) -> int:
+        """How many characters of any language fit, beside a question of so many tokens and its answer."""
+        if self.unit == "symbol":
+            return max(1, self.size - 4 * besides_tokens)
+        return max(1, (self.room(None) - besides_tokens) * BYTES_PER_TOKEN // 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,16 +120,15 @@ def fit(
 
 
 def shorter(messages: Sequence[Message], told: TooLong, *, reply_tokens: int | None = None) -> list[Message]:
-    """The messages after a refusal for length: fitted to what it told, else by a third shorter."""
-    window = told.window or Window(size=1 << 30)
+    """The messages after a refusal for length: fitted to what it told, else half as long."""
+    window = told.window or Window(size=1 << 30, unit="symbol")
     estimate = sum(window.cost(m.content) for m in messages)
     if told.window:
         scale = max(1.0, 1.05 * told.used / max(1, estimate)) if told.used else 1.0
         fitted = fit(messages, window, reply_tokens=reply_tokens, scale=scale)
         if fitted != list(messages):
             return fitted
-    return fit(messages, Window(size=estimate * 2 // 3, unit="symbol") if window.unit == "symbol" else
-               Window(size=int(estimate * 0.66) + LEAST_REPLY_TOKENS, unit="token"))  # fmt: skip
+    return fit(messages, Window(size=sum(len(m.content) for m in messages) // 2, unit="symbol"))
 
 
 def without_middle(text: str, characters: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pipeline.domain.transcript import Speaker
 
-LABELS: dict[str, dict[Speaker, str]] = {
-    "en": {"manager": "Manager", "client": "Client", "speaker_1": "Speaker 1", "speaker_2": "Speaker 2"},
-    "ru": {"manager": "Менеджер", "client": "Клиент", "speaker_1": "Спикер 1", "speaker_2": "Спикер 2"},
+_NAMES = {
+    "en": {"manager": "Manager", "client": "Client", "speaker": "Speaker"},
+    "ru": {"manager": "Менеджер", "client": "Клиент", "speaker": "Спикер"},
 }
 
 
 def label(speaker: Speaker, language: str) -> str:
-    """The speaker's name for people; English where the language has none."""
-    return LABELS.get(language.lower()[:2], LABELS["en"])[speaker]
+    """The speaker's name for people, numbered where it has no role; English where the language has none."""
+    name, _, number = speaker.partition("_")
+    return " ".join(filter(None, (_NAMES.get(language.lower()[:2], _NAMES["en"])[name], number)))

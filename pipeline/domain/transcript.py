@@ -7,7 +7,9 @@ from typing import Literal
 
 from pipeline.domain.recording import Span
 
-Speaker = Literal["manager", "client", "speaker_1", "speaker_2"]
+Speaker = Literal[
+    "manager", "client", "speaker_1", "speaker_2", "speaker_3", "speaker_4", "speaker_5", "speaker_6"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from pipeline.scoring.rubric import Rubric
 
 TIMEOUT_SECONDS = 60.0
 SHORTER_CHARS = (MAX_CHARS, 36_000, 12_000)  # the last fits 8,000 tokens of Russian with the question
+QUESTION_TOKENS = 1200  # with a rubric of some criteria
 TOO_LONG = ("context_length_exceeded", "string_above_max_length", "request_too_large", "invalid_request")
 
 
@@ -36,7 +37,9 @@ def classify(
     """
     ends_at = time.monotonic() + timeout_seconds
     length = len(transcript.text)
-    allowances = [SHORTER_CHARS[0], *(chars for chars in SHORTER_CHARS[1:] if chars < length)]
+    window = chat.window(model)
+    most = min(MAX_CHARS, window.characters(besides_tokens=QUESTION_TOKENS)) if window else MAX_CHARS
+    allowances = [most, *(chars for chars in SHORTER_CHARS[1:] if chars < min(length, most))]
     for max_chars in allowances:
         if wrong:
             answer, error = wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.domain.lead import Lead
+from pipeline.domain.speakers import label
 from pipeline.domain.transcript import Speaker, Transcript
 from pipeline.scoring.talk import TalkFacts
 
@@ -19,10 +20,6 @@ PHRASES = {
         "silence": "Silence",
         "longest": "longest",
         "interruptions": "Interruptions",
-        "manager": "manager",
-        "client": "client",
-        "speaker_1": "speaker 1",
-        "speaker_2": "speaker 2",
     },
     "ru": {
         "poor": "Качество расшифровки низкое: относитесь к оценке с осторожностью.",
@@ -34,10 +31,6 @@ PHRASES = {
         "silence": "Молчание",
         "longest": "самое долгое",
         "interruptions": "Перебивания",
-        "manager": "менеджер",
-        "client": "клиент",
-        "speaker_1": "говорящий 1",
-        "speaker_2": "говорящий 2",
     },
 }
 
@@ -96,4 +89,4 @@ def clock(seconds: float) -> str:
 
 
 def _listed(values: Iterable[tuple[Speaker, str]], language: str) -> str:
-    return ", ".join(f"{phrase(who, language)} {value}" for who, value in values)
+    return ", ".join(f"{label(who, language).lower()} {value}" for who, value in values)

@@ -24,6 +24,7 @@ from pipeline.domain.transcript import Speaker
 ROUTER_URL = "https://vibecode.bitrix24.tech/v1"
 CHAT_MODEL = "bitrix/bitrixgpt-5.5"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22,}")
+WINDOW = re.compile(r"(?:[^=,\s]{1,120}=)?\s*\d{3,9}(?: (?:tokens|symbols))?")
 # these stand in tables of their own in PORTALS_FILE: [acme.transcription] model = ...
 SERVERS = ("router", "transcription", "chat", "image", "vibecode")
 
@@ -95,6 +96,12 @@ def _engine_token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _window(value: str) -> str:
+    if not WINDOW.fullmatch(value):
+        raise ValueError("expected a number, `NUMBER symbols` or `MODEL=NUMBER tokens`")
+    return value
+
+
 def _comma_list(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -120,6 +127,9 @@ Origins = Annotated[
 ]
 Tokens = Annotated[
     tuple[Annotated[SecretStr, AfterValidator(_engine_token)], ...], NoDecode, BeforeValidator(_comma_list)
+]
+Windows = Annotated[
+    tuple[Annotated[str, AfterValidator(_window)], ...], NoDecode, BeforeValidator(_comma_list)
 ]
 Language = Annotated[Literal["en", "ru"], BeforeValidator(_worded_language)]
 SpokenLanguage = Annotated[str, AfterValidator(_language_code)]
@@ -175,9 +185,13 @@ class PortalOptions(BaseModel):
     )
     transcription_key: SecretStr | None = Field(None, description="its key", examples=["replace-me"])
     transcription_model: str | None = Field(
-        None, description="unset: the field is left out", examples=["whisper-1"]
+        None, description="unset: the field is left out", examples=["gpt-transcribe"]
     )
     transcription_fallbacks: Names = Field((), description="further models, in order")
+    transcription_diarize: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        description="ask who speaks where a recording has one channel: yes, no, auto (by the model's name)",
+    )
     chat_url: Address | None = Field(
         None, description="another provider for chat", examples=["https://chat.example/v1"]
     )
@@ -185,6 +199,12 @@ class PortalOptions(BaseModel):
     chat_model: str = Field(CHAT_MODEL, description="the chat model")
     chat_fallbacks: Names = Field(
         (), description="further models, in order", examples=[("bitrix/bitrixgpt-5.0",)]
+    )
+    chat_window: Windows = Field(
+        (),
+        description="how much a chat model takes, tokens unless `symbols` follows: `16000`, "
+        "`MODEL=15666 symbols`; unset: learned from its refusals",
+        examples=[("bitrix/bitrixgpt-5.5=128000 tokens",)],
     )
     image_url: Address | None = Field(
         None, description="another provider for images", examples=["https://images.example/v1"]

@@ -7,9 +7,9 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from pydantic import SecretStr, ValidationError
@@ -34,6 +34,8 @@ class Provider:
     url: str
     key: str | None = field(repr=False)
     models: tuple[str | None, ...]  # None: the field `model` is left out
+    diarize: Literal["auto", "yes", "no"] = "auto"  # of a recogniser: whether it is asked who speaks
+    windows: tuple[str, ...] = ()  # of a chat model: `16000`, `MODEL=16000 symbols`
 
 
 class Portal(PortalOptions):
@@ -74,16 +76,15 @@ class Portal(PortalOptions):
     @property
     def transcription(self) -> Provider:
         """Who recognises its calls."""
-        return self._provider(
-            self.transcription_url,
-            self.transcription_key,
-            (self.transcription_model, *self.transcription_fallbacks),
-        )
+        models = (self.transcription_model, *self.transcription_fallbacks)
+        found = self._provider(self.transcription_url, self.transcription_key, models)
+        return replace(found, diarize=self.transcription_diarize)
 
     @property
     def chat(self) -> Provider:
         """Who scores and answers."""
-        return self._provider(self.chat_url, self.chat_key, (self.chat_model, *self.chat_fallbacks))
+        found = self._provider(self.chat_url, self.chat_key, (self.chat_model, *self.chat_fallbacks))
+        return replace(found, windows=self.chat_window)
 
     @property
     def image(self) -> Provider | None:

@@ -15,6 +15,7 @@ from pipeline.audio.limits import UploadLimits
 from pipeline.audio.merge import merge as merge_stage
 from pipeline.audio.sniff import sniff as sniff_stage
 from pipeline.audio.split import split as split_stage
+from pipeline.clients.transcriptions import tells_speakers
 from pipeline.domain.errors import BadRequest, RecordingGone, SpendCapReached
 from pipeline.domain.job import Claim, Job, Source
 from pipeline.domain.plain import from_plain, to_plain
@@ -30,6 +31,7 @@ from pipeline.telemetry import failpoints
 
 FETCH_SECONDS = 600.0
 HINT_CHARACTERS = 600  # Whisper reads the last 224 tokens of a prompt
+DIARIZED_SECONDS = 1380.0  # OpenAI takes 1400 s
 OPTIONS_SECONDS = 86_400  # about as long as paid answers are kept
 
 
@@ -86,7 +88,7 @@ def split(job: Job, claim: Claim, tools: Tools) -> Result:
             media,
             out=out,
             limits=UploadLimits(),
-            chunk_seconds=tools.settings.chunk_seconds,
+            chunk_seconds=_longest(job, tools),
             uploads_per_minute=tools.settings.uploads_per_minute,
             name="chunk",
             max_seconds=tools.settings.max_audio_seconds,
@@ -95,6 +97,13 @@ def split(job: Job, claim: Claim, tools: Tools) -> Result:
     _within_cap(stored, job, tools)
     media = replace(media, seconds=plan.seconds)
     return Result(facts={"split": stored, "media": media, "manner": recognition_options})
+
+
+def _longest(job: Job, tools: Tools) -> float:
+    """The longest piece sent in one call: the names of speakers mean nothing in another one."""
+    provider = tools.portal(job).transcription
+    told = tells_speakers(provider, provider.models[0])
+    return max(tools.settings.chunk_seconds, DIARIZED_SECONDS) if told else tools.settings.chunk_seconds
 
 
 def hint_of(job: Job, portal: Portal) -> str | None:

@@ -41,23 +41,24 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
     recognition_options = flow.recognition_options(job)
     language, hint = flow.language(job) or portal.speech_language, hint_of(job, portal)
     fetched = from_plain(Fetched, job.facts["fetch"])
-    client = transcriptions.Transcriptions(portal.transcription, tools.transport, tools.store)
+    provider = portal.transcription
+    client = transcriptions.Transcriptions(provider, tools.transport, tools.store)
     try:
         with tools.blobs.get(chunk.blob) as path:
             heard = buy(
                 tools,
                 job,
                 claim,
-                portal.transcription,
+                provider,
                 key=lambda model: key_of(
                     portal.id, fetched.sha256, chunk.channel, chunk.span, *chunk.stretches,
-                    portal.transcription.url, model, language,
+                    provider.url, model, language,
                     recognition_options.hint if recognition_options else hint,
                 ),
                 ask=lambda model, seconds: client.ask(
                     path, filename=chunk.filename, content_type=chunk.content_type, model=model,
                     language=language, prompt=hint,
-                    speakers=chunk.channel is None and transcriptions.diarizes(model),
+                    speakers=chunk.channel is None and transcriptions.tells_speakers(provider, model),
                     timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
                 ),
                 read=recognitions.read,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.clients import images as image_client
-from pipeline.clients import transcriptions as recogniser
+from pipeline.clients import recognitions
 from pipeline.clients.chat import Chat, read
 from pipeline.clients.images import Images
 from pipeline.clients.providers import Unremembered
@@ -48,12 +48,11 @@ def test_recognition(sandbox: Sandbox, router: Provider, transport: Transport) -
     client = Transcriptions(router, transport, Unremembered())
     said = [{"start": 0.0, "end": 1.0, "text": "hello there"}, {"start": 1.5, "end": 2.0, "text": "goodbye"}]
     sandbox.script.add(path="/v1/audio/*", segments=said)
-    heard = recogniser.read(transcribe(client, language="en"))
+    heard = recognitions.read(transcribe(client, language="en"))
     assert heard.text == "hello there goodbye"
     assert [(s.start, s.end) for s in heard.segments] == [(0.0, 1.0), (1.5, 2.0)]
     assert heard.language == "english"
     assert heard.paid_seconds > 1
-    assert client.timestamps(None) is True
 
 
 def test_errors_of_the_router(sandbox: Sandbox, router: Provider, transport: Transport) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clients.providers import Unremembered
-from pipeline.clients.transcriptions import Transcriptions, read
+from pipeline.clients.recognitions import read
+from pipeline.clients.transcriptions import Transcriptions
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import BadAnswer, ProviderRefused
 from pipeline.domain.recording import Chunk, Span
@@ -96,15 +97,12 @@ def test_a_refused_format_is_asked_plainly_once_and_remembered(
     server.answer(200, {"text": "hello"})
     server.answer(200, {"text": "hello again"})
     made = client(server, transport, capabilities)
-    assert made.timestamps("whisper-1") is None
     assert read(ask(made, path)).text == "hello"
-    assert made.timestamps("whisper-1") is False
     assert read(ask(client(server, transport, capabilities), path)).text == "hello again"
     forms = [asked.form() for asked in server.asked]
     assert [form["response_format"] for form in forms] == ["verbose_json", "json", "json"]
     assert forms[1]["file"][2] == path.read_bytes()
     assert "temperature" not in forms[1]
-    assert client(server, transport, capabilities).timestamps("another-model") is None
 
 
 def test_a_plain_refusal_is_permanent_and_teaches_nothing(
@@ -122,17 +120,6 @@ def test_a_plain_refusal_is_permanent_and_teaches_nothing(
     ask(made, path)
     forms = [asked.form().get("response_format") for asked in server.asked]
     assert forms == ["verbose_json", None, "verbose_json", None]
-
-
-def test_timestamps_are_learned_from_answers(
-    server: Scripted, transport: Transport, capabilities: Unremembered, path: Path
-) -> None:
-    """Segments mean yes, words without segments mean no, and an empty answer means nothing."""
-    made = client(server, transport, capabilities)
-    for body, known in (({"text": ""}, None), (VERBOSE, True), ({"text": "hi"}, False)):
-        server.answer(200, body)
-        ask(made, path)
-        assert made.timestamps("whisper-1") is known
 
 
 def test_a_verbose_answer_is_read(

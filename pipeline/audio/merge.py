@@ -15,8 +15,8 @@ from pipeline.audio.told import told_speakers
 from pipeline.domain.errors import NoSpeech
 from pipeline.domain.languages import iso639
 from pipeline.domain.recording import Chunk, Plan, Span
-from pipeline.domain.speakers import label
 from pipeline.domain.transcript import RawSegment, Recognition, Segment, Speaker, Transcript
+from pipeline.domain.words import speaker_word
 
 UNSURE_LOGPROB = -1.0  # Whisper's own bound below which it tries again
 AROUND_SECONDS = 0.5
@@ -141,7 +141,7 @@ def _text(segments: list[Segment], portal_language: str) -> str:
         if segment.speaker == last and lines:
             lines[-1] += " " + segment.text
         else:
-            name = f"[{label(segment.speaker, portal_language)}] " if segment.speaker else ""
+            name = f"[{speaker_word(segment.speaker, portal_language)}] " if segment.speaker else ""
             lines.append(name + segment.text)
         last = segment.speaker
     return "\n".join(lines)

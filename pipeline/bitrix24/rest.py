@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from pipeline.bitrix24.rest_errors import explain
+from pipeline.clients.retry_after import retry_after_seconds
 from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.domain.errors import BadAnswer, PortalRefused, PortalUnavailable, Upstream
 
@@ -208,7 +209,7 @@ class Bitrix24:
         if status >= 500 or status in (408, 429):
             return PortalUnavailable(
                 f"{method}: the portal answers {status}.",
-                retry_after_seconds=_retry_after(answer.headers),
+                retry_after_seconds=retry_after_seconds(answer.headers),
                 ambiguous=status >= 500 and _writes(method),
                 http_status=status,
             )
@@ -247,7 +248,7 @@ class Bitrix24:
         )
 
     def _pause(self, code: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
-        asked = _retry_after(headers)
+        asked = retry_after_seconds(headers, limited=True)
         if code == "QUERY_LIMIT_EXCEEDED":
             return asked or LIMITED_SECONDS
         if code == "OPERATION_TIME_LIMIT":
@@ -291,8 +292,3 @@ def _object(answer: Answer) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) and ("result" in body or "error" in body) else None
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() else None

@@ -10,13 +10,11 @@ from pipeline.domain.errors import BadAnswer, PortalRefused, ProviderRefused
 from pipeline.domain.job import Entity, JobId, Timeline
 from pipeline.domain.lead import Lead
 from pipeline.domain.transcript import Transcript
+from pipeline.domain.words import band_word
 from pipeline.scoring.talk import talk_facts
 from pipeline.scoring.wording import lead_lines
 
-TITLES = {
-    "en": ("AI classification: {} ({}/100)", {"high": "high", "medium": "medium", "low": "low"}),
-    "ru": ("AI-классификация: {} ({}/100)", {"high": "высокая", "medium": "средняя", "low": "низкая"}),
-}
+TITLES = {"en": "AI classification: {} ({}/100)", "ru": "AI-классификация: {} ({}/100)"}
 MAX_LETTERS = 6000  # of an entry
 
 
@@ -100,7 +98,6 @@ def entry(
     redact: bool = False,
 ) -> tuple[str, str]:
     """Title and text: the score; its reason, criteria with quotes, how the call went; our job id last."""
-    wording, bands = TITLES.get(language, TITLES["en"])
     facts = talk_facts(transcript, seconds=seconds)
     lines = lead_lines(lead, language, facts)  # the reason names what makes the transcript doubtful
     text = "\n".join(" ".join(line.split()) for line in lines if line.strip())
@@ -108,4 +105,5 @@ def entry(
         text = redacted(text)
     if len(text) > MAX_LETTERS:
         text = text[: MAX_LETTERS - 1] + "…"
-    return wording.format(bands[lead.quality], lead.score), f"{text}\ncallscribe {job}"
+    title = TITLES.get(language, TITLES["en"]).format(band_word(lead.quality, language), lead.score)
+    return title, f"{text}\ncallscribe {job}"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
-from pipeline.clients.providers import Capabilities, retry_after_seconds
+from pipeline.clients.providers import Capabilities, wait_seconds
 from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.contract import type_id
 from pipeline.contract.php import filled
@@ -148,7 +148,7 @@ def _status(answer: Answer) -> int:
     if code.isdigit() and 400 <= int(code) < 600:
         return int(code)
     said = next((status for words, status in CODES if any(word in code for word in words)), None)
-    return said or (503 if retry_after_seconds({}, body, limited=False) is not None else 422)
+    return said or (503 if wait_seconds({}, body, limited=False) is not None else 422)
 
 
 def _code(body: Mapping[str, Any]) -> str | None:
@@ -171,7 +171,7 @@ def _error(answer: Answer, status: int) -> CallscribeError:
     if status >= 500 or status in (408, 429):
         return ProviderUnavailable(
             text,
-            retry_after_seconds=retry_after_seconds(answer.headers, body, limited=status == 429),
+            retry_after_seconds=wait_seconds(answer.headers, body, limited=status == 429),
             ambiguous=status in (502, 504),  # a gateway that lost the answer; others say that they failed
             http_status=status,
             provider_code=code,

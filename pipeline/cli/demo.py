@@ -15,7 +15,7 @@ import click
 from pipeline.cli import WorkFailed, drawing
 from pipeline.cli.recogniser import Name, chosen, local
 from pipeline.cli.rehearsal import Rehearsal, rehearse
-from pipeline.domain.speakers import label
+from pipeline.run.views import JobView
 
 PATIENCE_SECONDS = 180.0
 MODEL = "base"
@@ -113,10 +113,9 @@ def follow(whole: Rehearsal, before: Sequence[str]) -> dict[str, Any]:
 def report(job: Mapping[str, Any], portal: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> None:
     """The transcript by speaker, the score, the callback as the portal received it, the timeline entry."""
     _title("The transcript")
-    for segment in (job["transcript"] or {}).get("segments", []):
-        who = label(segment["speaker"], "en") if segment["speaker"] else ""
-        minutes, seconds = divmod(int(segment["start"]), 60)
-        click.echo(f"  {minutes:02}:{seconds:02}  {f'{who}: ' if who else ''}{segment['text']}")
+    if transcript := JobView.model_validate(job).transcript:
+        for line in drawing.turns(transcript):
+            click.echo(f"  {line}")
     _title("The lead")
     if lead := job["lead"]:
         click.echo(f"  {lead['quality']} ({lead['score']}/100): {lead['reason']}")

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 
 from pipeline.domain.job import Event
-from pipeline.domain.speakers import label
 from pipeline.domain.transcript import Transcript
+from pipeline.domain.words import clock, speaker_word
 
 BAR = 40
 
@@ -18,14 +18,12 @@ def moment(at: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: 0.42 s, 12 s, 3:05, 1:02:03."""
+    """Seconds for people: 0.42 s, 12 s, 03:05, 01:02:03."""
     if seconds < 10:
         return f"{seconds:.2f} s"
     if seconds < 60:
         return f"{seconds:.0f} s"
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole % 3600 // 60
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+    return clock(round(seconds))
 
 
 def timeline(events: Sequence[Event], *, width: int = BAR) -> list[str]:
@@ -58,9 +56,8 @@ def turns(transcript: Transcript) -> list[str]:
     """The transcript by speaker, a line per segment, with its place in the recording."""
     lines = []
     for segment in transcript.segments:
-        minutes, seconds = divmod(int(segment.start), 60)
-        who = label(segment.speaker, "en") if segment.speaker else ""
-        lines.append(f"{minutes:02}:{seconds:02}  {f'{who}: ' if who else ''}{segment.text}")
+        who = f"{speaker_word(segment.speaker)}: " if segment.speaker else ""
+        lines.append(f"{clock(segment.start)}  {who}{segment.text}")
     return lines or transcript.text.splitlines()
 
 

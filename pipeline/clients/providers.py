@@ -25,12 +25,9 @@ A provider's own sentence is never repeated: servers are known to echo what they
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -41,6 +38,7 @@ from pipeline.clients import lifetimes
 from pipeline.clients.dialect import FORGET_SECONDS, Request, Rung, ladder, read_learned, write_learned
 from pipeline.clients.envelopes import error_of, hidden_status, unwrap
 from pipeline.clients.refusals import Refusal
+from pipeline.clients.retry_after import retry_after_seconds
 from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.domain.errors import (
     BadAnswer,
@@ -294,9 +292,9 @@ def failure(answer: Answer, *, host: str) -> Upstream:
     code = next((word for word in refusal.codes if word.casefold() in MEANING), None) or _code(body)
     codes = {word.casefold() for word in (code, *refusal.codes) if word}
     meaning = MEANING.get((code or "").lower()) or MEANING_BY_STATUS.get(status)
-    pause = retry_after_seconds(answer.headers, body, limited=status == 429)
+    pause = wait_seconds(answer.headers, body, limited=status == 429)
     text = refusal.text
-    asked = retry_after_seconds(answer.headers, body, limited=False)
+    asked = wait_seconds(answer.headers, body, limited=False)
     passes_soon = asked is not None or bool(_SOON.search(text))
     broke = bool(codes & set(ACCOUNT_CODES)) or (_NO_MONEY.search(text) is not None and not passes_soon)
     if status not in ACCOUNT and broke and not meaning:
@@ -324,49 +322,10 @@ def failure(answer: Answer, *, host: str) -> Upstream:
     return ProviderRefused(message, http_status=status, provider_code=code)
 
 
-def retry_after_seconds(
-    headers: Mapping[str, str], body: Mapping[str, Any], *, limited: bool, now: float | None = None
-) -> float | None:
-    """How long the provider asks us to wait, seconds, or None.
-
-    `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), then `error.retryAfter` of the body, then,
-    for a 429 alone, `X-RateLimit-Reset` as seconds, unix time (also in ms), a date, or `6m0s`. Dates
-    count from the answer's own `Date`, so that a wrong clock on either side does no harm.
-    """
-    if now is None:
-        now = _moment(headers.get("date", "")) or time.time()
-    error = body.get("error")
-    wishes = [headers.get("retry-after"), error.get("retryAfter") if isinstance(error, dict) else None]
-    if limited:
-        wishes += [headers.get("x-ratelimit-reset"), headers.get("x-ratelimit-reset-requests")]
-    for wish in wishes:
-        pause = _pause(str(wish), now) if wish is not None else None
-        if pause is not None:
-            return min(max(0.0, pause), LONGEST_PAUSE_SECONDS)
-    return None
-
-
-def _pause(wish: str, now: float) -> float | None:
-    wish = wish.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", wish):
-        number = float(wish)
-        if number > 1e11:
-            number /= 1000  # unix time in milliseconds
-        return number - now if number > 1e9 else number
-    spans = re.findall(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)", wish)
-    if spans and "".join(number + unit for number, unit in spans) == wish:
-        unit_seconds = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-        return sum(float(number) * unit_seconds[unit] for number, unit in spans)
-    moment = _moment(wish)
-    return moment - now if moment is not None else None
-
-
-def _moment(text: str) -> float | None:
-    for parse in (parsedate_to_datetime, datetime.fromisoformat):
-        with suppress(ValueError, TypeError, IndexError, OverflowError):
-            moment = parse(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return None
+def wait_seconds(headers: Mapping[str, str], body: Mapping[str, Any], *, limited: bool) -> float | None:
+    """What the provider asks us to wait, a day at the most, or None."""
+    pause = retry_after_seconds(headers, body, limited=limited)
+    return None if pause is None else min(pause, LONGEST_PAUSE_SECONDS)
 
 
 def _error_body(answer: Answer) -> dict[str, Any]:

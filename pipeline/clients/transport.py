@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 from urllib.parse import urljoin
@@ -24,6 +23,7 @@ import httpcore
 import httpx
 
 from pipeline.clients import guard
+from pipeline.clients.retry_after import retry_after_seconds
 from pipeline.clients.wire import Wire, kept_connections, tls_context
 from pipeline.domain import hosts
 from pipeline.domain.errors import (
@@ -438,14 +438,3 @@ def _unpacked(pieces: Iterable[bytes], codings: list[str]) -> Iterator[bytes]:
 def _is_zlib(head: bytes) -> bool:
     """gzip (RFC 1952) or zlib (RFC 1950) by its first two bytes."""
     return head[:2] == b"\x1f\x8b" or (head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0)
-
-
-def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """What `Retry-After` asks for, by seconds or by date (RFC 9110, 10.2.3), or None."""
-    value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdecimal():
-        return float(value[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None

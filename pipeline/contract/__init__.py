@@ -7,7 +7,6 @@ from pipeline.contract.events import PortalEvent, read_event
 from pipeline.contract.results import (
     audio_body,
     call_body,
-    clock,
     error_body,
     image_body,
     lead_body,
@@ -20,7 +19,6 @@ __all__ = [
     "audio_body",
     "call_body",
     "callback_key",
-    "clock",
     "error_body",
     "image_body",
     "known_only",

@@ -14,6 +14,7 @@ from pipeline.domain.errors import BadAnswer, NoSpeech
 from pipeline.domain.job import Failure, JobId
 from pipeline.domain.lead import Lead
 from pipeline.domain.transcript import Transcript
+from pipeline.domain.words import clock
 
 
 def lead_body(lead: Lead | None) -> dict[str, Any] | None:
@@ -69,14 +70,6 @@ def error_body(failure: Failure) -> dict[str, Any]:
     """A refusal or failure. Code 100 or >= 500 is a provider's error to the portal, else another one;
     the flag gives the portal its spent limit back."""
     return {"message": failure.message, "code": failure.code, "api_request_completed": False}
-
-
-def clock(seconds: float, *, hours: bool = False) -> str:
-    """Seconds as MM:SS, or HH:MM:SS from the first hour on, or when `hours`; parts of a second are cut."""
-    whole = max(int(seconds), 0)
-    if hours or whole >= 3600:
-        return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-    return f"{whole // 60:02d}:{whole % 60:02d}"
 
 
 def _spoken(transcript: Transcript) -> str:

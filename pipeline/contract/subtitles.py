@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 
 from pipeline.domain.plain import to_plain
-from pipeline.domain.speakers import label
 from pipeline.domain.transcript import Segment, Transcript
+from pipeline.domain.words import cue_time, speaker_word
 
 
 def txt(transcript: Transcript, *, language: str = "en") -> str:
@@ -19,7 +19,7 @@ def srt(transcript: Transcript, *, language: str = "en") -> str:
     """SubRip: numbered cues, a comma before milliseconds."""
     cues = []
     for number, segment in enumerate(_cues(transcript), 1):
-        times = f"{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}"
+        times = f"{cue_time(segment.start, ',')} --> {cue_time(segment.end, ',')}"
         cues.append(f"{number}\n{times}\n{_named(segment, language)}\n")
     return "\n".join(cues)
 
@@ -29,8 +29,8 @@ def vtt(transcript: Transcript, *, language: str = "en") -> str:
     cues = ["WEBVTT\n"]
     for segment in _cues(transcript):
         text = _oneline(segment.text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        voice = f"<v {label(segment.speaker, language)}>" if segment.speaker else ""
-        cues.append(f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{voice}{text}\n")
+        voice = f"<v {speaker_word(segment.speaker, language)}>" if segment.speaker else ""
+        cues.append(f"{cue_time(segment.start, '.')} --> {cue_time(segment.end, '.')}\n{voice}{text}\n")
     return "\n".join(cues)
 
 
@@ -64,13 +64,8 @@ def _cues(transcript: Transcript) -> list[Segment]:
 
 def _named(segment: Segment, language: str) -> str:
     text = _oneline(segment.text).replace("-->", "→")
-    return f"[{label(segment.speaker, language)}] {text}" if segment.speaker else text
+    return f"[{speaker_word(segment.speaker, language)}] {text}" if segment.speaker else text
 
 
 def _oneline(text: str) -> str:
     return " ".join(text.split())
-
-
-def _clock(seconds: float, mark: str) -> str:
-    whole = round(seconds * 1000)
-    return f"{whole // 3_600_000:02}:{whole // 60_000 % 60:02}:{whole // 1000 % 60:02}{mark}{whole % 1000:03}"

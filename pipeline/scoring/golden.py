@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.domain.errors import BadAnswer, CallscribeError, SettingsError
 from pipeline.domain.job import Message
 from pipeline.domain.lead import Lead, Quality
-from pipeline.domain.transcript import Segment, Speaker, Transcript
+from pipeline.domain.transcript import Segment, Transcript
+from pipeline.domain.words import speaker_word
 from pipeline.scoring.lead import read_lead
 from pipeline.scoring.question import messages, repair_messages, schema
 from pipeline.scoring.rubric import Rubric
@@ -78,12 +79,6 @@ class _File(BaseModel):
     why: str = Field(min_length=1)
     quality: Literal["good", "fair", "poor"] = "good"
     segments: list[_Turn] = Field(min_length=1)
-
-
-LABELS: dict[str, dict[Speaker, str]] = {
-    "en": {"manager": "[Manager] ", "client": "[Client] "},
-    "ru": {"manager": "[Менеджер] ", "client": "[Клиент] "},
-}
 
 
 def read_cases(folder: Path) -> tuple[Case, ...]:
@@ -164,8 +159,8 @@ def _read_case(path: Path) -> Case:
         Segment(start=turn.start, end=turn.end, speaker=turn.speaker, text=turn.text)
         for turn in file.segments
     )
-    labels = LABELS.get(file.language, LABELS["en"])
-    text = "\n".join(f"{labels.get(s.speaker, '') if s.speaker else ''}{s.text}" for s in segments)
+    names = (f"[{speaker_word(s.speaker, file.language)}] " if s.speaker else "" for s in segments)
+    text = "\n".join(name + segment.text for name, segment in zip(names, segments, strict=True))
     transcript = Transcript(text=text, language=file.language, segments=segments, quality=file.quality)
     return Case(
         name=path.stem,

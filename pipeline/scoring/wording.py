@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.domain.lead import Lead
-from pipeline.domain.speakers import label
 from pipeline.domain.transcript import Speaker, Transcript
+from pipeline.domain.words import clock, speaker_word
 from pipeline.scoring.talk import TalkFacts
 
 PHRASES = {
@@ -81,12 +81,5 @@ def fact_lines(facts: TalkFacts, language: str) -> list[str]:
     return lines
 
 
-def clock(seconds: float) -> str:
-    """Seconds as MM:SS, or H:MM:SS from an hour on."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
-
-
 def _listed(values: Iterable[tuple[Speaker, str]], language: str) -> str:
-    return ", ".join(f"{label(who, language).lower()} {value}" for who, value in values)
+    return ", ".join(f"{speaker_word(who, language).lower()} {value}" for who, value in values)

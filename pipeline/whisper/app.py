@@ -32,6 +32,7 @@ from starlette.routing import Route
 
 from pipeline.domain.errors import NotAudio, Refused
 from pipeline.domain.languages import iso639
+from pipeline.domain.words import cue_time
 from pipeline.whisper.hearing import Ask, Heard, Part, Recogniser, Stopped
 
 MAX_UPLOAD_BYTES = 25 << 20  # OpenAI's limit
@@ -283,13 +284,8 @@ def _subtitles(parts: list[Part], shape: str) -> str:
     for number, part in enumerate(parts, 1):
         head = f"{number}\n" if number_from else ""
         text = " ".join(part.text.split()).replace("-->", "→")
-        cues.append(f"{head}{_clock(part.start, mark)} --> {_clock(part.end, mark)}\n{text}\n")
+        cues.append(f"{head}{cue_time(part.start, mark)} --> {cue_time(part.end, mark)}\n{text}\n")
     return "\n".join(cues)
-
-
-def _clock(seconds: float, mark: str) -> str:
-    whole = round(seconds * 1000)
-    return f"{whole // 3_600_000:02}:{whole // 60_000 % 60:02}:{whole // 1000 % 60:02}{mark}{whole % 1000:03}"
 
 
 def _model(name: str) -> dict[str, Any]:

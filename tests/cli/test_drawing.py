@@ -48,7 +48,7 @@ def test_a_timeline_shows_when_steps_ran() -> None:
 def test_durations_for_people() -> None:
     """Seconds up to a minute, then clock-like."""
     assert [drawing.duration(s) for s in (0.424, 12.3, 59.7, 185, 3723)] == [
-        "0.42 s", "12 s", "60 s", "3:05", "1:02:03",
+        "0.42 s", "12 s", "60 s", "03:05", "01:02:03",
     ]  # fmt: skip
 
 

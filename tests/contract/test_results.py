@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipeline.contract import audio_body, call_body, clock, error_body, image_body, text_body
+from pipeline.contract import audio_body, call_body, error_body, image_body, text_body
 from pipeline.domain.errors import BadAnswer, NoSpeech
 from pipeline.domain.job import Failure, JobId, Step
 from pipeline.domain.lead import Lead
@@ -91,12 +91,3 @@ def test_text_image_and_error_shapes() -> None:
     }
     failure = Failure(slug="no_speech", code=422, message="Nobody speaks.", step=Step("merge"))
     assert error_body(failure) == {"message": "Nobody speaks.", "code": 422, "api_request_completed": False}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "00:00"), (59.99, "00:59"), (600, "10:00"), (3599, "59:59"), (3600, "01:00:00"), (-1, "00:00")],
-)
-def test_clock(seconds: float, text: str) -> None:
-    """MM:SS below an hour, HH:MM:SS from there on."""
-    assert clock(seconds) == text

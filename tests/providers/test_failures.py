@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from pipeline.clients import providers
 from pipeline.clients.chat import Chat
-from pipeline.clients.providers import Unremembered, retry_after_seconds
+from pipeline.clients.providers import Unremembered, wait_seconds
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import (
     ProviderAccount,
@@ -160,7 +160,7 @@ def test_how_long_to_wait(
 ) -> None:
     """Every form of Retry-After and X-RateLimit-Reset is read; dates count from the answer's own Date."""
     headers = {"date": "Fri, 20 Nov 2026 12:00:00 GMT", **headers}
-    assert retry_after_seconds(headers, body, limited=limited) == pytest.approx(expected)
+    assert wait_seconds(headers, body, limited=limited) == pytest.approx(expected)
 
 
 def test_the_pause_reaches_the_error(server: Scripted, transport: Transport) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.domain.lead import Criterion, Lead
 from pipeline.scoring.talk import talk_facts
-from pipeline.scoring.wording import PHRASES, clock, lead_lines
+from pipeline.scoring.wording import PHRASES, lead_lines
 
 from .calls import segment, transcript
 
@@ -44,10 +44,3 @@ def test_lines_for_the_timeline() -> None:
     russian = lead_lines(LEAD, "ru", facts)
     assert "+ Budget: да - «twelve thousand» (01:15)" in russian
     assert "Доля речи: клиент 62%, менеджер 38%" in russian
-
-
-def test_clock() -> None:
-    """Hours appear only when there are any."""
-    assert [clock(seconds) for seconds in (0, 59.9, 61, 3600, 36061)] == [
-        "00:00", "00:59", "01:01", "1:00:00", "10:01:01",
-    ]  # fmt: skip

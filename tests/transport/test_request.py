@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.clients.transport import Answer, Transport, Unreachable, retry_after_seconds
+from pipeline.clients.retry_after import retry_after_seconds
+from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.domain.errors import BadAnswer, ForbiddenURL, SettingsError
 from tests.transport.conftest import Serve
 from tests.transport.listener import TLS, Connection
@@ -361,10 +362,12 @@ def test_answers_that_are_no_json() -> None:
 
 
 def test_when_to_come_back() -> None:
-    """Retry-After gives seconds or a date; anything else asks for nothing."""
+    """Retry-After gives seconds, a date or `6m0s`; anything else asks for nothing."""
     assert retry_after_seconds({"retry-after": "120"}) == 120
     assert retry_after_seconds({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
     assert retry_after_seconds({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}) > 1e9
-    for value in ("", "soon", "-1", "1.5", "٣"):
+    assert retry_after_seconds({"retry-after": "1.5"}) == 1.5
+    assert retry_after_seconds({"retry-after": "6m0s"}) == 360
+    for value in ("", "soon", "-1", "٣", "9" * 5000, "1m" * 500):
         assert retry_after_seconds({"retry-after": value}) is None
     assert retry_after_seconds({}) is None

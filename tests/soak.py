@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from tests.faults.harness import HEARING, Service
+from tests.faults.telephony import Telephony
 
 PAUSE_SECONDS = (1.5, 4.0)  # between two faults
 LONGEST_SECONDS = 900.0
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     asked = parser.parse_args()
     begun = time.monotonic()
-    with Service(UPSTREAM_THREADS="16") as service:
+    with Service(UPSTREAM_THREADS="16", telephony=[Telephony("crm")]) as service:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it resets because it is told to
         soak = Soak(service, random.Random(asked.seed))
         soak.run(asked.jobs)
@@ -58,7 +59,8 @@ class Soak:
         self.unsent: list[str] = []
 
     def run(self, jobs: int) -> None:
-        """Sends the jobs, a tenth of them through /v1 with a deal, and hurts the service meanwhile."""
+        """Sends the jobs, a tenth of them through /v1 with a deal, a fifth as calls of a portal with the
+        cloud's limits, and hurts the service meanwhile."""
         service = self.service
         service.start(
             upstream=2,
@@ -75,11 +77,18 @@ class Soak:
                 service.tend()
                 time.sleep(0.02)
         sending.join(60)
-        service.settle(120)
+        for portal in service.telephony:
+            portal.sent()
+        service.settle(240)
 
     def _send(self, jobs: int) -> None:
         service, sent = self.service, 0
         while sent < jobs:
+            if sent % 10 in (2, 6):  # by event and by engine request; its deal is found in the CRM
+                service.ring(service.telephony[0], patience_seconds=60)
+                sent += 1
+                time.sleep(0.3)
+                continue
             if sent % 10 == 9:
                 service.file(patience_seconds=60)
                 sent += 1
@@ -146,9 +155,13 @@ class Soak:
         self.service.fault(HEARING, times=self.chance.randint(1, 4), **fault)
 
     def fail_portal(self) -> None:
-        path = self.chance.choice(["/callback", "/disk/downloadFile/*", "/v1/timeline-logs"])
+        path = self.chance.choice(["/callback", "/disk/downloadFile/*", "/v1/timeline-logs", "/rest/*"])
         fault = self.chance.choice([{"status": 503}, {"reset": "before"}, {"reset": "after"}])
-        self.service.fault(path, times=self.chance.randint(1, 4), **fault)
+        times = self.chance.randint(1, 4)
+        if path == "/rest/*":
+            self.service.telephony[0].sandbox.script.add(path=path, times=times, **fault)
+        else:
+            self.service.fault(path, times=times, **fault)
 
     def _paying(self) -> int:
         return sum("transcribe" in member for member in self.service.redis.zrange("cs:leases", 0, -1))
@@ -169,9 +182,10 @@ class Soak:
         )
         wrong = sum((entries - Counter(service.filed.items())).values())
         wrong += sum((Counter(service.filed.items()) - entries).values())
+        linked = [one for portal in service.telephony for one in portal.wrong()]
         left = [*service.files(), *service.unfinished(), *service.told()]
         return {
-            "calls accepted": len(service.jobs) + len(service.filed),
+            "calls accepted": len(service.jobs) + len(service.filed) + len(service.telephony[0].calls),
             "faults": f"{sum(self.faults.values())}: "
             + ", ".join(f"{name} {times}" for name, times in sorted(self.faults.items())),
             "processes killed": sum(part.deaths for part in service.parts.values()),
@@ -186,10 +200,11 @@ class Soak:
             LOST: taken.count(0),
             DOUBLED: sum(times > 1 for times in taken),
             REPAID: max(0, repaid - resets - self.in_flight_when_killed),
-            TWICE: wrong,
+            TWICE: wrong + len(linked),
             FAILED: sum(job.outcome == "error" for job in service.jobs),
             MUST_BE_ZERO[-1]: len(left),
             **({"left": left[:5]} if left else {}),
+            **({"linked": linked[:5]} if linked else {}),
         }
 
 

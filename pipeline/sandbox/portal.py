@@ -70,13 +70,20 @@ class Portal:
     # what it sends
 
     async def send(
-        self, fixture: Fixture | str, *, to: str | None = None, hash: str | None = None, again: bool = True
+        self,
+        fixture: Fixture | str,
+        *,
+        to: str | None = None,
+        hash: str | None = None,
+        again: bool = True,
+        activity: int | None = None,
     ) -> Job:
         """Sends an engine request exactly as a portal does; returns the job with the answer.
 
         fixture: a name in fixtures/requests, or its content. to: the engine's URL, otherwise the one that
         is registered for the category. hash: of an earlier job, to send the very same request again (with
-        `again`, its body too). Raises LookupError when no engine is registered.
+        `again`, its body too). activity: the CRM's call that it is about, where the fixture makes none.
+        Raises LookupError when no engine is registered.
         """
         known = self.jobs.get(hash) if hash and again else None
         if known:
@@ -88,7 +95,7 @@ class Portal:
             raise LookupError(f"no engine is registered for {plain['category']}")
         token, rid = hash or secrets.token_hex(16), secrets.token_hex(8)
         recording = self.recording(plain.get("recording"))
-        activity = self._call(plain.get("crm"), recording)
+        activity = self._call(plain.get("crm"), recording) or activity
         body = self._filled(plain["body"], token, rid, recording)
         job = Job(
             hash=token,

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -45,23 +45,33 @@ from pipeline.store import Governor, embedded
 from tests.faults import recordings
 from tests.faults.part import QUICK, Part
 from tests.faults.relay import Relay
+from tests.faults.telephony import Call, Talk, Telephony
 
 ROOT = Path(__file__).resolve().parents[2]
 HEARD = "we need the phone system before the first of march and the budget is there"
 HEARING = "/v1/audio/transcriptions"
+OF_ONE_PORTAL = ("PORTAL_URL", "PORTAL_TOKEN", "BITRIX24_WEBHOOK", "TIMELINE")
 
 
 class Service:
     """Its processes, its sandbox and its ledger.
 
+    telephony: further portals, whose calls are in their CRM.
     relayed: the store is reached through `relay`. frees: leases of a dead worker are freed at once, as a
     supervisor does; otherwise they end by themselves, as those of a lost host.
     """
 
     def __init__(
-        self, *, relayed: bool = False, frees: bool = False, data_dir: Path | None = None, **settings: str
+        self,
+        *,
+        relayed: bool = False,
+        frees: bool = False,
+        data_dir: Path | None = None,
+        telephony: Sequence[Telephony] = (),
+        **settings: str,
     ) -> None:
         self.frees = frees
+        self.telephony = telephony
         self.folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
         self.data = data_dir or self.folder / "data"
         self.sandbox = Sandbox()
@@ -90,6 +100,8 @@ class Service:
             **({"CALLSCRIBE_STORAGE_URL": (self.data / "audio").as_uri()} if self.relay else {}),
             **{f"CALLSCRIBE_{name}": value for name, value in settings.items()},
         }
+        if telephony:
+            self.own |= self._several(telephony)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CALLSCRIBE_")}
         self.env = kept | self.own | {"TMPDIR": str(self.folder / "tmp"), "PYTHONPATH": str(ROOT)}
         plain = {name.removeprefix("CALLSCRIBE_").lower(): value for name, value in self.own.items() if value}
@@ -97,11 +109,32 @@ class Service:
         self.store = Governor(f"unix://{self.socket}", timeout_seconds=30)
         self.redis = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
 
+    def _several(self, telephony: Sequence[Telephony]) -> dict[str, str]:
+        """Settings of an installation with further portals, whose calls are in their CRM."""
+        own = {"url": f'"{self.sandbox.base_url}"', "tokens": f'["{self.token}"]', "timeline": '"vibecode"'}
+        entries = {"portal": own} | {portal.name: portal.settings() for portal in telephony}
+        lines = []
+        for name, entry in entries.items():
+            lines += [f"[{name}]", *(f"{field} = {value}" for field, value in entry.items())]
+        file = self.folder / "here" / "portals.toml"
+        file.write_text("\n".join(lines))
+        hosts = [self.sandbox.base_url, *(portal.sandbox.base_url for portal in telephony)]
+        return {
+            **dict.fromkeys((f"CALLSCRIBE_{name}" for name in OF_ONE_PORTAL), ""),
+            "CALLSCRIBE_PORTALS_FILE": str(file),
+            "CALLSCRIBE_TRUSTED_HOSTS": ",".join(host.partition("://")[2] for host in hosts),
+        }
+
     # -- processes
 
     def __enter__(self) -> Self:
         self.sandbox.start()
-        self.sandbox.script.add(path=f"*{HEARING}", text=HEARD, times=None)
+        for portal in self.telephony:
+            portal.sandbox.start()
+        if self.telephony:  # calls are told apart by their transcripts
+            self.sandbox.script = self.sandbox.app.script = Talk(HEARD)
+        else:
+            self.sandbox.script.add(path=f"*{HEARING}", text=HEARD, times=None)
         return self
 
     def __exit__(
@@ -122,6 +155,8 @@ class Service:
             if self.relay:
                 self.relay.close()
             self.sandbox.stop()
+            for portal in self.telephony:
+                portal.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, *, upstream: int = 1, failpoints: Callable[[str], str] | None = None) -> None:
@@ -299,6 +334,11 @@ class Service:
                 time.sleep(0.5)
         self.filed[answer.json()["id"]] = number
         return str(answer.json()["id"])
+
+    def ring(self, portal: Telephony, **how: Any) -> Call:
+        """A call on one of the portals whose calls are in their CRM."""
+        number = next(self._numbers)
+        return portal.ring(self.api_url, self.folder / "recordings" / f"{number}.wav", number, **how)
 
     def outcomes(self) -> Counter[str]:
         """How the accepted jobs ended, by the portal."""

@@ -1,0 +1,36 @@
+"""Deals are found and entries written on portals with the limits of the cloud, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import time
+
+from tests.faults.harness import Service
+from tests.faults.telephony import Telephony
+
+
+def test_each_call_has_its_entry_once_on_two_portals_with_limits() -> None:
+    """By event and engine request, or the request alone; workers are killed, the CRM fails and refuses."""
+    both, alone = Telephony("both"), Telephony("alone", events=False)
+    with Service(frees=True, telephony=[both, alone]) as service:
+        service.start(upstream=2)
+        for number in range(24):
+            service.ring(both, late=2.0 if number % 5 == 0 else 0.0)
+            service.ring(alone)
+            if number in (8, 16):
+                service.kill("upstream")
+            if number == 10:
+                both.sandbox.script.add(path="/rest/*", times=3, status=503, body={"error": "OVERLOAD"})
+                alone.sandbox.script.add(path="*logmessage.add", times=2, reset="after")
+            time.sleep(0.2)
+        for portal in service.telephony:
+            portal.sent()
+        service.until(
+            lambda: not (both.wrong() or alone.wrong()), 150, f"{both.wrong()[:3]} {alone.wrong()[:3]}"
+        )
+        service.until(lambda: not service.unfinished(), 60, f"nothing left to do: {service.unfinished()}")
+        assert not both.wrong() + alone.wrong()
+        for portal in service.telephony:
+            asked = portal.sandbox.ledger.find("/rest/*")
+            refused = [one for one in asked if one["status"] == 503]
+            assert len(refused) <= 6, "the limit of the portal was not kept"
+            assert len(asked) <= 6 * len(portal.calls)

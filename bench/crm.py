@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.steps import flow
 from tests.faults.harness import Service
 from tests.faults.telephony import Talk, Telephony
 
@@ -74,6 +75,13 @@ class Simulation:
             good &= len(answers) == sent and len(waits) == len(calls) and not doubled and each <= 3.0
             good &= not answers or answers[int(len(answers) * 0.95) - 1] <= 6.0
             good &= max(waits, default=0.0) <= entry_within
+        store = self.service.store
+        for identifier, _, _ in store.page(limit=1000):
+            state = flow.timeline(store.load(identifier))
+            if state.state != "written":
+                sys.stdout.write(f"{identifier}: {state}\n")
+                for event in store.events(identifier)[-6:]:
+                    sys.stdout.write(f"  {event.at:.1f} {event.step} {event.what} {event.why or ''}\n")
         return good
 
 

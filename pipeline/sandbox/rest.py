@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pipeline.sandbox import php
-from pipeline.sandbox.crm import CRM, ENTITY_TYPES, TYPE_NAMES, Activity, Unfit, iso
+from pipeline.sandbox.crm import CRM, Activity, Unfit, iso
 from pipeline.sandbox.engines import Engines
-from pipeline.sandbox.listing import page
+from pipeline.sandbox.entities import Entities, fields_of, integer
+from pipeline.sandbox.listing import Named, page
 
 Params = Mapping[str, Any]
 MAX_BATCH = 50
@@ -45,6 +47,11 @@ class Rest:
         self.bucket = bucket or Bucket()
         self._methods: dict[str, Callable[[Params, str], Any]] = {
             "profile": self._profile,
+            "user.current": self._profile,
+            "user.get": lambda params, base: Listed.of([self._profile(params, base)], 1, None),
+            "server.time": lambda params, base: iso(),
+            "methods": lambda params, base: sorted(self._methods),
+            "method.get": self._method_get,
             "scope": lambda params, base: ["ai_admin", "crm", "disk", "telephony"],
             "crm.activity.list": self._activity_list,
             "crm.activity.get": self._activity_get,
@@ -54,14 +61,22 @@ class Rest:
             "crm.timeline.logmessage.list": self._log_list,
             "crm.timeline.logmessage.get": self._log_get,
             "crm.timeline.comment.add": self._comment_add,
+            "crm.timeline.comment.get": self._comment_get,
             "crm.timeline.comment.list": self._comment_list,
+            "crm.activity.fields": self._activity_fields,
             "telephony.call.attachtranscription": self._attach_transcription,
             "voximplant.statistic.get": self._statistic,
             "disk.file.get": self._disk_file,
         }
         for kind in ("lead", "deal", "contact", "company"):
-            self._methods[f"crm.{kind}.get"] = self._entity_get(kind)
-            self._methods[f"crm.{kind}.list"] = self._entity_list(kind)
+            entities = Entities(crm, kind)
+            self._methods |= {
+                f"crm.{kind}.get": entities.get,
+                f"crm.{kind}.list": partial(_listed, entities),
+                f"crm.{kind}.fields": entities.fields,
+                f"crm.{kind}.add": entities.add,
+                f"crm.{kind}.update": entities.update,
+            }
 
     async def endpoint(self, request: Request) -> Response:
         """One REST call; parameters come as JSON, as a form or in the query."""
@@ -85,6 +100,7 @@ class Rest:
 
     async def call(self, method: str, params: Params, base: str) -> dict[str, Any]:
         """One method: `{"result", "total"?, "next"?}`; raises Unfit."""
+        params = Named(params)
         if method.startswith("ai.engine."):
             return {"result": await self.engines.call(method, params)}
         handler = self._methods.get(method)
@@ -132,12 +148,27 @@ class Rest:
             "TIME_ZONE_OFFSET": 0,
         }
 
+    def _method_get(self, params: Params, base: str) -> Any:
+        known = str(params.get("name", "")).lower() in self._methods
+        return {"isExisting": known, "isAvailable": known}
+
+    def _activity_fields(self, params: Params, base: str) -> Any:
+        some = next(iter(self.crm.activities.values()), None)
+        return fields_of([*(some.fields if some else ["ID"]), "FILES"])
+
+    def _comment_get(self, params: Params, base: str) -> Any:
+        wanted = str(integer(params, "id"))
+        found = next((comment for comment in self.crm.comments if comment["ID"] == wanted), None)
+        if found is None:
+            raise Unfit("", "Not found.")
+        return found
+
     def _activity_list(self, params: Params, base: str) -> Any:
         conditions = dict(params.get("filter") or {})
         wanted = conditions.pop("BINDINGS", None)
         rows = [
             self._activity(activity, base)
-            for activity in self.crm.activities.values()
+            for activity in list(self.crm.activities.values())
             if wanted is None or _bound(activity, wanted)
         ]
         order = params.get("order") or {"START_TIME": "ASC"}
@@ -147,7 +178,7 @@ class Rest:
         return Listed.of(*page(rows, {**params, "filter": conditions, "order": order, "select": select}))
 
     def _activity_get(self, params: Params, base: str) -> Any:
-        return self._activity(self.crm.activity(_integer(params, "id")), base)
+        return self._activity(self.crm.activity(integer(params, "id")), base)
 
     def _activity(self, activity: Activity, base: str) -> dict[str, Any]:
         number = activity.fields["ID"]
@@ -159,14 +190,14 @@ class Rest:
         return {**activity.fields, "STORAGE_ELEMENT_IDS": activity.files, "FILES": files}
 
     def _binding_list(self, params: Params, base: str) -> Any:
-        number = _integer(params, "activityId")
+        number = integer(params, "activityId")
         if number not in self.crm.activities:
             raise Unfit("NOT_FOUND", "Not found.")
         bindings = self.crm.activities[number].bindings
         return [{"entityTypeId": kind, "entityId": entity} for kind, entity in bindings]
 
     def _get_transcript(self, params: Params, base: str) -> Any:
-        activity = self.crm.activities.get(_integer(params, "activityId"))
+        activity = self.crm.activities.get(integer(params, "activityId"))
         if activity is None:
             raise Unfit("NOT_FOUND", "Element not found")
         return {"transcription": activity.transcript} if activity.transcript else None
@@ -179,8 +210,8 @@ class Rest:
             if fields.get(name) in (None, ""):
                 raise Unfit("100", f"Field: {name} is required.")
         entry = self.crm.log(
-            _integer(fields, "entityTypeId"),
-            _integer(fields, "entityId"),
+            integer(fields, "entityTypeId"),
+            integer(fields, "entityId"),
             str(fields["title"]),
             str(fields["text"]),
             str(fields["iconCode"]),
@@ -188,13 +219,13 @@ class Rest:
         return {"logMessage": entry}
 
     def _log_list(self, params: Params, base: str) -> Any:
-        entries = self.crm.logs(_integer(params, "entityTypeId"), _integer(params, "entityId"))
+        entries = self.crm.logs(integer(params, "entityTypeId"), integer(params, "entityId"))
         order = params.get("order") or {"id": "desc"}
         rows, total, following = page(entries, {"order": order, "start": params.get("start")}, size=10)
         return Listed.of(rows, total, following)
 
     def _log_get(self, params: Params, base: str) -> Any:
-        wanted = _integer(params, "id")
+        wanted = integer(params, "id")
         for entry in self.crm.log_entries:
             if entry["id"] == wanted:
                 hidden = ("entityTypeId", "entityId")
@@ -205,7 +236,7 @@ class Rest:
         fields = params.get("fields")
         if not isinstance(fields, Mapping) or not fields.get("COMMENT"):
             raise Unfit("", "COMMENT is not defined or empty.")
-        kind, number = str(fields.get("ENTITY_TYPE", "")).lower(), _integer(fields, "ENTITY_ID")
+        kind, number = str(fields.get("ENTITY_TYPE", "")).lower(), integer(fields, "ENTITY_ID")
         return self.crm.comment(kind, number, str(fields["COMMENT"]), fields.get("FILES"))
 
     def _comment_list(self, params: Params, base: str) -> Any:
@@ -226,9 +257,9 @@ class Rest:
             place = f"MESSAGES[{number}]"
             if message.get("SIDE") not in ("User", "Client"):
                 raise Unfit("ERROR_CORE", f"{place}[SIDE] should be either Client or User")
-            if _integer(message, "START_TIME") < 0:
+            if integer(message, "START_TIME") < 0:
                 raise Unfit("ERROR_CORE", f"{place}[START_TIME] should be greater or equal to zero")
-            if _integer(message, "STOP_TIME") <= 0:
+            if integer(message, "STOP_TIME") <= 0:
                 raise Unfit("ERROR_CORE", f"{place}[STOP_TIME] should be greater than zero")
             if not message.get("MESSAGE"):
                 raise Unfit("ERROR_CORE", f"{place}[MESSAGE] is empty")
@@ -246,7 +277,7 @@ class Rest:
     def _disk_file(self, params: Params, base: str) -> Any:
         if not params.get("id"):
             raise Unfit("ERROR_ARGUMENT", "Invalid value of parameter {Parameter #0}")
-        file = self.crm.files.get(_integer(params, "id"))
+        file = self.crm.files.get(integer(params, "id"))
         if file is None:
             raise Unfit("ERROR_NOT_FOUND", f"Could not find entity with id `{params['id']}`")
         return {
@@ -265,21 +296,9 @@ class Rest:
             "DETAIL_URL": f"{base}/company/personal/user/1/disk/file/{file.id}",
         }
 
-    def _entity_get(self, kind: str) -> Callable[[Params, str], Any]:
-        def get(params: Params, base: str) -> Any:
-            found = self.crm.entities.get((ENTITY_TYPES[kind], _integer(params, "id")))
-            if found is None:
-                raise Unfit("", "Not found")
-            return found
 
-        return get
-
-    def _entity_list(self, kind: str) -> Callable[[Params, str], Any]:
-        def listed(params: Params, base: str) -> Any:
-            rows = [f for (number, _), f in self.crm.entities.items() if TYPE_NAMES[number] == kind]
-            return Listed.of(*page(rows, {"order": {"ID": "ASC"}, **params}))
-
-        return listed
+def _listed(entities: Entities, params: Params, base: str) -> Any:
+    return Listed.of(*entities.list(params))
 
 
 class Listed(dict[str, Any]):
@@ -305,16 +324,6 @@ async def _params(request: Request) -> dict[str, Any]:
             raise Unfit("INVALID_REQUEST", "Syntax error in JSON") from None
         return {**params, **plain} if isinstance(plain, dict) else params
     return {**params, **php.parse(body.decode("utf-8", "replace"))}
-
-
-def _integer(params: Params, name: str) -> int:
-    value = params.get(name)
-    if value in (None, ""):
-        raise Unfit("100", f"Could not find value for parameter {{{name}}}")
-    try:
-        return int(str(value))
-    except ValueError:
-        raise Unfit("ERROR_ARGUMENT", f"Invalid value of parameter {{{name}}}") from None
 
 
 def _bound(activity: Activity, wanted: Any) -> bool:

@@ -7,6 +7,8 @@ Recognition is real (PocketSphinx), chat is a few rules, images are plain colour
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import struct
 import time
 import zlib
@@ -55,6 +57,7 @@ class Router:
             ("/chat/completions", self.chat, "POST"),
             ("/images/generations", self.generations, "POST"),
             ("/models", self.models, "GET"),
+            ("/models/{model:path}", self.models, "GET"),
         ]
         routes = [Route(f"/v1{path}", self._guard(handler), methods=[m]) for path, handler, m in raw]
         routes += [
@@ -180,20 +183,25 @@ class Router:
         }
         for name, number in counted.items():
             self.usage[name] += number
+        usage = {**counted, "total_tokens": sum(counted.values())}
+        head = {
+            "id": f"chatcmpl-{int(self.usage['requests'])}",
+            "created": int(time.time()),
+            "model": replies.MODEL,
+        }
+        if body.get("stream"):
+            options = body.get("stream_options")
+            wants_usage = isinstance(options, dict) and options.get("include_usage")
+            return Response(
+                _stream(head, text, usage if wants_usage else None), media_type="text/event-stream"
+            )
+        message = {"role": "assistant", "content": text}
         return JSONResponse(
             {
-                "id": f"chatcmpl-{int(self.usage['requests'])}",
+                **head,
                 "object": "chat.completion",
-                "created": int(time.time()),
-                "model": replies.MODEL,
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": {"role": "assistant", "content": text},
-                        "finish_reason": "stop",
-                    }
-                ],
-                "usage": {**counted, "total_tokens": sum(counted.values())},
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                "usage": usage,
             }
         )
 
@@ -222,8 +230,14 @@ class Router:
         return Response(content, media_type="image/png") if content else Response(status_code=404)
 
     async def models(self, request: Request) -> Response:
+        """GET /v1/models, and /v1/models/{id}: an id may hold a slash."""
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "sandbox"} for name in MODELS]
-        return JSONResponse({"object": "list", "data": listed})
+        if (wanted := request.path_params.get("model")) is None:
+            return JSONResponse({"object": "list", "data": listed})
+        found = next((model for model in listed if model["id"] == wanted), None)
+        return (
+            JSONResponse(found) if found else error(404, "ai_model_not_found", f"There is no model {wanted}.")
+        )
 
     async def show_usage(self, request: Request) -> Response:
         days = request.query_params.get("days", "7")
@@ -257,6 +271,20 @@ class Router:
             return wrapped_error(400, "VALIDATION_ERROR", "entityTypeId and entityId are required.")
         entries = self.crm.logs(int(kind), int(number))
         return JSONResponse({"success": True, "data": entries, "total": len(entries)})
+
+
+def _stream(head: dict[str, Any], text: str, usage: dict[str, int] | None) -> str:
+    """A chat answer as events, a few words each; the usage last, where it is asked for."""
+    words = re.findall(r"\S+\s*|\s+", text)
+    pieces: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    pieces += [{"content": "".join(words[at : at + 4])} for at in range(0, len(words), 4)]
+    choices: list[Any] = [[{"index": 0, "delta": piece, "finish_reason": None}] for piece in pieces]
+    choices.append([{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    events: list[dict[str, Any]] = [{"choices": choice} for choice in choices]
+    if usage is not None:
+        events = [*({**event, "usage": None} for event in events), {"choices": [], "usage": usage}]
+    lines = [json.dumps({**head, "object": "chat.completion.chunk", **event}) for event in events]
+    return "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"])
 
 
 async def _object(request: Request) -> dict[str, Any] | None:

@@ -267,3 +267,44 @@ def test_crm_is_set_up_from_outside(sandbox: Sandbox, rest: httpx.Client) -> Non
     assert httpx.post(f"{sandbox.base_url}/_crm", json=late, trust_env=False, verify=False).status_code == 200
     assert len(result(rest, "crm.activity.get", id=number)["FILES"]) == 1
     assert rest.get("profile").status_code == 503
+
+
+def test_names_and_dates_come_in_any_form(sandbox: Sandbox, rest: httpx.Client) -> None:
+    """`ID` and `id` are one, dates are ISO with or without a zone, Russian, or compared with unix seconds."""
+    sandbox.crm.add_entity("deal", 5, DATE_CREATE="2026-03-01T12:00:00+03:00")
+    for name in ("id", "ID", "Id"):
+        assert rest.post("crm.deal.get", json={name: 5}).json()["result"]["ID"] == "5"
+    listed = {"FILTER": {"id": "5"}, "SELECT": ["title"], "ORDER": {"id": "desc"}}
+    assert rest.post("crm.deal.list", json=listed).json()["result"] == [{"ID": "5", "TITLE": "deal 5"}]
+    for since, found in (
+        ("2026-03-01T09:00:00Z", 1),
+        ("2026-03-01 09:00:00", 1),
+        ("2026-03-01", 1),
+        ("01.03.2026 09:00:01", 0),
+        ("02.03.2026", 0),
+        ("2026-03-01T12:00:01+03:00", 0),
+    ):
+        answer = rest.post("crm.deal.list", json={"filter": {"ID": 5, ">=DATE_CREATE": since}}).json()
+        assert len(answer["result"]) == found, since
+    sandbox.engines.registered.append({"id": 1, "code": "a", "date_create": 1_700_000_000})
+    for since, found in (("2023-01-01T00:00:00+00:00", 1), ("2024-01-01", 0), ("1600000000", 1)):
+        listing = rest.post("ai.engine.list", json={"filter": {">DATE_CREATE": since}}).json()
+        assert len(listing["result"]) == found, since
+
+
+def test_clients_find_what_they_ask_first(sandbox: Sandbox, rest: httpx.Client) -> None:
+    """The user, the time, the methods and fields; deals are made and changed."""
+    assert rest.post("user.current").json()["result"]["ID"] == "1"
+    assert rest.post("user.get").json()["total"] == 1
+    assert rest.post("server.time").json()["result"].endswith("+00:00")
+    assert rest.post("method.get", json={"name": "crm.deal.list"}).json()["result"]["isExisting"] is True
+    assert "crm.deal.list" in rest.post("methods").json()["result"]
+    assert rest.post("crm.deal.fields").json()["result"]["ID"]["type"] == "integer"
+    assert "FILES" in rest.post("crm.activity.fields").json()["result"]
+    made = rest.post("crm.deal.add", json={"fields": {"TITLE": "new"}}).json()["result"]
+    assert rest.post("crm.deal.update", json={"id": made, "fields": {"TITLE": "newer"}}).json()["result"]
+    assert rest.post("crm.deal.get", json={"id": made}).json()["result"]["TITLE"] == "newer"
+    assert rest.post("crm.deal.update", json={"id": 999, "fields": {}}).status_code == 400
+    fields = {"ENTITY_ID": made, "ENTITY_TYPE": "deal", "COMMENT": "hi"}
+    comment = rest.post("crm.timeline.comment.add", json={"fields": fields}).json()["result"]
+    assert rest.post("crm.timeline.comment.get", json={"id": comment}).json()["result"]["COMMENT"] == "hi"

@@ -174,3 +174,25 @@ def test_timeline_logs_take_both_forms(sandbox: Sandbox, router: httpx.Client) -
     assert [entry["title"] for entry in listed["data"]] == ["two", "one"]
     assert router.post("/timeline-logs", json={**named, "entityId": 71}).status_code == 404
     assert router.post("/timeline-logs", json={"title": "x"}).status_code == 400
+
+
+def test_a_model_is_looked_up_by_its_id(router: httpx.Client) -> None:
+    """Also where the id holds a slash; an unknown one is an error of OpenAI's shape."""
+    assert router.get("/models/bitrix/bitrixgpt-5.5").json()["id"] == "bitrix/bitrixgpt-5.5"
+    missing = router.get("/models/nope")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "ai_model_not_found")
+
+
+def test_chat_answers_as_a_stream_where_it_is_asked_to(router: httpx.Client) -> None:
+    """Chunks whose deltas are the whole answer, a reason to stop, the usage last, and the end."""
+    body = {"model": "sandbox-rules", "messages": [{"role": "user", "content": "We need ten seats."}]}
+    whole = router.post("/chat/completions", json=body).json()
+    streaming = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    answer = router.post("/chat/completions", json=streaming)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    *events, end = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
+    chunks = [json.loads(event) for event in events]
+    said = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks if c["choices"])
+    assert said == whole["choices"][0]["message"]["content"]
+    assert [c["choices"][0]["finish_reason"] for c in chunks if c["choices"]][-1] == "stop"
+    assert (chunks[-1]["usage"], end) == (whole["usage"], "[DONE]")

@@ -337,7 +337,7 @@ class Service:
 
     def ring(self, portal: Telephony, **how: Any) -> Call:
         """A call on one of the portals whose calls are in their CRM."""
-        number = next(self._numbers)
+        number = next(self._numbers) + 1  # there is no deal 0
         return portal.ring(self.api_url, self.folder / "recordings" / f"{number}.wav", number, **how)
 
     def outcomes(self) -> Counter[str]:

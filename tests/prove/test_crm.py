@@ -24,10 +24,7 @@ def test_each_call_has_its_entry_once_on_two_portals_with_limits() -> None:
             time.sleep(0.2)
         for portal in service.telephony:
             portal.sent()
-        service.until(
-            lambda: not (both.wrong() or alone.wrong()), 150, f"{both.wrong()[:3]} {alone.wrong()[:3]}"
-        )
-        service.until(lambda: not service.unfinished(), 60, f"nothing left to do: {service.unfinished()}")
+        service.until(lambda: not service.unfinished(), 90, "nothing left to do")
         assert not both.wrong() + alone.wrong()
         for portal in service.telephony:
             asked = portal.sandbox.ledger.find("/rest/*")

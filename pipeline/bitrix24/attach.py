@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.contract.redact import redact as redacted
+from pipeline.contract.sinks import to_crm
 from pipeline.domain.transcript import Transcript
 
 SIDES = {"manager": "User", "client": "Client"}
@@ -21,7 +22,7 @@ def attach(call_id: str, transcript: Transcript, *, rest: Bitrix24, redact: bool
             "SIDE": SIDES[segment.speaker],
             "START_TIME": int(segment.start),
             "STOP_TIME": max(int(segment.end), int(segment.start), 1),
-            "MESSAGE": redacted(segment.text) if redact else segment.text,
+            "MESSAGE": to_crm(redacted(segment.text) if redact else segment.text),
         }
         for segment in transcript.segments
         if segment.speaker in SIDES and segment.text.strip()

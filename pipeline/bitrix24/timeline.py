@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from pipeline.contract.redact import redact as redacted
+from pipeline.contract.sinks import to_crm
 from pipeline.domain.errors import BadAnswer, PortalRefused, ProviderRefused
 from pipeline.domain.job import Entity, JobId, Timeline
 from pipeline.domain.lead import Lead
@@ -67,9 +68,9 @@ def timeline(
     attachment = None
     if attach:
         whole = redacted(transcript.text) if redact else transcript.text
-        attachment = (f"{job}.txt", whole.encode())
+        attachment = (f"{job}.txt", to_crm(whole).encode())
     try:
-        writer.write(entity, title, text, attachment)
+        writer.write(entity, to_crm(title), to_crm(text), attachment)
     except (PortalRefused, ProviderRefused) as error:
         return outcome(error.message)
     return outcome()

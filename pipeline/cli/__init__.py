@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from pipeline.cli.terminal import echo
 from pipeline.domain.errors import BadRequest, CallscribeError, SettingsError, StoreUnavailable
 from pipeline.telemetry.logs import configure
 
@@ -87,12 +88,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("callscribe: interrupted", err=True)
+        echo("callscribe: interrupted", err=True)
         code = 130
     except CallscribeError as error:
-        click.echo(f"callscribe: {error.message}", err=True)
+        echo(f"callscribe: {error.message}", err=True)
         if error.hint and not isinstance(error, BadRequest):  # its hint is meant for who sent a request
-            click.echo(f"  {error.hint}", err=True)
+            echo(f"  {error.hint}", err=True)
         code = exit_code(error)
     except BrokenPipeError:  # the reader of our output has left: `callscribe jobs list | head`
         sys.stderr.close()

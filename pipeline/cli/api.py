@@ -10,6 +10,7 @@ import click
 import uvicorn
 
 from pipeline.cli import parts
+from pipeline.cli.terminal import echo
 from pipeline.settings.installation import load
 from pipeline.web.server import Bounded
 
@@ -37,7 +38,7 @@ def api(host: str, port: int, fd: int | None) -> None:
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
     )
     if fd is None:
-        click.echo(f"the api listens at {parts.address_of(listener)}")
+        echo(f"the api listens at {parts.address_of(listener)}")
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises what it caught once more when it is done
         signal.signal(number, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets=[listener])

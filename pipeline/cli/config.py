@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import click
 from pydantic import SecretStr
 
+from pipeline.cli.terminal import echo
 from pipeline.settings.environment import mistakes, sources
 from pipeline.settings.installation import Settings, load
 from pipeline.steps.tools import checked_portals
@@ -26,11 +27,11 @@ def config(everything: bool) -> None:
     ]
     width = max((len(name) for name, _, _ in rows), default=0)
     for name, value, source in rows:
-        click.echo(f"{name:<{width}}  {value}  ({source})")
+        echo(f"{name:<{width}}  {value}  ({source})")
     for mistake in mistakes():
-        click.echo(mistake, err=True)
+        echo(mistake, err=True)
     if not everything:
-        click.echo(f"{len(Settings.model_fields) - len(rows)} settings are at their defaults (--all)")
+        echo(f"{len(Settings.model_fields) - len(rows)} settings are at their defaults (--all)")
 
 
 def shown(value: Any) -> str:

@@ -15,6 +15,7 @@ import click
 from pipeline.cli import WorkFailed, drawing
 from pipeline.cli.recogniser import Name, chosen, local
 from pipeline.cli.rehearsal import Rehearsal, rehearse
+from pipeline.cli.terminal import echo
 from pipeline.run.views import JobView
 
 PATIENCE_SECONDS = 180.0
@@ -43,23 +44,23 @@ RUSSIAN = Call(fixture="russian-call", about="Russian, stereo mp3 of a telephone
 def demo(keep: bool, recogniser: Name | None) -> None:
     """Starts everything, sends calls as Bitrix24 would, and shows what becomes of them."""
     begun = time.monotonic()
-    name = chosen(recogniser, model=MODEL, say=click.echo)
+    name = chosen(recogniser, model=MODEL, say=echo)
     calls = [ENGLISH, RUSSIAN] if name == "whisper" else [ENGLISH]
     if name != "whisper":
-        click.echo("The Russian call is left out.")
+        echo("The Russian call is left out.")
     with contextlib.ExitStack() as stack:
         hears = stack.enter_context(local(name, model=MODEL)) if name == "whisper" else None
         beside = f", and Whisper ({MODEL})" if hears else ""
         _title(f"Starting the store, the api, two workers, a sandbox of portal and AI router{beside}")
-        whole = stack.enter_context(rehearse(say=lambda line: click.echo(f"  {line}"), hears=hears))
-        click.echo(f"  ready at {whole.api_url} after {time.monotonic() - begun:.1f} s")
+        whole = stack.enter_context(rehearse(say=lambda line: echo(f"  {line}"), hears=hears))
+        echo(f"  ready at {whole.api_url} after {time.monotonic() - begun:.1f} s")
         _title("The portal registers our engines")
         for category in whole.register():
-            click.echo(f"  ai.engine.register {category}: its GET of our address answered 200")
+            echo(f"  ai.engine.register {category}: its GET of our address answered 200")
         known: list[str] = []
         for call in calls:
             known.append(shown(whole, call, known))
-        click.echo(f"\nAll of it in {time.monotonic() - begun:.1f} s.")
+        echo(f"\nAll of it in {time.monotonic() - begun:.1f} s.")
         if keep:
             _keep(whole)
 
@@ -69,7 +70,7 @@ def shown(whole: Rehearsal, call: Call, before: Sequence[str]) -> str:
     _title(f"The portal sends a call ({call.fixture}: {call.about})")
     sent = whole.send(call.fixture)
     answer = sent["answer"]
-    click.echo(f"  answered {answer['status']} {answer['body']} in {answer['seconds'] * 1000:.0f} ms")
+    echo(f"  answered {answer['status']} {answer['body']} in {answer['seconds'] * 1000:.0f} ms")
     if not sent["accepted"]:
         raise WorkFailed("the request was not accepted")
     job = follow(whole, before)
@@ -103,7 +104,7 @@ def follow(whole: Rehearsal, before: Sequence[str]) -> dict[str, Any]:
         for event in job["events"][told:]:
             took = f"  {drawing.duration(event['took'])}" if event["took"] is not None else ""
             why = f"  {event['why']}" if event.get("why") else ""
-            click.echo(f"  {event['at'][11:23]}  {event['step']:<14} {event['what']}{took}{why}")
+            echo(f"  {event['at'][11:23]}  {event['step']:<14} {event['what']}{took}{why}")
         told = len(job["events"])
         if job["status"] in ENDED and (job["error"] or job["timeline"]["state"] in WRITTEN):
             return job
@@ -115,20 +116,20 @@ def report(job: Mapping[str, Any], portal: Mapping[str, Any], entries: list[Mapp
     _title("The transcript")
     if transcript := JobView.model_validate(job).transcript:
         for line in drawing.turns(transcript):
-            click.echo(f"  {line}")
+            echo(f"  {line}")
     _title("The lead")
     if lead := job["lead"]:
-        click.echo(f"  {lead['quality']} ({lead['score']}/100): {lead['reason']}")
+        echo(f"  {lead['quality']} ({lead['score']}/100): {lead['reason']}")
     _title("What the portal received at its callback URL")
     for callback in portal["callbacks"]:
         body = json.dumps(callback["body"], ensure_ascii=False, indent=2)
-        click.echo("\n".join(f"  {line}" for line in body.splitlines()))
-        click.echo(f"  the portal answered {json.dumps(callback['reply'])}")
+        echo("\n".join(f"  {line}" for line in body.splitlines()))
+        echo(f"  the portal answered {json.dumps(callback['reply'])}")
     _title("The timeline of the deal")
     for entry in entries:
-        click.echo(f"  {entry['title']}")
-        click.echo("\n".join(f"  | {line}" for line in str(entry["text"]).splitlines()))
-    click.echo(f"  state: {job['timeline']['state']}")
+        echo(f"  {entry['title']}")
+        echo("\n".join(f"  | {line}" for line in str(entry["text"]).splitlines()))
+    echo(f"  state: {job['timeline']['state']}")
 
 
 def unmet(job: Mapping[str, Any], portal: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> list[str]:
@@ -157,14 +158,14 @@ def _words(text: str) -> set[str]:
 
 
 def _keep(whole: Rehearsal) -> None:
-    click.echo(f"\nStill running: {whole.api_url}/ (the key: {whole.api_key})")
-    click.echo(f"The sandbox: {whole.sandbox.base_url}; Ctrl-C ends everything.")
+    echo(f"\nStill running: {whole.api_url}/ (the key: {whole.api_key})")
+    echo(f"The sandbox: {whole.sandbox.base_url}; Ctrl-C ends everything.")
     try:
         while True:
             whole.look()
     except KeyboardInterrupt:
-        click.echo("\nEnding.")
+        echo("\nEnding.")
 
 
 def _title(text: str) -> None:
-    click.echo("\n" + click.style(text, bold=True))
+    echo(f"\n{text}", bold=True)

@@ -17,6 +17,7 @@ from pipeline.bitrix24.checks import Check, arrival_checks
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.cli import WorkFailed, attached
 from pipeline.cli.providers import provider_checks
+from pipeline.cli.terminal import echo
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import CallscribeError, SettingsError
 from pipeline.domain.job import Category
@@ -40,9 +41,9 @@ def doctor() -> None:
     with contextlib.closing(Transport.of(settings)) as inside:
         for check in checks(settings, list(portals), inside):
             shut += check.state == "shut"
-            click.echo(f"{MARKS[check.state]}  {check.name}: {check.says}")
+            echo(f"  {check.name}: {check.says}", mark=MARKS[check.state])
             if check.hint:
-                click.echo(f"      -> {check.hint}")
+                echo(f"      -> {check.hint}")
     if shut:
         raise WorkFailed(f"{shut} {'parts need' if shut > 1 else 'part needs'} mending")
 

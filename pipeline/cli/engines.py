@@ -12,6 +12,7 @@ import click
 from pipeline.bitrix24 import engines as logic
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.cli import drawing
+from pipeline.cli.terminal import echo
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.job import Category
@@ -72,18 +73,18 @@ def register(
         try:
             for wish in wishes:
                 if warning := logic.check(wish.completions_url, outside=outside, inside=transport):
-                    click.echo(f"warning: {warning}", err=True)
+                    echo(f"warning: {warning}", err=True)
                     break  # the same for all
         finally:
             outside.close()
         outcomes = logic.register(rest, wishes, required=bool(categories))
         _show(outcomes)
         standing = {engine.category for engine in logic.listing(rest)}
-    click.echo()
-    click.echo(logic.REMINDERS["select"])
+    echo()
+    echo(logic.REMINDERS["select"])
     if Category.AUDIO in chosen and Category.TEXT not in standing:
-        click.echo(logic.REMINDERS["audio"])
-    click.echo(logic.REMINDERS["auth"])
+        echo(logic.REMINDERS["audio"])
+    echo(logic.REMINDERS["auth"])
 
 
 @engines.command("list")
@@ -116,7 +117,7 @@ def list_(portal_id: str | None, filters: tuple[tuple[str, str], ...], limit: in
         ]
         for engine in found
     ]
-    click.echo("\n".join(drawing.table(["id", "code", "category", "name", "address", "since"], rows)))
+    echo("\n".join(drawing.table(["id", "code", "category", "name", "address", "since"], rows)))
 
 
 @engines.command()
@@ -129,12 +130,12 @@ def unregister(portal_id: str | None, codes: tuple[str, ...]) -> None:
         outcomes = logic.unregister(rest, codes)
     _show(outcomes)
     if not outcomes:
-        click.echo("none of ours is registered")
+        echo("none of ours is registered")
 
 
 def _show(outcomes: list[logic.Outcome]) -> None:
     for outcome in outcomes:
-        click.echo(f"{outcome.code}: {outcome.what}" + (f" ({outcome.note})" if outcome.note else ""))
+        echo(f"{outcome.code}: {outcome.what}" + (f" ({outcome.note})" if outcome.note else ""))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import click
 
 import pipeline
 from pipeline.cli import WorkFailed
+from pipeline.cli.terminal import echo
 from pipeline.clients.chat import Chat, read
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
@@ -55,8 +56,8 @@ def golden(model: str | None, rubric: Path | None, cases: Path, least: float) ->
         result = agreement(calls, judged)
     finally:
         transport.close()
-    click.echo(f"{provider.models[0]} at {provider.url}")
-    click.echo(table(result))
+    echo(f"{provider.models[0]} at {provider.url}")
+    echo(table(result))
     if 100 * result.share < least:
         raise WorkFailed(f"fewer than {least:g} % of the calls got their band")
 

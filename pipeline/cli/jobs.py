@@ -9,6 +9,7 @@ from typing import get_args
 import click
 
 from pipeline.cli import attached, drawing
+from pipeline.cli.terminal import echo
 from pipeline.domain.job import JobId
 from pipeline.run.operate import erase_job, retry_job
 from pipeline.run.views import Status, job_view
@@ -39,7 +40,7 @@ def list_(status: str | None, portal: str | None, limit: int) -> None:
                     rows.append(
                         [job_id, drawing.moment(at), fields["portal"], fields["category"], fields["status"]]
                     )
-    click.echo("\n".join(drawing.table(["id", "accepted", "portal", "category", "status"], rows[:limit])))
+    echo("\n".join(drawing.table(["id", "accepted", "portal", "category", "status"], rows[:limit])))
 
 
 @jobs.command()
@@ -51,31 +52,31 @@ def show(job_id: str, as_json: bool) -> None:
         job = store.load(JobId(job_id))
         events, deliveries = store.events(job.id), store.deliveries(job.id)
     if as_json:
-        click.echo(job_view(job, events, deliveries).model_dump_json(indent=1))
+        echo(job_view(job, events, deliveries).model_dump_json(indent=1))
         return
     failure, lead = flow.failure(job), flow.lead(job)
     done, parts = flow.progress(job)
-    click.echo(f"{job.id}  {job.portal}  {job.category.value} by {job.source.value}  {job.status}")
-    click.echo(f"accepted {drawing.moment(job.accepted_at)}, deadline {drawing.moment(job.deadline)}")
+    echo(f"{job.id}  {job.portal}  {job.category.value} by {job.source.value}  {job.status}")
+    echo(f"accepted {drawing.moment(job.accepted_at)}, deadline {drawing.moment(job.deadline)}")
     if call := flow.call(job):
-        click.echo(f"about    the call {call}")
+        echo(f"about    the call {call}")
     if parts:
-        click.echo(f"parts    {done} of {parts} recognised")
+        echo(f"parts    {done} of {parts} recognised")
     for line in drawing.timeline(events):
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     for sent in deliveries:
         said = "taken" if sent.accepted else "not taken"
         came = sent.status or sent.answer or "no answer"  # without a status it says why none came
-        click.echo(f"callback {drawing.moment(sent.at)}  {sent.kind}: {came}, {said}")
+        echo(f"callback {drawing.moment(sent.at)}  {sent.kind}: {came}, {said}")
     if lead:
-        click.echo(f"lead     {lead.quality} ({lead.score}/100): {lead.reason}")
+        echo(f"lead     {lead.quality} ({lead.score}/100): {lead.reason}")
     if job.category.spoken:
         stands = flow.timeline(job)
-        click.echo(f"timeline {stands.state}" + (f": {stands.why}" if stands.why else ""))
+        echo(f"timeline {stands.state}" + (f": {stands.why}" if stands.why else ""))
     if failure:
-        click.echo(f"failed   {failure.slug} ({failure.code}) in {failure.step}: {failure.message}")
+        echo(f"failed   {failure.slug} ({failure.code}) in {failure.step}: {failure.message}")
         if failure.hint:
-            click.echo(f"         {failure.hint}")
+            echo(f"         {failure.hint}")
 
 
 @jobs.command()
@@ -85,7 +86,7 @@ def retry(job_id: str) -> None:
     settings = load()
     with attached.opened_store(settings), contextlib.closing(open_tools(settings)) as tools:
         retry_job(tools, JobId(job_id))
-    click.echo(f"{job_id} runs again where the service is up, else with its next start")
+    echo(f"{job_id} runs again where the service is up, else with its next start")
 
 
 @jobs.command()
@@ -98,7 +99,7 @@ def erase(job_id: str) -> None:
         store.load(JobId(job_id))
         erase_job(tools, JobId(job_id))
         settle(store)
-    click.echo(f"{job_id} is erased")
+    echo(f"{job_id} is erased")
 
 
 def settle(store: Governor, *, seconds: float = 10.0) -> None:

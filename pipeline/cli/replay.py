@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -19,6 +18,7 @@ from pipeline.cli import CannotStart, WorkFailed, drawing, parts
 from pipeline.cli.rehearsal import LOOK_SECONDS, rehearse
 from pipeline.cli.sandbox import child as sandbox_child
 from pipeline.cli.supervise import ROOT, Supervisor
+from pipeline.cli.terminal import echo
 from pipeline.cli.up import await_answer
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.kinds import kind_of
@@ -86,7 +86,7 @@ def replay(
         took = (run.job["finished_at"] or time.time()) - run.sent
         verdict = "; ".join(differs) if differs else "as expected"
         rows.append([run.fixture, outcome(run), drawing.duration(took), stage_times(run.record), verdict])
-    click.echo("\n".join(drawing.table(["fixture", "outcome", "time", "stages", "verdict"], rows)))
+    echo("\n".join(drawing.table(["fixture", "outcome", "time", "stages", "verdict"], rows)))
     if wrong := sum(row[-1] != "as expected" for row in rows):
         raise WorkFailed(f"{wrong} of {len(rows)} ended otherwise than expected")
 
@@ -209,7 +209,7 @@ def _there(stack: ExitStack, to_url: str, listen: str, portal: str) -> Desk:
         raise click.UsageError("expected --to https://host/engines/TOKEN and --listen HOST:PORT")
     key = os.environ.get("CALLSCRIBE_API_KEY")
     listener = stack.enter_context(closing(parts.listen(host or "127.0.0.1", int(port))))
-    supervisor = Supervisor([sandbox_child(listener)], say=lambda line: click.echo(line, err=True))
+    supervisor = Supervisor([sandbox_child(listener)], say=lambda line: echo(line, err=True))
     stack.callback(supervisor.kill)
     supervisor.start()
     sandbox = stack.enter_context(
@@ -226,5 +226,5 @@ def _there(stack: ExitStack, to_url: str, listen: str, portal: str) -> Desk:
     except httpx.HTTPError as error:
         raise CannotStart(f"{url.host} does not answer: {type(error).__name__}") from None
     if answer.status_code != 200:
-        print(f"the engine URL answers {answer.status_code} to GET: is its token right?", file=sys.stderr)
+        echo(f"the engine URL answers {answer.status_code} to GET: is its token right?", err=True)
     return Desk(sandbox=sandbox, engines_url=str(url), api=api, portal=portal, supervisor=supervisor)

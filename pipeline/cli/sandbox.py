@@ -12,6 +12,7 @@ import uvicorn
 
 from pipeline.cli import parts
 from pipeline.cli.supervise import Child, Leaves
+from pipeline.cli.terminal import echo
 from pipeline.sandbox.app import KEY, WEBHOOK, create_app
 
 
@@ -29,7 +30,7 @@ def sandbox(host: str, port: int, public_url: str | None, fd: int | None) -> Non
     listener = parts.listen(host, port) if fd is None else socket.socket(fileno=fd)
     address = (public_url or parts.address_of(listener)).rstrip("/")
     if fd is None:
-        click.echo(f"the sandbox listens at {address}; settings for callscribe that fit it:")
+        echo(f"the sandbox listens at {address}; settings for callscribe that fit it:")
         own = f"http://127.0.0.1:{parts.PORT}"
         fitting = settings_for(address) | {
             "CALLSCRIBE_PORTAL_TOKEN": secrets.token_urlsafe(24),
@@ -37,7 +38,7 @@ def sandbox(host: str, port: int, public_url: str | None, fd: int | None) -> Non
             "CALLSCRIBE_TRUSTED_HOSTS": ",".join(url.partition("://")[2] for url in (address, own)),
         }
         for name, value in fitting.items():
-            click.echo(f"  {name}={value}")
+            echo(f"  {name}={value}")
     config = uvicorn.Config(
         create_app(public_url=address),
         log_config=None,

@@ -23,8 +23,10 @@ import click
 from pipeline.cli import WorkFailed, attached, parts
 from pipeline.cli.recogniser import LOAD_SECONDS, Recogniser, chosen, local
 from pipeline.cli.supervise import Supervisor
+from pipeline.cli.terminal import echo
 from pipeline.cli.up import await_answer
 from pipeline.contract import subtitles
+from pipeline.contract.sinks import to_terminal
 from pipeline.domain.errors import BadRequest, SettingsError, StoreUnavailable
 from pipeline.domain.job import Category, Event, Job, Request, Source
 from pipeline.domain.languages import iso639
@@ -131,11 +133,11 @@ def _put(
     for form in formats:
         text = subtitles.export(found, form, language=language)
         if folder is None:
-            click.echo(text, nl=False)
+            echo(text, nl=False)
         else:
             path = folder / f"{_name(file)}.{form}"
             path.write_text(text, encoding="utf-8")
-            click.echo(path)
+            echo(path)
     if found.partial:
         gaps = ", ".join(f"{span.start:.1f}-{span.end:.1f} s" for span in found.missing)
         _say(f"{_name(file)}: the recording decodes only in part; missing: {gaps}")
@@ -146,7 +148,7 @@ def _name(file: Path) -> str:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)
 
 
 class _Offline(LivePortals):
@@ -264,9 +266,9 @@ def work(tools: Tools, job: Job, *, patience_seconds: float = 60 * PATIENCE_MINU
             while not flow.has_outcome(now := tools.store.load(job.id)):
                 if len(now.facts) > known:
                     known, until, why = len(now.facts), time.monotonic() + patience_seconds, None
-                before, why = why, waits_for(tools.store.events(job.id)) or why
+                before, why = why, to_terminal(waits_for(tools.store.events(job.id)) or why or "") or None
                 if why != before and not sys.stderr.isatty():
-                    click.echo(f"waiting: {why}", err=True)
+                    echo(f"waiting: {why}", err=True)
                 if time.monotonic() > until:
                     raise WorkFailed(
                         f"no progress for {patience_seconds / 60:g} minutes: {why or 'it goes on'}"

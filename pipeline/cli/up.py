@@ -10,6 +10,7 @@ import httpx
 
 from pipeline.cli import CannotStart, attached, parts
 from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
+from pipeline.cli.terminal import echo
 from pipeline.settings.environment import mistakes
 from pipeline.settings.installation import Settings, load
 from pipeline.web.auth import find_key, key_file
@@ -30,9 +31,9 @@ def up(host: str, port: int) -> None:
     """
     settings = load()
     for mistake in mistakes():
-        click.echo(mistake, err=True)
+        echo(mistake, err=True)
     if not any(portal.tokens for portal in parts.checked(settings).values()):
-        click.echo("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404", err=True)
+        echo("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404", err=True)
     leave = told_to_leave()
     with attached.locked(settings.data_dir), parts.listen(host, port) as listener:
         parts.check_storage(settings)
@@ -101,12 +102,12 @@ def await_answer(
 
 
 def _greet(settings: Settings, address: str) -> None:
-    click.echo(f"callscribe is ready at {address}")
+    echo(f"callscribe is ready at {address}")
     if attached.is_terminal():
-        click.echo(f"jobs: {address}/ (the key: {find_key(settings)})")
+        echo(f"jobs: {address}/ (the key: {find_key(settings)})")
     elif settings.api_key is None:
-        click.echo(f"the key of /v1 and of the list of jobs lies in {key_file(settings).resolve()}")
+        echo(f"the key of /v1 and of the list of jobs lies in {key_file(settings).resolve()}")
 
 
 def _say(line: str) -> None:
-    click.echo(f"supervisor: {line}", err=True)
+    echo(f"supervisor: {line}", err=True)

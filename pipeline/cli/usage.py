@@ -11,6 +11,7 @@ import click
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.cli import attached, drawing
+from pipeline.cli.terminal import echo
 from pipeline.clients.transport import Transport, Unreachable
 from pipeline.domain.errors import CallscribeError
 from pipeline.settings.installation import Settings, load
@@ -61,9 +62,9 @@ def usage(days: int, only: str | None) -> None:
     chosen = [portals.one(only)] if only else list(portals.values())
     with attached.opened_store(settings) as store:
         rows = [row for portal in chosen for row in rows_of(portal, used_by(store, portal, days), prices)]
-    click.echo("\n".join(drawing.table(HEAD, rows)))
+    echo("\n".join(drawing.table(HEAD, rows)))
     for line in provider_says(settings, chosen, days):
-        click.echo(line)
+        echo(line)
 
 
 def used_by(store: Governor, portal: Portal, days: int) -> dict[str, dict[str, float]]:

@@ -18,6 +18,7 @@ import uvicorn
 
 from pipeline.cli import CannotStart, parts
 from pipeline.cli.supervise import Child, Leaves
+from pipeline.cli.terminal import echo
 from pipeline.domain.errors import SettingsError
 from pipeline.settings.installation import load
 from pipeline.telemetry.logs import configure
@@ -74,7 +75,7 @@ def whisper(
     configure(settings.log_format)
     name = model or settings.whisper_model
     if fetch:
-        click.echo(_found(name))
+        echo(_found(name))
         return
     key = settings.whisper_key.get_secret_value() if settings.whisper_key else None
     listener = parts.listen(host, port) if fd is None else socket.socket(fileno=fd)
@@ -83,11 +84,11 @@ def whisper(
     served = _loaded(name, threads or os.cpu_count() or 1, key)
     if fd is None:
         address = parts.address_of(listener)
-        click.echo(f"whisper listens at {address}/v1; settings for callscribe that fit it:")
-        click.echo(f"  CALLSCRIBE_TRANSCRIPTION_URL={address}/v1")
-        click.echo(f"  CALLSCRIBE_TRANSCRIPTION_KEY={'that of CALLSCRIBE_WHISPER_KEY' if key else 'any'}")
+        echo(f"whisper listens at {address}/v1; settings for callscribe that fit it:")
+        echo(f"  CALLSCRIBE_TRANSCRIPTION_URL={address}/v1")
+        echo(f"  CALLSCRIBE_TRANSCRIPTION_KEY={'that of CALLSCRIBE_WHISPER_KEY' if key else 'any'}")
         if key is None and host not in ("127.0.0.1", "::1", "localhost"):
-            click.echo("no CALLSCRIBE_WHISPER_KEY is set: whoever reaches this port is served", err=True)
+            echo("no CALLSCRIBE_WHISPER_KEY is set: whoever reaches this port is served", err=True)
     _Server(served).run(sockets=[listener])
 
 
@@ -151,4 +152,4 @@ def child(listener: socket.socket, *, model: str) -> Child:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)

@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli import attached, parts
 from pipeline.cli.supervise import Supervisor, told_to_leave
+from pipeline.cli.terminal import echo
 from pipeline.settings.installation import load
 
 LOOK_SECONDS = 0.1
@@ -38,7 +39,7 @@ def worker(queue: list[str]) -> None:
     supervisor = Supervisor(
         parts.workers(settings, queue),
         lost=attached.free_leases(settings),
-        say=lambda line: click.echo(f"supervisor: {line}", err=True),
+        say=lambda line: echo(f"supervisor: {line}", err=True),
     )
     try:
         supervisor.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from pipeline.contract.sinks import to_file
 from pipeline.domain.plain import to_plain
 from pipeline.domain.transcript import Segment, Transcript
 from pipeline.domain.words import cue_time, speaker_word
@@ -28,7 +29,7 @@ def vtt(transcript: Transcript, *, language: str = "en") -> str:
     """WebVTT with voice tags (W3C WebVTT, 3.5): `<v Manager>text`."""
     cues = ["WEBVTT\n"]
     for segment in _cues(transcript):
-        text = _oneline(segment.text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        text = _oneline(segment.text).replace("&", "&amp;")
         voice = f"<v {speaker_word(segment.speaker, language)}>" if segment.speaker else ""
         cues.append(f"{cue_time(segment.start, '.')} --> {cue_time(segment.end, '.')}\n{voice}{text}\n")
     return "\n".join(cues)
@@ -50,7 +51,7 @@ CONTENT_TYPES = {
 
 def export(transcript: Transcript, kind: str, *, language: str = "en") -> str:
     """The transcript as txt, srt, vtt or json; `language` words the speakers. KeyError for another kind."""
-    return FORMATS[kind](transcript, language=language)
+    return FORMATS[kind](to_file(transcript), language=language)
 
 
 def _cues(transcript: Transcript) -> list[Segment]:
@@ -63,7 +64,7 @@ def _cues(transcript: Transcript) -> list[Segment]:
 
 
 def _named(segment: Segment, language: str) -> str:
-    text = _oneline(segment.text).replace("-->", "→")
+    text = _oneline(segment.text)
     return f"[{speaker_word(segment.speaker, language)}] {text}" if segment.speaker else text
 
 

@@ -9,6 +9,7 @@ import structlog
 
 from pipeline import contract
 from pipeline.clients.deliver import deliver
+from pipeline.contract.sinks import to_callback
 from pipeline.domain.errors import Expired
 from pipeline.domain.job import Category, Claim, Delivery, Failure, Job, Source
 from pipeline.domain.kinds import KINDS, kind_of
@@ -111,6 +112,10 @@ def _may_stand(claim: Claim, tools: Tools, last: Delivery, *, is_last: bool) -> 
 
 def body_of(job: Job, failure: Failure | None) -> dict[str, Any]:
     """The callback's body, by what is known now: a score that comes later goes to the timeline alone."""
+    return dict(to_callback(_body(job, failure), spoken=failure is not None or job.category.spoken))
+
+
+def _body(job: Job, failure: Failure | None) -> dict[str, Any]:
     if failure:
         return contract.error_body(failure)
     if job.category is Category.TEXT:

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from pydantic import BaseModel, SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from pipeline.domain.printable import printable
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portals
 
@@ -87,7 +88,8 @@ class Redactor:
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def text(self, value: str) -> str:
-        """The text without secrets."""
+        """The text without secrets, and without what would act on the terminal that shows the log."""
+        value = printable(value)
         if self._known:
             value = self._known.sub("***", value)
         if "/" in value:

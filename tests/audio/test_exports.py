@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from pipeline.contract.sinks import to_file
 from pipeline.contract.subtitles import CONTENT_TYPES, FORMATS, export
 from pipeline.domain.languages import iso639
 from pipeline.domain.plain import from_plain
@@ -25,23 +26,23 @@ CALL = Transcript(
 def test_srt() -> None:
     """SubRip has numbered cues, commas, rounded times and the speaker in the reader's language."""
     assert export(CALL, "srt", language="ru") == (
-        "1\n00:00:00,000 --> 00:00:01,500\n[Менеджер] Hello <all>.\n\n"
+        "1\n00:00:00,000 --> 00:00:01,500\n[Менеджер] Hello ‹all›.\n\n"
         "2\n01:01:02,000 --> 01:01:02,500\n[Клиент] Hi & bye →\n"
     )
 
 
 def test_vtt() -> None:
-    """WebVTT escapes markup and names the voice."""
+    """WebVTT names the voice; nothing in a text is markup."""
     text = export(CALL, "vtt")
-    assert text.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v Manager>Hello &lt;all&gt;.\n")
-    assert "Hi &amp; bye --&gt;" in text
+    assert text.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v Manager>Hello ‹all›.\n")
+    assert "Hi &amp; bye →" in text
     assert len(re.findall(r"^\d\d:\d\d:\d\d\.\d{3} --> \d\d:\d\d:\d\d\.\d{3}$", text, re.M)) == 2
 
 
 def test_txt_and_json() -> None:
-    """Plain text is the transcript's; JSON reads back to the same transcript."""
-    assert export(CALL, "txt") == CALL.text + "\n"
-    assert from_plain(Transcript, json.loads(export(CALL, "json"))) == CALL
+    """Plain text is the transcript's, without markup; JSON reads back to the same transcript."""
+    assert export(CALL, "txt") == "[Manager] Hello ‹all›.\n[Client] Hi & bye →\n"
+    assert from_plain(Transcript, json.loads(export(CALL, "json"))) == to_file(CALL)
     assert set(FORMATS) == set(CONTENT_TYPES)
 
 

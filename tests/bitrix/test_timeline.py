@@ -115,7 +115,7 @@ def test_a_comment_carries_the_transcript(portal: Portal, rest: Bitrix24) -> Non
     timeline(DEAL, lead, TRANSCRIPT, job=JOB, writer=writer, attach=True)
     (found,) = portal.comments
     assert (found["ENTITY_TYPE"], found["ENTITY_ID"]) == ("deal", 42)
-    assert found["COMMENT"].startswith("[B]AI classification: high (88/100)[/B]\n(URL=https")
+    assert found["COMMENT"].startswith("[B]AI classification: high (88/100)[/B]\n(URL=(link))click")
     ((name, content),) = found["FILES"]
     assert name == f"{JOB}.txt"
     assert base64.b64decode(content).decode() == TRANSCRIPT.text

@@ -1,0 +1,58 @@
+"""The last thing that outsiders' text passes, one function for each place that it goes to.
+
+What a caller says, a model answers or a portal sends must be plain text wherever it ends. In a deal's
+timeline, exports and the callbacks of recordings it must hold no markup either, since portals and players
+make links, mentions and layout of it. A text engine's answer keeps its markup: the portal asked for that
+text, often for JSON or for a letter with links.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from pipeline.domain.printable import printable, unmarked
+from pipeline.domain.transcript import Transcript
+
+
+def to_crm(text: str) -> str:
+    """For timeline entries, comments, files beside them, and the telephony's record of a call."""
+    return unmarked(text)
+
+
+def to_callback(body: Any, *, spoken: bool) -> Any:
+    """For a callback's body: all its strings, those within JSON in a string included.
+
+    spoken: of a recording, where the text is what people said.
+    """
+    if isinstance(body, str):
+        inner = _json_in(body) if spoken else None
+        if inner is not None:
+            return json.dumps(to_callback(inner, spoken=True), ensure_ascii=False)
+        return unmarked(body) if spoken else printable(body)
+    if isinstance(body, dict):
+        return {key: to_callback(value, spoken=spoken) for key, value in body.items()}
+    if isinstance(body, list):
+        return [to_callback(value, spoken=spoken) for value in body]
+    return body
+
+
+def to_file(transcript: Transcript) -> Transcript:
+    """For exports of a transcript."""
+    segments = tuple(replace(segment, text=unmarked(segment.text)) for segment in transcript.segments)
+    return replace(transcript, text=unmarked(transcript.text), segments=segments)
+
+
+def to_terminal(text: object) -> str:
+    """For what a command prints: no escape sequence, nothing that turns the text around."""
+    return printable(str(text))
+
+
+def _json_in(text: str) -> Any:
+    if not text.startswith('{"'):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

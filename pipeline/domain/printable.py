@@ -1,0 +1,60 @@
+"""Outsiders' text as plain text: what models answer and servers send may hold what nobody sees."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from pipeline.domain.words import SPEAKERS
+
+# letters by their category, yet nothing to see: fillers, joiners
+_FILLERS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]")
+_BREAKS = {"\n": "\n", "\t": " ", "\r": "", "\v": "\n", "\f": "\n", "\x85": "\n"}
+_WHO = "|".join(name for names in SPEAKERS.values() for name in names.values())
+_MARKUP = re.compile(
+    rf"""
+    (?P<ours>\[(?:(?:{_WHO})(?:\ \d{{1,3}})?|phone|card|email)\])  # [Manager], [Speaker 2]; what was masked
+    | (?P<link>(?:\b[a-z][a-z0-9+.-]{{1,15}}://|\bwww\.(?=\w)|(?<![\w/])//(?=\w)|\b(?:mailto|javascript|vbscript):(?=\S)
+        |\bdata:(?=\w+/))[^\s<>\[\]"]*)
+    | (?P<mention>(?<![\w.])@(?=\w))
+    | (?P<entity>&(?=\#?\w{{1,31}};))
+    | --> | [\[\]<>]
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_HARMLESS = {"-->": "→", "[": "(", "]": ")", "<": "‹", ">": "›"}
+
+
+def printable(text: str) -> str:
+    """The text without control, bidirectional, zero-width and other invisible letters; lines stay lines."""
+    if not text.isprintable():
+        text = "".join(
+            letter if letter.isprintable() else _shown(letter) for letter in text.replace("\r\n", "\n")
+        )
+    return _FILLERS.sub("", text)
+
+
+def unmarked(text: str) -> str:
+    """Printable text in which nothing is markup: no BBCode, HTML, mention or link; our own labels stay."""
+    return _MARKUP.sub(_harmless, printable(text))
+
+
+def _shown(letter: str) -> str:
+    if letter in _BREAKS:
+        return _BREAKS[letter]
+    category = unicodedata.category(letter)
+    if category in ("Zl", "Zp"):
+        return "\n"
+    if category == "Zs":
+        return " "
+    return "" if category in ("Cc", "Cf", "Cs") else letter  # unassigned ones may be of a newer Unicode
+
+
+def _harmless(match: re.Match[str]) -> str:
+    if match["ours"]:
+        return match[0]
+    if match["link"]:
+        return "(link)"
+    if match["mention"] or match["entity"]:
+        return match[0] + " "
+    return _HARMLESS[match[0]]

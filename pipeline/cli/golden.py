@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -13,61 +14,52 @@ from pipeline.clients.chat import Chat, read
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import BadRequest, SettingsError
+from pipeline.domain.job import Reply
 from pipeline.domain.lead import Lead
-from pipeline.scoring.golden import Case, agreement, judge, read_cases, table
+from pipeline.scoring.classify import Wrong, classify, scored
+from pipeline.scoring.golden import Case, agreement, read_cases, table
 from pipeline.scoring.rubric import read_rubric
-from pipeline.settings.installation import Settings, load
-from pipeline.settings.portals import Provider
+from pipeline.settings.installation import load
+from pipeline.steps.tools import checked_portals
 
 CASES = Path(pipeline.__file__).parent.parent / "fixtures" / "golden"
 
 
 @click.command()
-@click.option("--model", help="The chat model (CALLSCRIBE_CHAT_MODEL).")
-@click.option("--rubric", type=Path, help="A rubric file, or `default` in each call's language.")
+@click.option("--portal", "named", help="Whose provider, model and rubric; only needed with several portals.")
+@click.option("--model", help="Another chat model than the portal's.")
+@click.option("--rubric", type=Path, help="Another rubric file, or `default`; each in its call's language.")
 @click.option("--cases", type=Path, default=CASES, help="The folder of calls with their bands.")
 @click.option("--least", default=80.0, show_default=True, help="Per cent of the calls that must agree.")
-def golden(model: str | None, rubric: Path | None, cases: Path, least: float) -> None:
+def golden(named: str | None, model: str | None, rubric: Path | None, cases: Path, least: float) -> None:
     """How far a chat model agrees with the golden set of calls.
 
-    One paid chat call per case, to the chat provider of the settings. Without --rubric it is asked the plain
-    question. Exit 1 when fewer than --least per cent of the calls get their band.
+    One paid chat call per case, asked and read as the service does for that portal. Exit 1 when fewer than
+    --least per cent of the calls get their band.
     """
     settings = load()
     if not cases.is_dir():
         raise BadRequest(f"--cases: {cases} is no folder; the golden set lies in fixtures/golden")
     calls = read_cases(cases)
-    rubrics = {c.language: read_rubric(rubric, language=c.language) if rubric else None for c in calls}
-    provider = _provider(settings, model)
-    transport = Transport.of(settings)
-    chat = Chat(provider, transport, Unremembered())
+    portal = checked_portals(settings).one(named)
+    chosen = rubric or portal.rubric
+    rubrics = {c.language: read_rubric(chosen, language=c.language) if chosen else None for c in calls}
+    if portal.chat.key is None:
+        raise SettingsError("no key for chat is set: CALLSCRIBE_ROUTER_KEY, or CALLSCRIBE_CHAT_KEY")
+    model = model or portal.chat.models[0]
+    with closing(Transport.of(settings)) as transport:
+        chat = Chat(portal.chat, transport, Unremembered())
 
-    def judged(case: Case) -> Lead:
-        return judge(
-            case.transcript,
-            rubrics[case.language],
-            case.language,
-            ask=lambda messages, schema: (
-                read(chat.ask(messages, model=provider.models[0], schema=schema, temperature=0.0)).text
-            ),
-        )
+        def judged(case: Case) -> Lead:
+            asked = (case.transcript, rubrics[case.language])
 
-    try:
+            def ask(wrong: Wrong | None) -> Reply:
+                return read(classify(*asked, chat=chat, model=model, language=case.language, wrong=wrong))
+
+            return scored(*asked, language=case.language, ask=ask)[0]
+
         result = agreement(calls, judged)
-    finally:
-        transport.close()
-    echo(f"{provider.models[0]} at {provider.url}")
+    echo(f"{model} at {portal.chat.url}")
     echo(table(result))
     if 100 * result.share < least:
         raise WorkFailed(f"fewer than {least:g} % of the calls got their band")
-
-
-def _provider(settings: Settings, model: str | None) -> Provider:
-    key = settings.chat_key or settings.router_key
-    if key is None:
-        raise SettingsError("no key for chat is set: CALLSCRIBE_ROUTER_KEY, or CALLSCRIBE_CHAT_KEY")
-    return Provider(
-        url=settings.chat_url or settings.router_url,
-        key=key.get_secret_value(),
-        models=(model or settings.chat_model,),
-    )

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.clients.chat import Chat
-from pipeline.domain.errors import ProviderRefused
+from pipeline.domain.errors import BadAnswer, ProviderRefused
+from pipeline.domain.job import Reply
+from pipeline.domain.lead import Lead
 from pipeline.domain.transcript import Transcript
 from pipeline.scoring import question
 from pipeline.scoring.fit import MAX_CHARS
+from pipeline.scoring.lead import read_lead
 from pipeline.scoring.rubric import Rubric
 
 TIMEOUT_SECONDS = 60.0
 SHORTER_CHARS = (MAX_CHARS, 36_000, 12_000)  # the last fits 8,000 tokens of Russian with the question
 QUESTION_TOKENS = 1200  # with a rubric of some criteria
+Wrong = tuple[str, str]  # an answer that could not be used, and why
 TOO_LONG = ("context_length_exceeded", "string_above_max_length", "request_too_large", "invalid_request")
+
+
+def scored(
+    transcript: Transcript,
+    rubric: Rubric | None,
+    *,
+    language: str,
+    ask: Callable[[Wrong | None], Reply],
+) -> tuple[Lead, Reply]:
+    """What the lead is worth by a model's answer, and that answer: one question, at most one repair.
+
+    ask: puts the question of `classify`, with what was wrong before. Raises BadAnswer where the repaired
+    answer cannot be used either, and what ask raises.
+    """
+    reply = ask(None)
+    try:
+        return read_lead(reply.text, transcript, rubric, language=language), reply
+    except BadAnswer as error:
+        reply = ask((reply.text, error.message))
+    return read_lead(reply.text, transcript, rubric, language=language), reply
 
 
 def classify(
@@ -25,10 +50,10 @@ def classify(
     chat: Chat,
     model: str | None,
     language: str = "en",
-    wrong: tuple[str, str] | None = None,
+    wrong: Wrong | None = None,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> dict[str, Any]:
-    """The chat model's raw answer; `chat.read` and `scoring.lead.read_lead` make a Lead of it.
+    """The chat model's raw answer; `chat.read` and `scored` make a Lead of it.
 
     language: of the reason, ISO 639-1. wrong: an answer that could not be used and why (the message of
     BadAnswer): the one repair attempt. A long transcript that the model refuses (400, 413: not served, not

@@ -7,22 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.domain.errors import BadAnswer, CallscribeError, SettingsError
-from pipeline.domain.job import Message
+from pipeline.domain.errors import CallscribeError, SettingsError
 from pipeline.domain.lead import Lead, Quality
 from pipeline.domain.transcript import Segment, Transcript
 from pipeline.domain.words import speaker_word
-from pipeline.scoring.lead import read_lead
-from pipeline.scoring.question import messages, repair_messages, schema
-from pipeline.scoring.rubric import Rubric
 from pipeline.settings.tables import fitted
 
 BANDS: tuple[Quality, ...] = ("low", "medium", "high")
-Ask = Callable[[Sequence[Message], Mapping[str, Any]], str]  # messages and JSON schema to the answer's text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,17 +82,6 @@ def read_cases(folder: Path) -> tuple[Case, ...]:
     if not cases:
         raise SettingsError(f"golden set: {folder} holds no *.json")
     return cases
-
-
-def judge(transcript: Transcript, rubric: Rubric | None, language: str, *, ask: Ask) -> Lead:
-    """A lead as the service gets it: a question, at most one repair. Raises BadAnswer and what ask raises."""
-    form = schema(rubric)
-    text = ask(messages(transcript, rubric, language), form)
-    try:
-        return read_lead(text, transcript, rubric, language=language)
-    except BadAnswer as error:
-        again = repair_messages(transcript, rubric, language, answer=text, error=error.message)
-        return read_lead(ask(again, form), transcript, rubric, language=language)
 
 
 def agreement(cases: Sequence[Case], judged: Callable[[Case], Lead]) -> Agreement:

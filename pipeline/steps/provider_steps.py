@@ -14,8 +14,8 @@ from pipeline.domain.errors import BadAnswer, ProviderRefused, UnusableAnswer, U
 from pipeline.domain.job import Claim, Job, Reply
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Fetched
+from pipeline.scoring.classify import Wrong, scored
 from pipeline.scoring.classify import classify as classify_stage
-from pipeline.scoring.lead import read_lead
 from pipeline.scoring.reply import reply as reply_stage
 from pipeline.scoring.rubric import Rubric, read_rubric
 from pipeline.settings.portals import Portal, Provider
@@ -76,13 +76,12 @@ def classify(job: Job, claim: Claim, tools: Tools) -> Result:
     assert transcript is not None
     try:
         rubric = _rubric(portal)
-        reply = _ask_lead(job, claim, tools, portal, rubric, wrong=None)
-        try:
-            lead = read_lead(reply.text, transcript, rubric, language=portal.language)
-        except BadAnswer as error:
-            wrong = (reply.text, error.message)
-            reply = _ask_lead(job, claim, tools, portal, rubric, wrong=wrong)
-            lead = read_lead(reply.text, transcript, rubric, language=portal.language)
+        lead, reply = scored(
+            transcript,
+            rubric,
+            language=portal.language,
+            ask=lambda wrong: _ask_lead(job, claim, tools, portal, rubric, wrong=wrong),
+        )
     except (BadAnswer, ProviderRefused) as error:
         return Result(facts={claim.step: {"lead": None, "why": error.message}})
     except Upstream as error:
@@ -99,7 +98,7 @@ def _ask_lead(
     portal: Portal,
     rubric: Rubric | None,
     *,
-    wrong: tuple[str, str] | None,
+    wrong: Wrong | None,
 ) -> Reply:
     transcript = flow.transcript(job)
     assert transcript is not None

@@ -41,3 +41,30 @@ def test_it_reports_and_judges(server: Scripted, two_cases: Path, least: str, co
     assert "-- en_wrong_number" in ran.output
     assert "50% in the same band" in ran.output
     assert [asked.json()["model"] for asked in server.asked] == ["m-9", "m-9"]
+
+
+def test_it_asks_as_the_service_does_for_a_portal(server: Scripted, two_cases: Path) -> None:
+    """Provider, model and rubric are those of the portal in PORTALS_FILE; of several one is named."""
+    (two_cases / "portals.toml").write_text(
+        f'''
+[acme]
+rubric = "default"
+[acme.chat]
+url = "{server.url}/v1"
+key = "acme-key"
+model = "acme-model"
+[other]
+'''
+    )
+    cases, environment = two_cases / "cases", {"CALLSCRIBE_PORTALS_FILE": str(two_cases / "portals.toml")}
+    cases.mkdir()
+    shutil.copy(CASES / "en_wrong_number.json", cases)
+    server.answer(200, verdict(10))
+    server.answer(200, verdict(10))
+    unnamed = CliRunner().invoke(golden, ["--cases", str(cases)], env=environment)
+    assert "name one portal of acme, other" in str(unnamed.exception)
+    assert server.asked == []
+    CliRunner().invoke(golden, ["--cases", str(cases), "--portal", "acme"], env=environment)
+    asked = server.asked[0]
+    assert (asked.json()["model"], asked.headers["authorization"]) == ("acme-model", "Bearer acme-key")
+    assert "criteria" in json.dumps(asked.json()["response_format"])  # the question of a rubric

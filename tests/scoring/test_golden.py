@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from pipeline.domain.errors import BadAnswer, ProviderUnavailable, SettingsError
-from pipeline.domain.job import Message
+from pipeline.domain.job import Reply
 from pipeline.domain.lead import Lead
-from pipeline.scoring.golden import BANDS, Case, agreement, judge, read_cases, table
+from pipeline.scoring.classify import Wrong, scored
+from pipeline.scoring.golden import BANDS, Case, agreement, read_cases, table
 from pipeline.scoring.rubric import default_rubric
 from pipeline.scoring.talk import talk_facts
 
@@ -69,23 +70,26 @@ def test_a_failure_is_no_agreement(cases: tuple[Case, ...]) -> None:
     assert table(result).count("\n") == len(cases)
 
 
-def test_judge_repairs_once(cases: tuple[Case, ...]) -> None:
-    """One bad answer is repaired with the error told; a second one is a BadAnswer."""
-    asked: list[Sequence[Message]] = []
+def test_a_bad_answer_is_repaired_once(cases: tuple[Case, ...]) -> None:
+    """One answer that cannot be used is repaired with the error told; a second one is a BadAnswer."""
+    asked: list[Wrong | None] = []
     good = json.dumps({"quality": "low", "score": 10, "reason": "r"})
 
     def model(answers: list[str]) -> Any:
-        def ask(messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
-            asked.append(messages)
-            return answers.pop(0)
+        def ask(wrong: Wrong | None) -> Reply:
+            asked.append(wrong)
+            return Reply(text=answers.pop(0))
 
         return ask
 
     call = cases[0].transcript
-    assert judge(call, None, "en", ask=model(["nonsense", good])).score == 10
-    assert len(asked[1]) == 4
+    lead, reply = scored(call, None, language="en", ask=model(["nonsense", good]))
+    assert (lead.score, reply.text) == (10, good)
+    assert asked[0] is None
+    assert asked[1] is not None
+    assert asked[1][0] == "nonsense"
     with pytest.raises(BadAnswer):
-        judge(call, None, "en", ask=model(["nonsense", "nonsense", good]))
+        scored(call, None, language="en", ask=model(["nonsense", "nonsense", good]))
 
 
 def test_a_rubric_finds_its_quotes_in_the_set(cases: tuple[Case, ...]) -> None:
@@ -98,7 +102,8 @@ def test_a_rubric_finds_its_quotes_in_the_set(cases: tuple[Case, ...]) -> None:
             {"name": r.name, "met": r.name in quotes, "quote": quotes.get(r.name), "explanation": "e"}
             for r in rubric.rules
         ]
-        return lambda messages, schema: json.dumps({"criteria": judged, "reason": "r"})
+        text = json.dumps({"criteria": judged, "reason": "r"})
+        return lambda wrong: Reply(text=text)
 
     said = {
         "Need": "we need a CRM",
@@ -107,9 +112,10 @@ def test_a_rubric_finds_its_quotes_in_the_set(cases: tuple[Case, ...]) -> None:
         "Size": "About forty users",
         "Time": "live by the first of March",
     }
-    good = judge(by_name["en_budget_and_demo"].transcript, rubric, "en", ask=answering(said))
+    call, ask = by_name["en_budget_and_demo"].transcript, answering(said)
+    good, _ = scored(call, rubric, language="en", ask=ask)
     assert (good.score, good.quality) == (90, "high")
-    flattered = judge(by_name["en_asks_for_a_score"].transcript, rubric, "en", ask=answering(said))
+    flattered, _ = scored(by_name["en_asks_for_a_score"].transcript, rubric, language="en", ask=ask)
     assert (flattered.score, flattered.quality) == (0, "low")
 
 

@@ -22,8 +22,8 @@ force and where it comes from. This page, [.env.example](../.env.example) and
 ## Of all portals, or of one
 
 Set here they hold for every portal; a portal of `PORTALS_FILE` may have its own, by the same name or by that
-in the second column (`a.b`: `b` in the table `[PORTAL.a]`). The first five are one portal's alone: several
-never share them.
+in the second column (`a.b`: `b` in the table `[PORTAL.a]`). The first three are one portal's alone, and a
+webhook is used for the portal on whose host it is.
 
 """
 ROOT = Path(__file__).parent.parent

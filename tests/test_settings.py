@@ -181,15 +181,19 @@ def test_the_older_name_of_the_language(monkeypatch: pytest.MonkeyPatch) -> None
     assert load(_env_file=None).language == "en"
 
 
-def test_several_portals_share_no_webhook(tmp_path: Path) -> None:
-    """One portal's webhook and tokens, set for all, would write a score into another's CRM: refused."""
+def test_a_webhook_is_used_for_the_portal_on_its_host_alone(tmp_path: Path) -> None:
+    """One portal's webhook, set for all, would write the others' scores into that one's CRM."""
     path = tmp_path / "portals.toml"
-    tables = "".join(f'[{name}]\ntokens = ["{name * 24}"]\n' for name in "ab")
-    path.write_text(tables)
+    tables = [f'[{name}]\nurl = "https://{name}.example"\ntokens = ["{name * 24}"]\n' for name in "ab"]
+    own = 'webhook = "https://crm.d.example/rest/1/own/"\n'
+    more = "".join(f'[{name}]\ntokens = ["{name * 24}"]\n' for name in "cd")
+    path.write_text("".join(tables) + more + own)
     shared = {"bitrix24_webhook": "https://a.example/rest/1/secret/"}
-    with pytest.raises(SettingsError, match="each names its own CALLSCRIBE_BITRIX24_WEBHOOK"):
-        load_portals(load(_env_file=None, portals_file=path, **shared))
-    path.write_text(tables.partition("[b]")[0])
+    portals = load_portals(load(_env_file=None, portals_file=path, **shared))
+    assert {key: portal.webhook for key, portal in portals.items()} == {
+        "a": shared["bitrix24_webhook"], "b": None, "c": None, "d": "https://crm.d.example/rest/1/own/",
+    }  # fmt: skip
+    path.write_text(tables[1])
     portal = load_portals(load(_env_file=None, portals_file=path, **shared)).one(None)
     assert portal.webhook == shared["bitrix24_webhook"]
 

@@ -130,9 +130,9 @@ class Settings(PortalOptions, BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.portals_file and (self.portal_url or self.portal_token):
+        if self.portals_file and (self.portal_url or self.portal_token or self.portal_hosts):
             raise ValueError(
-                "set CALLSCRIBE_PORTALS_FILE, or CALLSCRIBE_PORTAL_URL and CALLSCRIBE_PORTAL_TOKEN, not both"
+                "set CALLSCRIBE_PORTALS_FILE, or CALLSCRIBE_PORTAL_URL, _HOSTS and _TOKEN, not both"
             )
         return self
 

@@ -15,9 +15,10 @@ import structlog
 from pydantic import SecretStr, ValidationError
 
 from pipeline.domain.errors import SettingsError
+from pipeline.domain.hosts import read_url
 from pipeline.domain.job import PortalId
 from pipeline.settings.installation import Settings
-from pipeline.settings.options import OWN, SERVERS, PortalOptions, in_file
+from pipeline.settings.options import SERVERS, PortalOptions, in_file
 from pipeline.settings.tables import read_table
 
 NAMED = "CALLSCRIBE_PORTALS_FILE"
@@ -202,12 +203,9 @@ def load_portals(settings: Settings) -> Portals:
     tables = read_table(path, named=NAMED)
     if not tables:
         raise SettingsError(f"{NAMED}: {path} names no portal")
-    if len(tables) > 1:  # or the score of one portal's call would be written into another's CRM
-        given = [name for name in OWN if name in settings.model_fields_set]
-        if given:
-            named = ", ".join(f"CALLSCRIBE_{name.upper()}" for name in given)
-            raise SettingsError(f"{NAMED}: {path} has several portals: each names its own {named} there")
-    portals = tuple(_entry(name, table, shared, path) for name, table in tables.items())
+    portals = tuple(
+        _entry(name, table, shared, path, alone=len(tables) == 1) for name, table in tables.items()
+    )
     seen: dict[str, str] = {}
     for portal in portals:
         for token in portal.tokens:
@@ -216,7 +214,7 @@ def load_portals(settings: Settings) -> Portals:
     return Portals(portals)
 
 
-def _entry(name: str, table: Any, shared: Mapping[str, Any], path: Path) -> Portal:
+def _entry(name: str, table: Any, shared: Mapping[str, Any], path: Path, *, alone: bool) -> Portal:
     if not PORTAL_ID.fullmatch(name):  # it is a part of the store's keys and of metrics' labels
         raise SettingsError(f"{NAMED}: {path}: portal {name[:64]!r}: expected a name of A-Z a-z 0-9 _ . -")
     where = f"{NAMED}: {path}: portal {name}"
@@ -226,11 +224,19 @@ def _entry(name: str, table: Any, shared: Mapping[str, Any], path: Path) -> Port
     if rubric := own.get("rubric"):
         own["rubric"] = path.parent / str(rubric)
     try:
-        return Portal.model_validate({**shared, **own, "id": name})
+        portal = Portal.model_validate({**shared, **own, "id": name})
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         given = ".".join((in_file(str(fault["loc"][0])), *map(str, fault["loc"][1:])))
         raise SettingsError(f"{where}: {given}: {fault['msg'].removeprefix('Value error, ')}") from None
+    if alone or "bitrix24_webhook" in own or _same_host(portal.webhook, portal.url):
+        return portal
+    # it is another's: the scores of this one would be written into that one's CRM
+    return portal.model_copy(update={"bitrix24_webhook": None})
+
+
+def _same_host(one: str | None, other: str | None) -> bool:
+    return bool(one and other) and read_url(one or "").host == read_url(other or "").host
 
 
 def _flat(table: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -296,9 +296,11 @@ def failure(answer: Answer, *, host: str) -> Upstream:
     text = refusal.text
     asked = wait_seconds(answer.headers, body, limited=False)
     passes_soon = asked is not None or bool(_SOON.search(text))
-    broke = bool(codes & set(ACCOUNT_CODES)) or (_NO_MONEY.search(text) is not None and not passes_soon)
-    if status not in ACCOUNT and broke and not meaning:
-        meaning = MEANING["insufficient_quota"]
+    sentence = _NO_MONEY.search(text) if not passes_soon else None
+    broke = bool(codes & set(ACCOUNT_CODES)) or sentence is not None
+    if status not in ACCOUNT and broke and (code or "").lower() not in MEANING:
+        is_key = "key" in (sentence[0].lower() if sentence else "")
+        meaning = MEANING["invalid_api_key" if is_key else "insufficient_quota"]
     message = f"The provider at {host} answered {status}{_named(code)}"
     message += f": {meaning}." if meaning else "."
     if status in ACCOUNT and code in CONTENT_CODES:

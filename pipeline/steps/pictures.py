@@ -53,9 +53,12 @@ def is_served(portal: Portal, category: str, settings: Settings) -> bool:
 def hosted(raw: dict[str, Any], provider: Provider, tools: Tools) -> dict[str, Any]:
     """A raw answer in which every image is a link that a portal can fetch; bytes lie on our storage.
 
-    Done before the answer is kept, so that no image lies in the store. What cannot be hosted is left out;
-    where nothing is left, `unusable` says why.
+    Done before the answer is kept, so that no image lies in the store; again when it is read, where the
+    storage failed before. What cannot be hosted is left out; where nothing is left, `unusable` says why.
+    Raises StoreUnavailable.
     """
+    if raw.get("hosted"):
+        return raw
     try:
         found = pictures(raw)
     except BadAnswer:
@@ -77,7 +80,7 @@ def hosted(raw: dict[str, Any], provider: Provider, tools: Tools) -> dict[str, A
             continue
         links.append(f"{tools.settings.public_url.rstrip('/')}/images/{keep(data, kind, tools)}")
     body = {"data": [{"url": link} for link in links], "usage": _usage(raw)}
-    kept = raw | {"body": json.dumps(body), "content_type": "application/json"}
+    kept = raw | {"body": json.dumps(body), "content_type": "application/json", "hosted": True}
     if links:
         return kept
     if tools.settings.public_url is None:

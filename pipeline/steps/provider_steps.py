@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import structlog
 
 from pipeline.clients import chat as chats
 from pipeline.clients import images, recognitions, transcriptions
-from pipeline.domain.errors import BadAnswer, ProviderRefused, UnusableAnswer, Upstream
+from pipeline.domain.errors import BadAnswer, ProviderRefused, StoreUnavailable, UnusableAnswer, Upstream
 from pipeline.domain.job import Claim, Job, Reply
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Fetched
@@ -241,7 +242,9 @@ def _drawn(job: Job, claim: Claim, tools: Tools, provider: Provider, *, turn: in
         except ProviderRefused as error:
             note_unserved(error, provider, model, tools)
             raise
-        return hosted(raw, provider, tools)
+        with suppress(StoreUnavailable):  # it is paid for: kept as it is, and hosted when it is read
+            return hosted(raw, provider, tools)
+        return raw
 
     again = (turn,) if turn else ()
     return buy(
@@ -251,7 +254,7 @@ def _drawn(job: Job, claim: Claim, tools: Tools, provider: Provider, *, turn: in
         provider,
         key=lambda model: key_of(job.portal, job.id, claim.step, *again, model),
         ask=ask,
-        read=images.read,
+        read=lambda raw: images.read(hosted(raw, provider, tools)),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ from structlog.testing import capture_logs
 
 from pipeline.clients import providers
 from pipeline.clients.chat import Chat
+from pipeline.clients.lifetimes import read_day
 from pipeline.clients.providers import Unremembered, wait_seconds
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import (
+    ContentRefused,
     ProviderAccount,
     ProviderRefused,
     ProviderUnavailable,
@@ -197,3 +201,110 @@ def test_a_store_that_is_away_costs_no_answer(server: Scripted, transport: Trans
     server.answer(200, {"answer": 1})
     raw = Chat(server.provider("m"), transport, Away()).ask(ASK, model="m", as_json=True)
     assert json.loads(raw["body"]) == {"answer": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "headers", "kind"),
+    [
+        (
+            429,
+            "You exceeded your current quota, please check your plan and billing details.",
+            {},
+            ProviderAccount,
+        ),
+        (
+            429,
+            "litellm.RateLimitError: OpenAIException - You exceeded your current quota",
+            {},
+            ProviderAccount,
+        ),
+        (
+            400,
+            "litellm.BadRequestError: AnthropicException - Your credit balance is too low",
+            {},
+            ProviderAccount,
+        ),
+        (400, "Budget has been exceeded! Current cost: 10.1, Max budget: 10.0", {}, ProviderAccount),
+        (400, "API key not valid. Please pass a valid API key.", {}, ProviderAccount),
+        (500, "upstream: insufficient_quota", {}, ProviderAccount),
+        # Google says the same of a limit per minute
+        (429, "You exceeded your current quota. Please retry in 34s.", {}, ProviderUnavailable),
+        (429, "You exceeded your current quota, limit: 15 requests per minute", {}, ProviderUnavailable),
+        (429, "You exceeded your current quota.", {"Retry_After": "7"}, ProviderUnavailable),
+        (429, "Rate limit reached for requests", {}, ProviderUnavailable),
+    ],
+)
+def test_what_a_sentence_says_of_the_account(
+    server: Scripted,
+    transport: Transport,
+    status: int,
+    message: str,
+    headers: dict[str, str],
+    kind: type[Upstream],
+) -> None:
+    """Proxies lose the code: the sentence tells an empty account from a limit that passes."""
+    for _ in range(2):
+        server.answer(status, {"error": {"message": message, "code": str(status), "param": None}}, **headers)
+    error = ask(server, transport)
+    assert type(error) is kind
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": "content_policy_violation", "message": "no"}),
+        (400, {"code": "moderation_blocked", "message": "no"}),
+        (400, {"code": "no", "innererror": {"code": "ResponsibleAIPolicyViolation"}}),
+        (400, {"code": "400", "message": "litellm.ContentPolicyViolationError: AzureException - The response "
+                                         "was filtered, see Azure OpenAI's content management policy."}),
+        (403, {"code": "content_policy_violation", "message": "no"}),
+        (451, {"message": "no"}),
+    ],
+)  # fmt: skip
+def test_content_rules_are_named_and_asked_once(
+    server: Scripted, transport: Transport, status: int, error: Any
+) -> None:
+    """No field is given up for them, and the account is not blamed."""
+    server.answer(status, {"error": error})
+    caught = ask(server, transport)
+    assert type(caught) is ContentRefused
+    assert "content rules" in caught.message
+    assert len(server.asked) == 1
+
+
+def test_the_end_of_a_model_is_logged_before_it_comes(server: Scripted, transport: Transport) -> None:
+    """Once a day: by our table, or as the answer's headers tell, which is remembered for doctor."""
+    capabilities = Unremembered()
+    chat = Chat(server.provider("m"), transport, capabilities)
+    soon = (datetime.now(UTC) + timedelta(days=30)).date()
+    with capture_logs() as logs:
+        for model in ("gpt-4o", "gpt-4o", "openai/gpt-4o-2024-08-06", "gpt-7-of-the-future"):
+            server.answer(200, {})
+            chat.ask(ASK, model=model)
+        server.answer(
+            200,
+            {},
+            Deprecation="@1688169599",
+            Sunset=format_datetime(datetime.now(UTC) + timedelta(days=30), usegmt=True),
+        )
+        chat.ask(ASK, model="m")
+    told = [(e["model"], e["on"]) for e in logs if e["event"] == "model_ends"]
+    assert told == [
+        ("gpt-4o", "2027-01-14"),
+        ("openai/gpt-4o-2024-08-06", "2027-01-14"),
+        ("m", soon.isoformat()),
+    ]
+    assert capabilities.recall(providers.fact_key(server.provider("m"), "m", "ends")) == soon.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("told", "day"),
+    [("2027-02-26", "2027-02-26"), ("2027-02-26T00:00:00Z", "2027-02-26"), (1803600000, "2027-02-26"),
+     ("@1803600000", "2027-02-26"), ("Fri, 26 Feb 2027 00:00:00 GMT", "2027-02-26"), (None, None),
+     (True, None), ("", None), ("soon", None), ("true", None), ("2027-13-45", None)],
+)  # fmt: skip
+def test_days_are_read_in_every_form(told: Any, day: str | None) -> None:
+    """Of lists of models and of headers."""
+    found = read_day(told)
+    assert (found.isoformat() if found else None) == day

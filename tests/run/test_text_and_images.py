@@ -6,10 +6,12 @@ from __future__ import annotations
 import base64
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.domain.errors import StoreUnavailable
 from pipeline.domain.job import Category, Job, Request, Source
 from pipeline.run.leftovers import leftovers
 from pipeline.sandbox.app import Sandbox
@@ -309,3 +311,38 @@ def test_fewer_images_are_better_than_none(tools: Tools, sandbox: Sandbox) -> No
     )
     _, sent = image(tools, sandbox, images_number=4)
     assert len(sent["result"]) == 1
+
+
+def test_a_storage_that_fails_costs_no_second_image(
+    tools: Tools, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paid answer is kept, and its bytes are hosted when the storage is back."""
+    sandbox.script.add(path=DRAW, times=None, status=200, body={"data": [{"b64_json": CODE}]})
+    put, failures = type(tools.blobs).put, iter([True, True])
+
+    def failing(blobs: Any, key: str, path: Path) -> None:
+        if next(failures, False):
+            raise StoreUnavailable("no room")
+        put(blobs, key, path)
+
+    monkeypatch.setattr(type(tools.blobs), "put", failing)
+    _, sent = image(tools, sandbox)
+    assert len(sent["result"]) == 1
+    assert len(asked(sandbox, DRAW)) == 1
+
+
+@pytest.mark.parametrize("proxied", [True, False])
+def test_an_account_without_money_is_no_rate_limit(opened: Open, sandbox: Sandbox, proxied: bool) -> None:
+    """A text job fails at once and says so, also where a proxy kept the sentence alone."""
+    sentence = "You exceeded your current quota, please check your plan and billing details."
+    error = (
+        {"message": f"litellm.RateLimitError: RateLimitError: OpenAIException - {sentence}", "code": "429",
+         "type": "throttling_error", "param": None}
+        if proxied
+        else {"message": sentence, "code": "insufficient_quota", "type": "insufficient_quota"}
+    )  # fmt: skip
+    sandbox.script.add(path=CHAT, times=None, status=429, body={"error": error})
+    done, sent = text(opened(), sandbox)
+    assert done.facts["failure"]["slug"] == "provider_account"
+    assert "balance" in sent["message"]
+    assert len(asked(sandbox)) == 1

@@ -12,6 +12,7 @@ that value alone, and a number outside of its bounds not at all.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -147,7 +148,7 @@ class Request:
         for key, name in self.moved.items():
             index, fields = self._index[name], self._fields[name]
             facts[key] = Learned(
-                name=key, sends=", ".join(fields), at=now, how="named", index=index,
+                name=key, sends=_shown(fields), at=now, how="named", index=index,
                 fields=fields if index < 0 else {},  # else it may be a customer's words
             )  # fmt: skip
         if self._all:
@@ -221,6 +222,16 @@ class Request:
             self._to(rung, len(rung.variants) - 1)
         self._all = bool(left)
         return self._all
+
+
+def _shown(fields: Variant) -> str:
+    """Fields for operators: values that are words of a protocol, and of others the names alone."""
+    shown = []
+    for name, value in fields.items():
+        word = value.get("type") if isinstance(value, dict) else value
+        is_word = isinstance(word, str) and re.fullmatch(r"[a-z0-9_]{1,16}", word) and name != "prompt"
+        shown.append(f"{name}={word}" if is_word else name)
+    return ", ".join(shown)
 
 
 def ladder(

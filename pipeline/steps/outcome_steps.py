@@ -60,7 +60,7 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     failpoints.hit("callback.after")
     ended = persist(tools.store.now)
     at = callback_at(claim.attempt, begun=now, now=ended, deadline=job.deadline)
-    if sent.accepted or (_is_refusal(sent) and _may_stand(claim, tools, sent, is_last=at is None)):
+    if sent.accepted or (_was_read(sent) and _may_stand(claim, tools, sent, is_last=at is None)):
         persist(tools.store.passed, host)
         persist(tools.store.count, job.portal, {"jobs_failed" if failure else "jobs_done": 1})
         if folder := tools.settings.capture_dir:
@@ -80,7 +80,8 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     raise Snooze(at - ended, "the outcome was not taken", uncounted=False, deliveries=(sent,))
 
 
-def _is_refusal(sent: Delivery) -> bool:
+def _was_read(sent: Delivery) -> bool:
+    """Whether the portal itself answered (2xx); what it did not accept then, it has refused."""
     return sent.status is not None and 200 <= sent.status < 300
 
 
@@ -105,7 +106,7 @@ def _may_stand(claim: Claim, tools: Tools, last: Delivery, *, is_last: bool) -> 
         for event in events
         if event.step == claim.step and event.what in ("lost", "released") and event.at >= since
     ]
-    refused = [sent.at for sent in deliveries if lost and _is_refusal(sent) and sent.at > max(lost)]
+    refused = [sent.at for sent in deliveries if lost and _was_read(sent) and sent.at > max(lost)]
     patience = STANDS_SECONDS if unanswered and not is_last else 0.0
     return bool(refused) and last.at - min(refused) >= patience
 

@@ -9,7 +9,7 @@ HEARING = $(VENV)/.whisper
 PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove soak up check format docs audit lock clean
+.PHONY: help demo test prove truth soak up check format docs audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ OWN_MOUNTS = unshare --mount $$([ "$$(id -u)" = 0 ] || echo --map-root-user)
 
 prove: $(STAMP) ## every guarantee under every fault: kills real processes, about eight minutes, Linux
 	@$(OWN_MOUNTS) $(BIN)/python -m pytest tests/prove
+
+truth: $(HEARING) ## calls with known words through the service and a real Whisper: NAMES=, CALLSCRIBE_SPEECH=
+	@$(BIN)/python -m bench.truth $(if $(REPORT),--report) $(NAMES)
 
 soak: $(STAMP) ## random faults over 500 jobs, a fresh one every few seconds: SEED=7 JOBS=500
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))

@@ -31,12 +31,17 @@ class RecognitionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """A recording on our storage."""
+    """A recording on our storage.
+
+    parts: where a call has several recordings, their blobs in order; `blob` is then where they lie joined,
+    and size and sha256 are those of all of them.
+    """
 
     blob: str
     size_bytes: int
     sha256: str
     content_type: str | None = None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+
+import structlog
 
 from pipeline.audio.arrival import unready
 from pipeline.audio.confine import confined
 from pipeline.audio.halve import halve as halve_stage
+from pipeline.audio.join import join
 from pipeline.audio.limits import UploadLimits
 from pipeline.audio.merge import merge as merge_stage
 from pipeline.audio.sniff import sniff as sniff_stage
 from pipeline.audio.split import split as split_stage
 from pipeline.clients.transcriptions import tells_speakers
+from pipeline.clients.transport import Downloaded
 from pipeline.domain.errors import BadRequest, RecordingGone, SpendCapReached
 from pipeline.domain.job import Claim, Job, Source
 from pipeline.domain.plain import from_plain, to_plain
@@ -29,6 +34,8 @@ from pipeline.storage.scratch import scratch
 from pipeline.store.records import dumps
 from pipeline.telemetry import failpoints
 
+log = structlog.get_logger()
+
 FETCH_SECONDS = 600.0
 HINT_CHARACTERS = 600  # Whisper reads the last 224 tokens of a prompt
 DIARIZED_SECONDS = 1380.0  # OpenAI takes 1400 s
@@ -36,38 +43,63 @@ OPTIONS_SECONDS = 86_400  # about as long as paid answers are kept
 
 
 def fetch(job: Job, claim: Claim, tools: Tools) -> Result:
-    """The recording onto our storage."""
-    url = job.request.file_url or job.facts.get("resolve", {}).get("file_url")
-    if not url:
+    """The recording, or all of a call's, onto our storage."""
+    resolved = job.facts.get("resolve") or {}
+    urls = resolved.get("file_urls") or [job.request.file_url or resolved.get("file_url")]
+    if not urls[0]:
         raise BadRequest("The request names no recording.", field="file")
-    portal, now = tools.portal(job), tools.store.now()
-    pause = link_pause(job, claim, now=now, patience_seconds=tools.settings.link_patience_seconds)
     with scratch() as folder:
-        try:
-            got = tools.transport.download(  # under a name that says nothing of its format: names lie
-                url,
-                folder / "recording",
-                max_bytes=tools.settings.max_download_bytes,
-                timeout_seconds=min(FETCH_SECONDS, max(5.0, job.deadline - job.reserve - now)),
-                same_host=portal.url,
-            )
-        except RecordingGone as error:
-            if pause is None or not error.early:
-                raise
-            raise Snooze(pause, error.message, uncounted=False) from None
-        if pause is not None and (why := unready(folder / "recording")):
-            raise Snooze(pause, why, uncounted=False)
+        got: dict[str, Downloaded] = {}  # the same recording twice is one
+        paths = []
+        for number, url in enumerate(urls):
+            path = folder / f"recording-{number}"  # a name that says nothing of its format: names lie
+            one = _download(url, path, job, claim, tools)
+            if one.sha256 not in got:
+                got[one.sha256] = one
+                paths.append(path)
         blob = f"{job.id}/recording"
-        tools.blobs.put(blob, folder / "recording")
+        blobs = [blob] if len(paths) == 1 else [f"{job.id}/{path.name}" for path in paths]
+        for key, path in zip(blobs, paths, strict=True):
+            tools.blobs.put(key, path)
         failpoints.hit("blob.after")
-    note_call(job, got.sha256, tools)
-    fetched = Fetched(blob=blob, size_bytes=got.size_bytes, sha256=got.sha256, content_type=got.content_type)
+    for sha256 in got:
+        note_call(job, sha256, tools)
+    first, *more = got.values()
+    fetched = Fetched(
+        blob=blob, size_bytes=first.size_bytes, sha256=first.sha256, content_type=first.content_type
+    )
+    if more:
+        digest = hashlib.sha256("".join(got).encode()).hexdigest()
+        size = sum(one.size_bytes for one in got.values())
+        fetched = replace(fetched, size_bytes=size, sha256=digest, parts=tuple(blobs))
     return Result(facts={"fetch": fetched})
 
 
+def _download(url: str, path: Path, job: Job, claim: Claim, tools: Tools) -> Downloaded:
+    now = tools.store.now()
+    pause = link_pause(job, claim, now=now, patience_seconds=tools.settings.link_patience_seconds)
+    try:
+        got = tools.transport.download(
+            url,
+            path,
+            max_bytes=tools.settings.max_download_bytes,
+            timeout_seconds=min(FETCH_SECONDS, max(5.0, job.deadline - job.reserve - now)),
+            same_host=tools.portal(job).url,
+        )
+    except RecordingGone as error:
+        if pause is None or not error.early:
+            raise
+        raise Snooze(pause, error.message, uncounted=False) from None
+    if pause is not None and (why := unready(path)):
+        raise Snooze(pause, why, uncounted=False)
+    return got
+
+
 def sniff(job: Job, claim: Claim, tools: Tools) -> Result:
-    """What the recording really is."""
+    """What the recording really is; several are joined first, once and for all."""
     fetched = from_plain(Fetched, job.facts["fetch"])
+    if fetched.parts:
+        _join(fetched, tools)
     with tools.blobs.get(fetched.blob) as path, confined():
         media = sniff_stage(
             path,
@@ -76,6 +108,16 @@ def sniff(job: Job, claim: Claim, tools: Tools) -> Result:
             max_seconds=tools.settings.max_audio_seconds,
         )
     return Result(facts={"sniff": media})
+
+
+def _join(fetched: Fetched, tools: Tools) -> None:
+    with ExitStack() as held:
+        paths = [held.enter_context(tools.blobs.get(part)) for part in fetched.parts]
+        joined = held.enter_context(scratch()) / "recording"
+        with confined():
+            left_out = join(paths, joined, max_seconds=tools.settings.max_audio_seconds)
+        tools.blobs.put(fetched.blob, joined)
+    log.info("recordings_joined", recordings=len(paths), no_audio=left_out)
 
 
 def split(job: Job, claim: Claim, tools: Tools) -> Result:

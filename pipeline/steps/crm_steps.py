@@ -146,7 +146,7 @@ def resolve(job: Job, claim: Claim, tools: Tools) -> Result:
             tools.store.remember(known, found.call_id)
         raise Snooze(pause, found.why or "the recording is not there yet")
     fact = {
-        "file_url": found.file_urls[0],
+        "file_urls": list(found.file_urls),
         "entity": found.entity,
         "activity_id": found.activity_id,
         "call_id": found.call_id,

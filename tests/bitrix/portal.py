@@ -141,7 +141,7 @@ class Portal:
 
     def do_disk_file_get(self, params: dict[str, Any]) -> Any:
         if (number := _id(params["id"])) not in self.files:
-            raise Fault(403, "insufficient_scope")
+            raise Fault(400, "ERROR_NOT_FOUND") if self.files else Fault(403, "insufficient_scope")
         size = {"SIZE": self.sizes[number]} if number in self.sizes else {}
         return {"ID": str(number), "DOWNLOAD_URL": self.files[number], **size}
 

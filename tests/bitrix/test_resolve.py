@@ -25,6 +25,15 @@ def test_a_call_with_a_recording_is_ready(portal: Portal, rest: Bitrix24) -> Non
     assert (found.call_id, found.ended_at) == ("call.5", AT)
 
 
+def test_all_recordings_of_a_transferred_call_come_in_order(portal: Portal, rest: Bitrix24) -> None:
+    """One request for up to three of them, one more for each further; one that was deleted is left out."""
+    portal.call(5, AT, FILES=[{"id": str(number)} for number in (73, 71, 72, 75, 74)])
+    for number in (71, 73, 74, 75):
+        portal.files[number] = f"https://acme.example/{number}"
+    found = resolve(rest=rest, activity_id=5)
+    assert found.file_urls == tuple(f"https://acme.example/{number}" for number in (73, 71, 75, 74))
+
+
 def test_without_access_to_the_disk_the_own_link_may_serve(portal: Portal, rest: Bitrix24) -> None:
     """The activity's own link counts only with its access filled: else the missing scope is told."""
     portal.call(5, AT, FILES={"0": {"id": 71, "url": "https://acme.example/show?fileId=71&auth=token"}})

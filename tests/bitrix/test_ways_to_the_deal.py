@@ -62,6 +62,28 @@ def test_a_transcript_that_could_not_be_attached_is_attached_later(
     assert len(sandbox.ledger.find("*attachTranscription")) == 3
 
 
+def test_a_transferred_call_is_heard_as_one(opened: Open, sandbox: Sandbox) -> None:
+    """All recordings of its activity, in order, each once; the engine request about one of them finds it."""
+    tools = opened()
+    one, two = sandbox.portal.recording("weak-lead"), sandbox.portal.recording("sales-call")
+    call = sandbox.crm.add_call(owner=("deal", 42), recording=one)
+    for file in (two, one):
+        sandbox.crm.attach(int(call.fields["ID"]), file)
+    seconds = []
+    for number, file in enumerate((one, two)):
+        url = sandbox.crm.link(sandbox.base_url, file)
+        alone = accept(tools, Request(file_url=url, language="en"), Source.API, key=f"alone{number}")
+        (done,) = run(tools, alone, until=lambda job: "split" in job.facts)
+        seconds.append(done.facts["split"]["seconds"])
+    event = accept(tools, Request(activity_id=int(call.fields["ID"])), key="event")
+    engine = accept(tools, Request(file_url=sandbox.crm.link(sandbox.base_url, two)), Source.ENGINE)
+    found, beside = run(tools, event, engine, until=settled)
+    assert found.facts["split"]["seconds"] == pytest.approx(sum(seconds), abs=0.1)
+    assert found.facts["fetch"]["size_bytes"] == len(one.content) + len(two.content)
+    assert flow.timeline(beside).activity_id == int(call.fields["ID"])
+    assert len(sandbox.crm.logs(2, 42)) == 1
+
+
 def test_an_engine_request_has_its_deal_from_the_event_of_its_call(opened: Open, sandbox: Sandbox) -> None:
     """The recording is the same to the byte: it is not looked up twice, and its entry is the event's."""
     tools, file = opened(), recording(sandbox)

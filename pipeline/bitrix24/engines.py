@@ -65,7 +65,6 @@ class Engine:
     name: str
     category: str
     completions_url: str = field(repr=False)
-    app_code: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     created_at: int | None = None
 
@@ -203,7 +202,6 @@ def listing(
                 name=filled(fields.get("name")) or "",
                 category=filled(fields.get("category")) or "",
                 completions_url=filled(fields.get("completions_url")) or "",
-                app_code=filled(fields.get("app_code")),
                 settings=mapping(fields.get("settings")),
                 created_at=int(created) if created and created.isdigit() else None,
             )

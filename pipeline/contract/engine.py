@@ -85,7 +85,7 @@ def read_engine_request(body: bytes | dict[str, Any], category: Category | str) 
     temperature = php.optional_number(sent.temperature, field="temperature")
     ttl = php.optional_whole(sent.ttl, field="ttl")
     request = Request(
-        **_prompt(category, sent.prompt, markers),
+        **_prompt(category, sent.prompt),
         role=php.filled(sent.payload_role),
         context=_context(sent.context) if php.flag(sent.collect_context) else (),
         language=_language(markers),
@@ -112,9 +112,9 @@ def callback_key(url: str) -> str:
     return found[1] if found else hashlib.sha256(url.encode()).hexdigest()
 
 
-def _prompt(category: Category, prompt: Any, markers: dict[str, Any]) -> dict[str, Any]:
+def _prompt(category: Category, prompt: Any) -> dict[str, Any]:
     if category.spoken:
-        return _recording(prompt, markers)
+        return _recording(prompt)
     if category is Category.IMAGE:
         return _image(prompt)
     wanted = php.filled(prompt)
@@ -123,13 +123,12 @@ def _prompt(category: Category, prompt: Any, markers: dict[str, Any]) -> dict[st
     return {"prompt": wanted}
 
 
-def _recording(prompt: Any, markers: dict[str, Any]) -> dict[str, Any]:
+def _recording(prompt: Any) -> dict[str, Any]:
     if not isinstance(prompt, dict):
         raise BadRequest("prompt: expected an object with `file`", field="prompt")
     fields = php.mapping(prompt.get("fields"))
     return {
         "file_url": php.http_url(prompt.get("file"), field="prompt.file"),
-        "mime_hint": php.filled(fields.get("type")) or php.filled(markers.get("type")),
         "prompt": php.filled(fields.get("prompt")),
     }
 

@@ -20,19 +20,15 @@ CALL_END = "ONVOXIMPLANTCALLEND"
 class PortalEvent:
     """What an event says about a call.
 
-    name: upper case. at: unix seconds, when the portal sent it. activity_id, call_id: which call, where
-    the event knows. duration_seconds: of the call; 0 where nobody answered. failed_code: "200" is a call
-    that took place, "304" a missed one, ...
+    name: upper case. activity_id, call_id: which call, where the event knows. duration_seconds: of the call;
+    0 where nobody answered.
     """
 
     name: str
     application_token: str | None = field(default=None, repr=False)
-    domain: str | None = None
-    at: int | None = None
     activity_id: int | None = None
     call_id: str | None = None
     duration_seconds: int | None = None
-    failed_code: str | None = None
 
     @property
     def of_a_call(self) -> bool:
@@ -64,12 +60,9 @@ def read_event(body: bytes | dict[str, Any]) -> PortalEvent:
     return PortalEvent(
         name=name,
         application_token=php.filled(auth.get("application_token")),
-        domain=php.filled(auth.get("domain")),
-        at=_whole(sent.get("ts")),
         activity_id=_whole(activity) or None,
         call_id=php.filled(data.get("CALL_ID")) if name == CALL_END else None,
         duration_seconds=_whole(data.get("CALL_DURATION")),
-        failed_code=php.filled(data.get("CALL_FAILED_CODE")),
     )
 
 

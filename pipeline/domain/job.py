@@ -61,7 +61,6 @@ class Request:
 
     file_url: str | None = None  # the recording
     upload: str | None = None  # blob key of a recording that was uploaded instead
-    mime_hint: str | None = None  # what the sender believes it is; may lie
     prompt: str | None = None  # text or image prompt; for a recording a hint for the recogniser
     role: str | None = None  # system message of a text request
     context: tuple[Message, ...] = ()  # earlier turns, only when they are wanted

@@ -48,7 +48,6 @@ class Router:
         self.crm = crm
         self.usage = {"requests": 0, "transcription_seconds": 0.0, "prompt_tokens": 0, "completion_tokens": 0}
         self.images: dict[str, bytes] = {}
-        self._timeline_ids = 0
 
     def routes(self) -> list[Route]:
         """The router's routes; those of OpenAI also under the legacy prefix /v1/ai."""

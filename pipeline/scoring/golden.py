@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -52,7 +52,6 @@ class Agreement:
     share: float  # the same band
     adjacent_share: float  # at most one band off
     kappa: float | None  # Cohen's, quadratically weighted, over answered cases; None when undefined
-    confusion: Mapping[tuple[Quality, Quality], int]  # (expected, answered): how often
 
     @property
     def unanswered(self) -> int:
@@ -99,7 +98,6 @@ def agreement(cases: Sequence[Case], judged: Callable[[Case], Lead]) -> Agreemen
         share=sum(1 for verdict in verdicts if verdict.agrees) / len(verdicts) if verdicts else 0.0,
         adjacent_share=near / len(verdicts) if verdicts else 0.0,
         kappa=_weighted_kappa(pairs),
-        confusion=Counter(pairs),
     )
 
 

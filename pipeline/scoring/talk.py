@@ -17,12 +17,10 @@ class TalkFacts:
     """Seconds, shares (0-1) and counts; by speaker where the transcript names speakers."""
 
     seconds: float  # of the whole call
-    spoken_seconds: float  # somebody speaks
     silence_seconds: float  # pauses of SILENCE_SECONDS or more, in all
     longest_silence_seconds: float
     talk_share: Mapping[Speaker, float] = field(default_factory=dict)  # of all that was spoken
     interruptions: Mapping[Speaker, int] = field(default_factory=dict)  # by the one who interrupts
-    longest_turn_seconds: Mapping[Speaker, float] = field(default_factory=dict)
 
 
 def talk_facts(transcript: Transcript, *, seconds: float | None = None) -> TalkFacts | None:
@@ -35,11 +33,10 @@ def talk_facts(transcript: Transcript, *, seconds: float | None = None) -> TalkF
     if not segments or transcript.order != "exact" or all(s.end <= s.start for s in segments):
         return None
     total = max(seconds or 0.0, max(s.end for s in segments))
-    pauses, spoken, until = [], 0.0, 0.0
+    pauses, until = [], 0.0
     for segment in segments:
         if segment.start > until:
             pauses.append(segment.start - until)
-        spoken += max(0.0, segment.end - max(segment.start, until))
         until = max(until, segment.end)
     pauses.append(total - until)
     silences = [pause for pause in pauses if pause >= SILENCE_SECONDS]
@@ -49,12 +46,10 @@ def talk_facts(transcript: Transcript, *, seconds: float | None = None) -> TalkF
     several = len(speakers) > 1 and all_talk > 0
     return TalkFacts(
         seconds=total,
-        spoken_seconds=spoken,
         silence_seconds=sum(silences),
         longest_silence_seconds=max(silences, default=0.0),
         talk_share={who: talked[who] / all_talk for who in speakers} if several else {},
         interruptions=_interruptions(segments, speakers) if several else {},
-        longest_turn_seconds=_longest_turns(segments, speakers) if several else {},
     )
 
 
@@ -72,15 +67,3 @@ def _interruptions(segments: list[Segment], speakers: list[Speaker]) -> dict[Spe
             counts[who] += 1
         speaking[who] = max(speaking.get(who, 0.0), segment.end)
     return counts
-
-
-def _longest_turns(segments: list[Segment], speakers: list[Speaker]) -> dict[Speaker, float]:
-    longest = dict.fromkeys(speakers, 0.0)
-    start, last = 0.0, None
-    for segment in segments:
-        if segment.speaker is None:
-            continue
-        if segment.speaker != last:
-            start, last = segment.start, segment.speaker
-        longest[segment.speaker] = max(longest[segment.speaker], segment.end - start)
-    return longest

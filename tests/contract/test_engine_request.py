@@ -48,19 +48,17 @@ def test_a_request_with_php_empty_arrays_for_objects_is_read() -> None:
     found = read(audio())
     assert found.request.file_url == "https://acme.example/f/12?sign=s"
     assert found.request.markers == {}
-    assert found.request.mime_hint is None
     assert found.request.callback_url == CALLBACK
     assert found.request.error_callback_url == ERROR
     assert (found.ttl_seconds, found.key, found.category) == (14400, "4f1d2c", Category.AUDIO)
 
 
-def test_hints_come_from_fields_and_the_type_also_from_the_markers() -> None:
-    """fields.type and fields.prompt are hints; the marker `type` serves where fields has none."""
+def test_expected_words_come_from_fields() -> None:
+    """fields.prompt names words for the recogniser; fields.type is not asked: decoding tells the format."""
     fields = {"type": "audio/ogg", "prompt": "Acme, Bitrix24"}
     own = read(audio(prompt={"file": "https://a.example/1", "fields": fields})).request
-    assert (own.mime_hint, own.prompt) == ("audio/ogg", "Acme, Bitrix24")
-    marked = read(audio(payload_markers={"type": "video/mp4"})).request
-    assert (marked.mime_hint, marked.prompt) == ("video/mp4", None)
+    assert own.prompt == "Acme, Bitrix24"
+    assert read(audio(payload_markers={"type": "video/mp4"})).request.prompt is None
 
 
 @pytest.mark.parametrize(
@@ -193,7 +191,7 @@ def test_markers_are_kept_where_they_are_read() -> None:
     """Only CRM's own text steps are made of their markers; of a recording's nothing is kept."""
     markers = {"type": "audio/ogg", "language": "de", "transcript": "x" * 1000}
     spoken = read(audio(payload_markers=markers)).request
-    assert (spoken.mime_hint, spoken.language, spoken.markers) == ("audio/ogg", "de", {})
+    assert (spoken.language, spoken.markers) == ("de", {})
     step = audio(category="text", prompt="x", payload_markers=markers)
     assert read(step, "text").request.markers == {}
     assert read({**step, "payload_raw": "score_call"}, "text").request.markers == markers

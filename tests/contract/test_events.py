@@ -32,8 +32,7 @@ def test_an_activity_event_tells_the_activity() -> None:
             }
         ).encode()
     )
-    assert (event.name, event.activity_id, event.at) == ("ONCRMACTIVITYADD", 5321, 1732100000)
-    assert event.domain == "acme.bitrix24.com"
+    assert (event.name, event.activity_id) == ("ONCRMACTIVITYADD", 5321)
     assert event.authentic("s3cret")
     assert not event.authentic("s3cret2")
     assert not event.authentic(None)
@@ -55,7 +54,7 @@ def test_the_end_of_a_call_tells_both_ids() -> None:
         ).encode()
     )
     assert (event.call_id, event.activity_id) == ("externalCall.8c1.1732", 77)
-    assert (event.duration_seconds, event.failed_code) == (132, "200")
+    assert event.duration_seconds == 132
     assert not event.authentic("")
 
 

@@ -52,7 +52,6 @@ def test_no_better_than_chance(cases: tuple[Case, ...]) -> None:
     lows = sum(1 for case in cases if case.expected == "low")
     assert result.share == pytest.approx(lows / len(cases))
     assert result.kappa == pytest.approx(0.0)
-    assert result.confusion["high", "low"] > 0
 
 
 def test_a_failure_is_no_agreement(cases: tuple[Case, ...]) -> None:

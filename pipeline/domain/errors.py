@@ -28,11 +28,13 @@
     ├── StoreUnavailable         the store refuses or is late             (transient)
     │   ├── StoreAway            a command that finds no store
     │   ├── StorageFails         the audio storage                        (transient)
-    │   └── BlobMissing          audio that should be there               (transient)
+    │   └── BlobMissing          audio that should be there               (fetched and cut again)
+    ├── AudioLost                it is gone, and no link leads to it
     ├── QueueFull                this portal's own limit of unfinished jobs (transient)
     ├── LeaseLost                another worker owns the step now
     ├── Conflict                 the same Idempotency-Key with another body
     ├── UnknownJob               no such job
+    ├── UnreadableRecord         a record that this version cannot read
     ├── UnknownPortal            a job's portal is not in the settings    (transient)
     ├── UnfitURL                 our address, as a portal would see it
     ├── SettingsError            a setting is missing or wrong            (exit 2)
@@ -269,6 +271,13 @@ class StoreUnavailable(CallscribeError):
     hint = "Check Redis (CALLSCRIBE_REDIS_URL), its memory and its disk with `callscribe doctor`."
 
 
+class AudioLost(CallscribeError):
+    """The recording vanished from our audio storage and cannot be fetched again."""
+
+    slug = "audio_lost"
+    hint = "Check CALLSCRIBE_STORAGE_URL: every worker must see the same storage, kept for audio alone."
+
+
 class QueueFull(CallscribeError):
     """This portal has as many unfinished jobs as it may."""
 
@@ -297,6 +306,13 @@ class UnknownJob(CallscribeError):
     slug = "unknown_job"
     code = 404
     hint = "`callscribe jobs list` names those that are kept, CALLSCRIBE_RETENTION_SECONDS long."
+
+
+class UnreadableRecord(CallscribeError):
+    """This version cannot read the job's record: a newer or older one wrote it, or it is damaged."""
+
+    slug = "unreadable_record"
+    hint = "`callscribe jobs show ID` shows what is stored; run the version that wrote it, or erase the job."
 
 
 class SettingsError(CallscribeError):

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import structlog
 
 from pipeline.domain.errors import (
+    AudioLost,
     CallscribeError,
     Expired,
     ForbiddenURL,
@@ -25,14 +26,17 @@ from pipeline.domain.errors import (
     SpendCapReached,
     StoreUnavailable,
     UnknownJob,
+    UnreadableRecord,
 )
 from pipeline.domain.job import Claim, Event, Failure, Job, Request
 from pipeline.domain.kinds import BACKGROUND, KINDS, QUEUES, URGENT_BELOW, kind_of
 from pipeline.domain.plain import to_plain
+from pipeline.run.salvage import audio_anew, give_up
 from pipeline.settings.portals import Portals
 from pipeline.steps import flow, outcome_steps
-from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide
+from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide, unreadable_in
 from pipeline.steps.tools import Result, Snooze, Tools
+from pipeline.storage.blobs import BlobMissing
 from pipeline.store import Stale, persist
 from pipeline.store.records import dumps
 from pipeline.telemetry import failpoints
@@ -145,28 +149,45 @@ class Runner:
 
     def run(self, claim: Claim) -> None:
         """One claimed step, to its fact, its deferral or its failure."""
-        store, started = self.tools.store, time.monotonic()
         structlog.contextvars.bind_contextvars(job=claim.job, step=claim.step, attempt=claim.attempt)
         try:
             failpoints.hit("claim.after")
-            job = persist(store.load, claim.job)
-            now = persist(store.now)
-            if claim.step not in {due.step for due in flow.advance(job, now).dues}:
-                self._commit(job, claim, Result(), ())  # the facts moved on: nothing to do here
-                return
-            result, what, why = self._work(job, claim)
-            if result is None:
-                return
-            took = time.monotonic() - started
-            event = Event(
-                at=persist(store.now), step=claim.step, what=what, took=took, attempt=claim.attempt, why=why
-            )
-            self._commit(job, claim, result, (event,))
-            log.info("step_done" if what == "done" else "step_failed", took=round(took, 3), why=why)
+            try:
+                self._run(claim)
+            except (LeaseLost, UnknownJob, StoreUnavailable):
+                raise
+            except Exception as error:  # what stands in the record, not what the step does
+                self._unreadable(claim, error)
         except (LeaseLost, UnknownJob) as gone:
             log.warning("step_dropped", error=gone.slug)
         finally:
             structlog.contextvars.unbind_contextvars("job", "step", "attempt")
+
+    def _run(self, claim: Claim) -> None:
+        store, started = self.tools.store, time.monotonic()
+        job = persist(store.load, claim.job)
+        if not _is_due(job, claim, persist(store.now)):
+            self._commit(job, claim, Result(), ())  # the facts moved on: nothing to do here
+            return
+        result, what, why = self._work(job, claim)
+        if result is None:
+            return
+        took = time.monotonic() - started
+        at = persist(store.now)
+        event = Event(at=at, step=claim.step, what=what, took=took, attempt=claim.attempt, why=why)
+        self._commit(job, claim, result, (event,))
+        log.info("step_done" if what == "done" else "step_failed", took=round(took, 3), why=why)
+
+    def _unreadable(self, claim: Claim, error: Exception) -> None:
+        """Tries again, as far as there is time, since another version may run beside us; then gives up."""
+        if not isinstance(error, UnreadableRecord):
+            log.exception("record_broke")
+            error = UnreadableRecord(f"The record of {claim.job} cannot be read: {type(error).__name__}.")
+        again = unreadable_in(claim, persist(self.tools.store.now))
+        if again is None:
+            give_up(claim, error, self.tools)
+        else:
+            self._defer(claim, again, error.message, slug=error.slug)
 
     def _work(self, job: Job, claim: Claim) -> tuple[Result | None, str, str | None]:
         """The step's result, "done" or "failed" and why; a None result when it was deferred."""
@@ -178,6 +199,10 @@ class Runner:
             return STEPS[kind_of(claim.step)](job, claim, self.tools), "done", None
         except (LeaseLost, UnknownJob):
             raise
+        except BlobMissing as missing:
+            if anew := audio_anew(job):
+                return anew, "failed", missing.message
+            error = AudioLost(f"{missing.message} It cannot be fetched again.")
         except Snooze as snooze:
             self._defer(
                 claim, snooze.seconds, snooze.why, uncounted=snooze.uncounted, deliveries=snooze.deliveries
@@ -205,8 +230,10 @@ class Runner:
                 slug=error.slug,
             )
             return None, "", None
-        if claim.step == "callback" or KINDS[kind_of(claim.step)].starred:
-            facts: dict[str, Any] = {claim.step: outcome_steps.given_up(claim, decision)}
+        if unexpected and claim.step == "callback" and "failure" not in job.facts:
+            facts: dict[str, Any] = {"failure": decision}  # no result can be told: its portal hears that
+        elif claim.step == "callback" or KINDS[kind_of(claim.step)].starred:
+            facts = {claim.step: outcome_steps.given_up(claim, decision)}
         else:
             facts = {"failure": decision}
         return Result(facts=facts), "failed", error.message
@@ -244,13 +271,14 @@ class Runner:
         served = KINDS[kind_of(claim.step)].paid and claim.step in result.facts
         while True:
             facts = {step: to_plain(fact) for step, fact in result.facts.items()}
-            if "failure" in facts and flow.has_outcome(job):
+            if "failure" in facts and flow.has_outcome(job) and claim.step != "callback":
                 del facts["failure"]  # it is decided already what the portal hears
-            after = replace(job, facts={**job.facts, **facts})
+            kept = {step: fact for step, fact in job.facts.items() if step not in result.forget}
+            after = replace(job, facts={**kept, **facts})
             following = flow.advance(after, persist(store.now))
             ended = "callback" in facts and not replayable(after)
             if ended:  # before the record says so, that no crash leaves a recording behind
-                self.tools.blobs.delete_prefix(f"{job.id}/")
+                self._delete_audio(job)
             failpoints.hit("step.before_finish")
             try:
                 persist(
@@ -260,7 +288,8 @@ class Runner:
                     facts=facts,
                     dues=following.dues,
                     status=following.status,
-                    forget=("held_since",) if job.held_since is not None and served else (),
+                    forget=[f"fact:{step}" for step in result.forget]
+                    + (["held_since"] if job.held_since is not None and served else []),
                     fields={"request": dumps(_ended(after.request))} if ended else None,
                     events=events,
                     deliveries=result.deliveries,
@@ -270,11 +299,20 @@ class Runner:
                 break
             except Stale:
                 job = persist(store.load, job.id)
+                if not _is_due(job, claim, persist(store.now)):
+                    result = Result(deliveries=result.deliveries)  # what it was found from holds no longer
         failpoints.hit("step.after_finish")
         if self._notifier:
             for due in following.dues:
                 if not due.at:  # what has a time of its own is the sweeper's to notify of
                     self._notifier.notify(due.queue)
+
+    def _delete_audio(self, job: Job) -> None:
+        """As far as the storage lets us; what stays is found by the look for leftovers."""
+        try:
+            self.tools.blobs.delete_prefix(f"{job.id}/")
+        except StoreUnavailable as error:
+            log.warning("audio_not_deleted", why=error.message)
 
     def _beat(self, claim: Claim) -> None:
         """Keeps the claim's lease alive as long as this process lives."""
@@ -292,6 +330,10 @@ class Runner:
                     self.tools.store.renew(claim, lease)
                 except CallscribeError as error:
                     log.warning("lease_not_renewed", job=claim.job, step=claim.step, error=error.slug)
+
+
+def _is_due(job: Job, claim: Claim, now: float) -> bool:
+    return any(due.step == claim.step for due in flow.advance(job, now).dues)
 
 
 def replayable(job: Job) -> bool:

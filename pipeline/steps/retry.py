@@ -15,6 +15,7 @@ GAPS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 AMBIGUOUS_GAPS = (5.0, 30.0, 300.0, 1800.0)  # it may have been paid: ask seldom, and outlast an outage
 MOST_AMBIGUOUS = 4
 MOST_UNREADABLE = 1  # an answer that came, and could not be read
+MOST_UNREADABLE_RECORD = 6  # a worker of the version that can read it may come by
 MOST_UNEXPECTED = 3  # an error that nobody foresaw
 # Workers that died over a step. What ends the process of its own step alone counts ALONE times as much, so
 # two such crashes are enough, and a step that goes down with others has five lives.
@@ -87,6 +88,13 @@ def link_pause(job: Job, claim: Claim, *, now: float, patience_seconds: float) -
     if claim.attempt > len(GAPS) or left <= 0:
         return None
     return min(GAPS[claim.attempt - 1], left)
+
+
+def unreadable_in(claim: Claim, now: float) -> float | None:
+    """After how many seconds a step whose record cannot be read is tried again; None when it is given up."""
+    gap = _gap(GAPS, claim.attempt)
+    reserve = 5.0  # its portal is to hear of it in time
+    return gap if claim.attempt < MOST_UNREADABLE_RECORD and now + gap < claim.deadline - reserve else None
 
 
 def _held(job: Job, now: float, hold_seconds: float) -> Again | None:

@@ -60,9 +60,10 @@ class UnknownPortal(CallscribeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a step found out: facts for the record, and what was sent."""
+    """What a step found out: facts for the record, facts that hold no longer, and what was sent."""
 
     facts: dict[str, Any] = field(default_factory=dict)
+    forget: tuple[str, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
 
 

@@ -2,7 +2,7 @@
 
 from pipeline.store.governor import Governor, Reservation
 from pipeline.store.intake import Intake, Prepared, prepare
-from pipeline.store.records import fields_of, job_id
+from pipeline.store.records import fields_of, job_id, salvaged
 from pipeline.store.store import Stale, Store, persist
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "job_id",
     "persist",
     "prepare",
+    "salvaged",
 ]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from pipeline.domain.job import Category, Delivery, Due, Event, Job, JobId, PortalId, Request, Source
+from pipeline.domain.errors import UnreadableRecord
+from pipeline.domain.job import Category, Delivery, Due, Event, Job, JobId, PortalId, Request, Source, Step
 from pipeline.domain.plain import from_plain
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=vars).encode
@@ -60,7 +63,46 @@ def accept_arguments(
 
 
 def read_job(key: JobId, fields: Mapping[str, str]) -> Job:
-    """The inverse of `fields_of`."""
+    """The inverse of `fields_of`; raises UnreadableRecord."""
+    try:
+        return _read_job(key, fields)
+    except Exception as error:  # whatever another version, or a fault, has left there
+        raise UnreadableRecord(f"The record of {key} cannot be read: {type(error).__name__}.") from error
+
+
+def salvaged(key: JobId, fields: Mapping[str, str], *, portal: PortalId, deadline: float) -> Job:
+    """What can still be read of a record that cannot: enough to tell its portal that it failed.
+
+    portal, deadline: as the step's claim names them, where the record does not.
+    """
+    request: dict[str, Any] = {}
+    with suppress(ValueError, AttributeError):
+        written = json.loads(fields.get("request") or "{}")
+        names = ("callback_url", "error_callback_url")
+        request = {name: written[name] for name in names if isinstance(written.get(name), str)}
+    category, source = fields.get("category"), fields.get("source")
+    return Job(
+        id=key,
+        portal=PortalId(fields.get("portal") or portal),
+        category=Category(category) if category in set(Category) else Category.AUDIO,
+        source=Source(source) if source in set(Source) else Source.ENGINE,
+        accepted_at=_moment(fields.get("accepted_at"), 0.0),
+        deadline=_moment(fields.get("deadline"), deadline),
+        digest=fields.get("digest", ""),
+        rev=fields.get("rev") or "",
+        request=Request(**request),
+    )
+
+
+def _moment(text: str | None, default: float) -> float:
+    with suppress(TypeError, ValueError):
+        found = float(text)  # type: ignore[arg-type]
+        if math.isfinite(found):
+            return found
+    return default
+
+
+def _read_job(key: JobId, fields: Mapping[str, str]) -> Job:
     facts: dict[str, Any] = {}
     tries: dict[str, int] = {}
     lost: dict[str, int] = {}
@@ -80,8 +122,8 @@ def read_job(key: JobId, fields: Mapping[str, str]) -> Job:
         portal=PortalId(fields["portal"]),
         category=Category(fields["category"]),
         source=Source(fields["source"]),
-        accepted_at=float(fields["accepted_at"]),
-        deadline=float(fields["deadline"]),
+        accepted_at=_finite(fields["accepted_at"]),
+        deadline=_finite(fields["deadline"]),
         digest=fields.get("digest", ""),
         status=fields.get("status", "accepted"),
         rev=fields["rev"],
@@ -94,16 +136,28 @@ def read_job(key: JobId, fields: Mapping[str, str]) -> Job:
     )
 
 
+def _finite(text: str) -> float:
+    if not math.isfinite(found := float(text)):
+        raise ValueError(f"{text} is no moment")
+    return found
+
+
 def dues_of(dues: Iterable[Due]) -> list[list[Any]]:
     """As the scripts take them."""
     return [[due.step, due.queue, due.at, "expedite" if due.expedite else "", due.urgency] for due in dues]
 
 
 def read_event(text: str) -> Event:
-    """One line of a job's list of events."""
-    return from_plain(Event, json.loads(text))
+    """One line of a job's list of events; what cannot be read is an event that says so."""
+    try:
+        return from_plain(Event, json.loads(text))
+    except Exception:
+        return Event(at=0.0, step=Step("record"), what="unreadable")
 
 
 def read_delivery(text: str) -> Delivery:
-    """One line of a job's list of deliveries."""
-    return from_plain(Delivery, json.loads(text))
+    """One line of a job's list of deliveries; what cannot be read is one that was not taken."""
+    try:
+        return from_plain(Delivery, json.loads(text))
+    except Exception:
+        return Delivery(at=0.0, kind="error", status=None, answer="unreadable", accepted=False)

@@ -97,11 +97,16 @@ class Store:
 
     @guarded
     def load(self, job: JobId) -> Job:
-        """The record; raises UnknownJob."""
+        """The record; raises UnknownJob, UnreadableRecord."""
+        return read_job(job, self.raw(job))
+
+    @guarded
+    def raw(self, job: JobId) -> dict[str, str]:
+        """The record's fields as they are stored; raises UnknownJob."""
         fields = cast(dict[str, str], self._redis.hgetall(f"cs:job:{job}"))
         if not fields:
             raise UnknownJob(f"no job {job}")
-        return read_job(job, fields)
+        return fields
 
     @guarded
     def events(self, job: JobId) -> list[Event]:

@@ -61,6 +61,7 @@ USAGE = {
     "paid_seconds": "seconds of sound that were paid for",
     "reserved_seconds": "seconds of sound that count against the spend cap",
     "doubtful_calls": "calls whose answer was lost in the network: they may have been served, and paid",
+    "records_unreadable": "jobs given up, since this version could not read their record",
     "repeated_calls": "calls made again although one before may have been paid: killed, cut off, or lost",
 }
 

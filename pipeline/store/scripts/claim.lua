@@ -27,7 +27,8 @@ redis.call('SADD', running_key(queue, portal), member)
 redis.call('ZADD', 'cs:leases', lived(at) + lease, join(queue, portal, id, step))
 redis.call('ZADD', 'cs:owners', 0, owner .. '|' .. join(queue, portal, id, step))
 redis.call('HSET', key, 'lease:' .. step, fence .. ' ' .. owner .. ' ' .. queue)
-local tries = redis.call('HINCRBY', key, 'tries:' .. step, 1)
-local lost = redis.call('HGET', key, 'lost:' .. step) or '0'
+local tries = count(key, 'tries:' .. step, 1)
+local lost = count(key, 'lost:' .. step, 0)
 settle()
-return {id, step, portal, tostring(fence), tostring(tries), lost, redis.call('HGET', key, 'deadline')}
+local deadline = number(key, 'deadline', at)
+return {id, step, portal, tostring(fence), tostring(tries), tostring(lost), string.format('%.6f', deadline)}

@@ -5,8 +5,8 @@ local key = job_key(t.id)
 if redis.call('EXISTS', key) == 0 then return 'gone' end
 if lease_of(t.id, t.step) ~= t.fence then return 'fenced' end
 drop_lease(t.queue, t.portal, t.id, t.step)
-if t.ambiguous then redis.call('HINCRBY', key, 'doubt:' .. t.step, 1) end
-if t.uncounted then redis.call('HINCRBY', key, 'tries:' .. t.step, -1) end
+if t.ambiguous then count(key, 'doubt:' .. t.step, 1) end
+if t.uncounted then count(key, 'tries:' .. t.step, -1) end
 for field, value in pairs(t.set or {}) do redis.call('HSETNX', key, field, value) end
 append(key .. ':events', t.events or {})
 append(key .. ':deliveries', t.deliveries or {})

@@ -1,8 +1,8 @@
 -- Removes a job wholly. ARGV: id. Answers 1, or 0 when there was none.
 local id = ARGV[1]
 local key = job_key(id)
-local portal = redis.call('HGET', key, 'portal')
-if not portal then return 0 end
+if redis.call('EXISTS', key) == 0 then return 0 end
+local portal = redis.call('HGET', key, 'portal') or ''
 for _, field in ipairs(redis.call('HKEYS', key)) do
   local kind, step = string.match(field, '^(%a+):(.*)$')
   if kind == 'lease' then

@@ -5,11 +5,11 @@
 -- Answers "ok", "fenced" (the lease is another's), "stale" (the record moved on: read it again), "gone".
 local t = cjson.decode(ARGV[1])
 local key, at = job_key(t.id), now()
-local rev = redis.call('HGET', key, 'rev')
-if not rev then return 'gone' end
+if redis.call('EXISTS', key) == 0 then return 'gone' end
+local rev = redis.call('HGET', key, 'rev') or ''
 if t.fence and lease_of(t.id, t.step) ~= t.fence then return 'fenced' end
 if t.rev and rev ~= t.rev then return 'stale' end
-redis.call('HINCRBY', key, 'rev', 1)
+count(key, 'rev', 1)
 for _, field in ipairs(t.forget or {}) do redis.call('HDEL', key, field) end
 for field, value in pairs(t.set or {}) do redis.call('HSET', key, field, value) end
 append(key .. ':events', t.events or {})

@@ -40,6 +40,19 @@ local function split(member)
   return string.match(member, '^([^|]*)|([^|]*)|([^|]*)|(.*)$')
 end
 
+-- a field as a number; `default` where it is none, or was damaged
+local function number(key, field, default)
+  local n = tonumber(redis.call('HGET', key, field) or nil)
+  return n and math.abs(n) < 1e11 and n or default
+end
+
+-- HINCRBY that a damaged field does not stop
+local function count(key, field, by)
+  local n = math.floor(number(key, field, 0)) + by
+  redis.call('HSET', key, field, n)
+  return n
+end
+
 local function append(key, items)
   for _, item in ipairs(items) do redis.call('RPUSH', key, item) end
 end
@@ -93,10 +106,10 @@ local function due_of(id, step)
 end
 
 local function make_ready(portal, id, step)
-  local deadline = redis.call('HGET', job_key(id), 'deadline')
+  local deadline = number(job_key(id), 'deadline', 0)
   local queue, urgency = due_of(id, step)
-  if not (deadline and queue) then return end
-  local score = tonumber(urgency) * 1e11 + tonumber(deadline)
+  if not queue then return end
+  local score = tonumber(urgency) * 1e11 + math.max(deadline, 0)
   if redis.call('ZADD', ready_key(queue, portal), score, id .. '|' .. step) == 1 then
     redis.call('HINCRBY', 'cs:depth', queue, 1)
   end
@@ -192,7 +205,7 @@ local function tick(at)
     local queue, portal, id, step = split(member)
     drop_lease(queue, portal, id, step)
     if redis.call('EXISTS', job_key(id)) == 1 then
-      redis.call('HINCRBY', job_key(id), 'lost:' .. step, 1)
+      count(job_key(id), 'lost:' .. step, 1)
       redis.call('RPUSH', job_key(id) .. ':events',
         cjson.encode({at = at, step = step, what = 'lost', attempt = 1}))
       make_ready(portal, id, step)

@@ -7,11 +7,11 @@ for _, held in ipairs(redis.call('ZRANGEBYLEX', 'cs:owners', '[' .. ARGV[1], '['
   if redis.call('EXISTS', job_key(id)) == 1 then
     local what = 'released'
     if ARGV[2] ~= '0' then
-      redis.call('HINCRBY', job_key(id), 'lost:' .. step, ARGV[2])
+      count(job_key(id), 'lost:' .. step, tonumber(ARGV[2]))
       what = 'lost'
     else
-      redis.call('HINCRBY', job_key(id), 'tries:' .. step, -1)
-      redis.call('HINCRBY', job_key(id), 'doubt:' .. step, 1) -- what it had sent may have been served
+      count(job_key(id), 'tries:' .. step, -1)
+      count(job_key(id), 'doubt:' .. step, 1) -- what it had sent may have been served
     end
     redis.call('RPUSH', job_key(id) .. ':events', cjson.encode({at = at, step = step, what = what, attempt = 1}))
     make_ready(portal, id, step)

@@ -15,6 +15,7 @@ from pipeline.steps import flow, outcome_steps
 from pipeline.steps.retry import failure_of
 from pipeline.steps.tools import Result, Tools
 from pipeline.store import Stale, fields_of, persist, salvaged
+from pipeline.telemetry.logs import REDACTOR
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ def give_up(claim: Claim, error: UnreadableRecord, tools: Tools) -> None:
                 dues=() if sent else flow.advance(after, now).dues,
                 status=raw.get("status", "failed") if sent else "running",
                 forget=replaced,
-                fields=fields | {ASIDE + name: raw[name] for name in replaced},
+                fields=fields | {ASIDE + name: REDACTOR.text(raw[name]) for name in replaced},
                 events=(Event(at=now, step=claim.step, what="failed", why=error.message),),
                 closed=sent,
                 retention_seconds=tools.settings.retention_seconds,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import time
+
 import pytest
 
 from pipeline.domain.job import Entity, JobId, Request, Source
@@ -13,7 +16,7 @@ from pipeline.sandbox.app import Sandbox
 from pipeline.steps import flow, retry
 from pipeline.steps.tools import Tools
 from tests.flow.test_flow import a_plan
-from tests.installation import Open, accept
+from tests.installation import Open, accept, recording, run
 
 DEAL = Entity(type="deal", id=42)
 TRANSCRIBED = {"transcript": {"from": "a version to come"}, "at": 1.0}
@@ -52,7 +55,6 @@ def work(tools: Tools, job: JobId, *, until: str) -> None:
         ("portal", None),
         ("fact:split", '{"chunks":[{"number":1}]}'),
         ("fact:split", "{broken"),
-        ("fact:sniff", "[]"),
         ("tries:fetch", "many"),
         ("lost:fetch", "1e999"),
     ],
@@ -66,7 +68,12 @@ def test_a_record_that_cannot_be_read_is_ended_and_can_be_looked_at(
     hook = f"{sandbox.base_url}/hook"
     sandbox.script.add(path="/hook", status=200, body={"status": "success"}, times=None)
     facts = {"fetch": {}, "sniff": {}, "split": to_plain(a_plan(1))} if field.startswith("fact:") else {}
-    job = accept(tools, Request(file_url=hook + "/none", callback_url=hook), Source.API, **facts)
+    job = accept(
+        tools,
+        Request(file_url=hook + "/none?signature=NOBODYS", error_callback_url=hook),
+        Source.API,
+        **facts,
+    )
     key = f"cs:job:{job}"
     if value is None:
         tools.store._redis.hdel(key, field)
@@ -78,6 +85,57 @@ def test_a_record_that_cannot_be_read_is_ended_and_can_be_looked_at(
     readable = field != "request"
     assert len(sandbox.ledger.find("/hook")) == readable
     assert flow.failure(record) is not None
+    assert "NOBODYS" not in str(tools.store.raw(job))
     assert [row[0] for row in tools.store.page()] == [job]
     assert not tools.store._redis.keys("cs:ready:*")
     assert erase_job(tools, job)
+
+
+@pytest.mark.parametrize("vanishes_before", ["sniff", "split", "transcribe"])
+def test_audio_that_vanished_is_fetched_and_cut_again_and_nothing_is_paid_twice(
+    tools: Tools, sandbox: Sandbox, vanishes_before: str
+) -> None:
+    """The recording comes again from its link; answers that were paid for are in the ledger."""
+    file = recording(sandbox)
+    request = Request(file_url=sandbox.crm.link(sandbox.base_url, file), language="en")
+    job, runner = accept(tools, request, Source.API), Runner(tools)
+
+    def reached() -> bool:
+        found = tools.store.load(job)
+        return any(due.step.startswith(vanishes_before) for due in flow.advance(found, 0.0).dues)
+
+    end = time.monotonic() + 30
+    while not reached() and time.monotonic() < end:
+        for queue in QUEUES:
+            runner.drain(queue, "test", seconds=5, stop=reached)
+    shutil.rmtree(tools.settings.data_dir / "audio" / job)
+    (done,) = run(tools, job, until=lambda found: "callback" in found.facts)
+    assert done.status == "done"
+    assert done.facts["anew"] == 1
+    heard = [one["sha256"] for one in sandbox.ledger.find("*/transcriptions")]
+    assert len(heard) == len(set(heard))
+
+
+def test_audio_that_vanished_for_good_is_an_error_at_once(tools: Tools, sandbox: Sandbox) -> None:
+    """Without a link to it, nobody waits until the portal's time is over."""
+    job = accept(
+        tools, Request(upload="nothing"), Source.API,
+        fetch={"blob": f"{'job_' + 'a' * 26}/recording", "size_bytes": 1, "sha256": "0" * 64},
+    )  # fmt: skip
+    (failed,) = run(tools, job, until=lambda found: "callback" in found.facts, seconds=20)
+    failure = flow.failure(failed)
+    assert failure is not None
+    assert (failure.slug, failed.status) == ("audio_lost", "failed")
+
+
+def test_a_result_that_cannot_be_told_is_told_as_an_error(tools: Tools, sandbox: Sandbox) -> None:
+    """A transcript that this version cannot read never leaves its portal without a word."""
+    hook = f"{sandbox.base_url}/hook"
+    sandbox.script.add(path="/hook", status=200, body={"status": "success"}, times=None)
+    facts = {"merge": {"transcript": {"paragraphs": []}, "at": 1.0}, "classify": {"lead": None, "why": "-"}}
+    job = accept(tools, Request(callback_url=hook, error_callback_url=hook), Source.API, **facts)
+    (failed,) = run(tools, job, until=lambda found: "callback" in found.facts)
+    assert failed.status == "failed"
+    (told,) = sandbox.ledger.find("/hook")
+    assert flow.failure(failed) is not None
+    assert told["status"] == 200

@@ -33,15 +33,16 @@ from pipeline.domain.languages import iso639
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Fetched
 from pipeline.domain.transcript import Transcript
+from pipeline.run import opening
+from pipeline.run.opening import new_job
 from pipeline.run.runner import Runner
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import LivePortals, Portal, Portals, load_portals
 from pipeline.steps import flow
 from pipeline.steps.tools import Tools, open_tools
-from pipeline.store import fields_of, job_id
+from pipeline.store import job_id
 from pipeline.telemetry.logs import configure, secrets_of
 
-TTL_SECONDS = 24 * 3600.0  # patience ends sooner
 PATIENCE_MINUTES = 15.0
 STDIN = Path("-")
 PARALLEL = 4  # parts asked for at a time
@@ -227,18 +228,16 @@ def accept(tools: Tools, portal: Portal, file: Path, request: Request) -> Job:
         size_bytes = copy.stat().st_size
         tools.blobs.put(blob, copy)
     fetched = Fetched(blob=blob, size_bytes=size_bytes, sha256=sha256)
-    now = tools.store.now()
-    made = Job(
-        id=job,
-        portal=portal.id,
+    made = new_job(
+        portal,
+        job,
         category=Category.AUDIO,
         source=Source.API,
-        accepted_at=now,
-        deadline=now + TTL_SECONDS,
         request=request,
+        now=tools.store.now(),
         facts={"fetch": to_plain(fetched)},
     )
-    tools.store.accept(made, flow.advance(made, now).dues, fields_of(made), portal.queue_limit)
+    opening.accept(tools.store, portal, made)
     return made
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 
 import structlog
 
 from pipeline.bitrix24 import crm
 from pipeline.domain.errors import CallscribeError
-from pipeline.domain.job import Category, Job, Request, Source
+from pipeline.run.opening import accept, call_job
 from pipeline.settings.portals import Portal
-from pipeline.steps import flow
 from pipeline.steps.crm_steps import rest_of
 from pipeline.steps.tools import Tools
-from pipeline.store import fields_of, job_id
 
 log = structlog.get_logger()
 
@@ -22,7 +19,6 @@ EVERY_SECONDS = 600
 GRACE_SECONDS = 120.0  # events are given the first chance
 LOOK_BACK_SECONDS = 86_400.0  # after a longer absence; more is asked for with BACKFILL_SECONDS
 MOST_CALLS = 500  # a time; the next poll goes on from there
-TTL_SECONDS = 86_400.0
 
 
 def reconcile(tools: Tools) -> int:
@@ -64,7 +60,7 @@ def _poll(portal: Portal, tools: Tools) -> int:
     for call in calls:
         if call.ended_at is not None and call.ended_at < first:
             continue
-        verdict = _accept(portal, call.id, tools)
+        verdict = accept(store, portal, call_job(portal, now=store.now(), activity_id=call.id))
         if verdict == "full":
             return found  # the mark stays: the next poll looks at the same calls again
         found += verdict == "new"
@@ -72,21 +68,3 @@ def _poll(portal: Portal, tools: Tools) -> int:
     if found:
         log.info("reconciled", portal=portal.id, calls=found)
     return found
-
-
-def _accept(portal: Portal, activity: int, tools: Tools) -> str:
-    key = f"activity:{activity}"
-    now = tools.store.now()
-    job = Job(
-        id=job_id(portal.id, key),
-        portal=portal.id,
-        category=Category.AUDIO,
-        source=Source.EVENT,
-        accepted_at=now,
-        deadline=now + TTL_SECONDS,
-        request=Request(activity_id=activity),
-        digest=hashlib.sha256(key.encode()).hexdigest(),
-        facts={},
-    )
-    dues = flow.advance(job, now).dues
-    return tools.store.accept(job, dues, fields_of(job), portal.queue_limit)[0]

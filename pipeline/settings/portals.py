@@ -55,6 +55,11 @@ class Portal(PortalOptions):
         return self.portal_hosts
 
     @property
+    def own_hosts(self) -> tuple[str, ...]:
+        """Where its callbacks may lie: its address, which counts with scheme and port, and its `hosts`."""
+        return (self.portal_url, *self.portal_hosts) if self.portal_url else self.portal_hosts
+
+    @property
     def tokens(self) -> tuple[str, ...]:
         """The secrets in its engine URLs, the newest first."""
         return tuple(token.get_secret_value() for token in self.portal_token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from pipeline.domain.hosts import read_url
 from pipeline.domain.job import Category, JobId, Source
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Fetched
+from pipeline.run.opening import new_job
 from pipeline.settings.portals import Portal
 from pipeline.store import job_id
 from pipeline.web.answers import Json
@@ -28,7 +30,6 @@ from pipeline.web.bodies import pieces, whole
 from pipeline.web.service import Service, service_of
 from pipeline.web.uploads import Form, Upload, batches, workplace
 
-TTL_SECONDS = 86_400
 MAX_KEY_CHARACTERS = 255
 FORM_OVERHEAD_BYTES = 2 << 20  # a form's fields and boundaries beside the recording
 
@@ -60,7 +61,7 @@ def _read(service: Service, body: bytes) -> tuple[Portal, job.Request]:
 
 
 async def _upload(service: Service, request: Request, key: str | None) -> Response:
-    service.check_room(uploads=True)
+    service.room.check(uploads=True)
     place = await service.blocking(workplace, service.settings)
     try:
         upload = await _receive(service, request, place / "recording")
@@ -106,17 +107,17 @@ async def _accept(
     job: JobId | None = None,
 ) -> Response:
     job = job or job_id(portal.id, key and f"v1:{key}")
-    prepared = service.prepare(
+    made = new_job(
         portal,
         job,
         category=Category.AUDIO,
         source=Source.API,
         request=asked,
-        ttl_seconds=TTL_SECONDS,
+        now=time.time(),  # the store shifts it onto its own clock
         digest=digest,
         facts={"fetch": to_plain(fetched)} if fetched else None,
     )
-    dues = await service.accept(prepared, strict=True)
+    dues = await service.accept(service.prepare(portal, made), strict=True)
     answer = Json({"id": job}, 202, {"Location": f"/v1/jobs/{job}"})
     answer.background = BackgroundTask(service.notify, dues)
     return answer
@@ -145,8 +146,7 @@ async def _stands(service: Service, job: JobId, digest: str) -> bool:
 
 def _check_link(service: Service, portal: Portal, url: str | None, *, field: str) -> None:
     """https to what may be public, the portal's own, or trusted; names are resolved when they are used."""
-    own = (portal.url, *portal.hosts) if portal.url else portal.hosts
-    if url is None or callback_allowed(url, own, service.settings.trusted_hosts):
+    if url is None or callback_allowed(url, portal.own_hosts, service.settings.trusted_hosts):
         return
     try:
         target = read_url(url)

@@ -6,6 +6,7 @@ https://apidocs.bitrix24.com/api-reference/ai/ai-engine-register.html
 from __future__ import annotations
 
 import hashlib
+import time
 
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from pipeline.contract import read_engine_request
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Category, Source
+from pipeline.run.opening import new_job
 from pipeline.settings.portals import Portal
 from pipeline.steps.pictures import is_served
 from pipeline.store import Prepared, job_id
@@ -58,15 +60,17 @@ def _job(service: Service, portal: Portal, category: Category, body: bytes) -> P
     asked = read_engine_request(body, category)
     service.check_callback(portal, asked.request.callback_url, field="callbackUrl")
     service.check_callback(portal, asked.request.error_callback_url, field="errorCallbackUrl")
-    return service.prepare(
+    job = new_job(
         portal,
         job_id(portal.id, asked.key),
         category=category,
         source=Source.ENGINE,
         request=asked.request,
+        now=time.time(),  # the store shifts it onto its own clock
         ttl_seconds=asked.ttl_seconds,
         digest=hashlib.sha256(body).hexdigest(),
     )
+    return service.prepare(portal, job)
 
 
 async def _capture(service: Service, category: Category, body: bytes, status: int) -> None:

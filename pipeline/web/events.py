@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import time
 
 import structlog
 from starlette.background import BackgroundTask
@@ -11,16 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.contract import PortalEvent, read_event
-from pipeline.domain import job
-from pipeline.domain.job import Category, Source
-from pipeline.store import job_id
+from pipeline.run.opening import call_job
 from pipeline.web.answers import Json
 from pipeline.web.service import service_of
 
 log = structlog.get_logger()
 
 MAX_EVENT_BYTES = 1 << 17  # an event has 2,000
-TTL_SECONDS = 86_400
 
 
 async def hear(request: Request) -> Response:
@@ -38,18 +35,9 @@ async def hear(request: Request) -> Response:
         if why := _ignored(event, webhook=portal.webhook):
             log.info("event_ignored", portal=portal.id, name=event.name, why=why)
             return answer
-        key = f"activity:{event.activity_id}" if event.activity_id else f"call:{event.call_id}"
-        dues = await service.accept(
-            service.prepare(
-                portal,
-                job_id(portal.id, key),
-                category=Category.AUDIO,
-                source=Source.EVENT,
-                request=job.Request(activity_id=event.activity_id, call_id=event.call_id),
-                ttl_seconds=TTL_SECONDS,
-                digest=hashlib.sha256(key.encode()).hexdigest(),
-            )
-        )
+        # the store shifts the time onto its own clock
+        job = call_job(portal, now=time.time(), activity_id=event.activity_id, call_id=event.call_id)
+        dues = await service.accept(service.prepare(portal, job))
     answer.background = BackgroundTask(service.notify, dues)
     return answer
 

@@ -48,7 +48,7 @@ async def health(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """The store and the audio storage take writes, and the disk has room."""
     service = service_of(request)
-    service.check_room(uploads=True)
+    service.room.check(uploads=True)
     await service.intake.ping()
     return Json({"status": "ready"})
 

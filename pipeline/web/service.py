@@ -6,13 +6,9 @@ import asyncio
 import functools
 import gc
 import resource
-import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -21,20 +17,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as WebRequest
 
 from pipeline.clients.guard import callback_allowed
-from pipeline.domain.errors import BadRequest, Conflict, QueueFull, StoreUnavailable
-from pipeline.domain.job import Category, Due, Job, JobId, Request, Source
+from pipeline.domain.errors import BadRequest, Conflict, QueueFull
+from pipeline.domain.job import Due, Job
 from pipeline.run.notifier import Notifier
+from pipeline.run.opening import first_dues
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal, Portals
-from pipeline.steps import flow
 from pipeline.steps.tools import Tools, live_portals, open_tools
 from pipeline.store import Intake, Prepared, prepare
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.logs import ACCEPT_SECONDS, ACCEPTED, REPEATED
 from pipeline.web.auth import COOKIE, Keyring, find_key, given_key
 from pipeline.web.rate_limits import RateLimit
+from pipeline.web.room import Room
 from pipeline.web.shares import Shares
-from pipeline.web.storage_watch import StorageWatch
 from pipeline.web.uploads import sweep
 
 log = structlog.get_logger()
@@ -43,10 +39,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ACCEPT_BOUND_SECONDS = 2.25  # a portal waits 5 s, and has its answer in 3 s, body and way included
-LOOK_SECONDS = 1.0  # between two looks at the disk
-STORAGE_SECONDS = 2.0  # that the start waits for the first look at the audio storage
-LEAST_FREE_BYTES = 64 << 20  # below it (or below 5 % of a small disk) nothing is accepted
-MOST_FULL = 0.9  # of the store's memory; above it nothing is accepted
 MOST_FILES = 65_536  # open at a time
 THREADS = 16  # blocking calls to the store at a time, none of them on behalf of intake
 
@@ -59,7 +51,6 @@ class Service:
         self._live = live_portals(settings)
         self.keys = Keyring(find_key(settings))
         self.wrong_tokens = RateLimit(rate=1, burst=20)  # wrong tokens
-        self.no_room: str | None = None
 
     async def open(self) -> None:
         """Opens the store, storage and notifier; none of them has to be there yet."""
@@ -68,22 +59,17 @@ class Service:
         self.intake = Intake(self.settings.store_url, bound_seconds=ACCEPT_BOUND_SECONDS)
         self.tools: Tools = await asyncio.to_thread(open_tools, self.settings, self._live)
         self.notifier = Notifier(self.settings.store_url)
-        self.storage = StorageWatch(self.tools.blobs)
-        await asyncio.to_thread(self.storage.first, STORAGE_SECONDS)
         self._threads = anyio.CapacityLimiter(THREADS)
         self.shares = Shares()
-        await self._look_around()
-        self._closing = asyncio.Event()
-        self._watcher = asyncio.create_task(self._watch(), name="watch")
+        self.room = Room(self.settings, self.intake, self.tools.blobs)
+        await self.room.open()
         gc.freeze()  # what is here stays: no collection has to look through it again
         if find_key(self.settings) is None:
             log.warning("no_api_key", hint="Set CALLSCRIBE_API_KEY: /v1, /metrics and the list are closed.")
 
     async def close(self) -> None:
         """Gives everything back; notifications that wait are sent first."""
-        self._closing.set()
-        self.storage.close()
-        await self._watcher
+        await self.room.close()
         self.shares.close()
         await asyncio.to_thread(self.notifier.close)
         await self.intake.close()
@@ -129,7 +115,7 @@ class Service:
         """Raises BadRequest unless the URL is on the portal, one of its hosts, or a trusted host."""
         if url is None:
             return
-        own = (portal.url, *portal.hosts) if portal.url else portal.hosts
+        own = portal.own_hosts
         if callback_allowed(url, own, self.settings.trusted_hosts):
             return
         if not own:
@@ -140,48 +126,16 @@ class Service:
             )
         raise BadRequest(f"{field}: not on the portal's own host, nor on one that is trusted", field=field)
 
-    def check_room(self, *, uploads: bool = False) -> None:
-        """Raises StoreUnavailable while what is accepted now cannot be kept.
-
-        uploads: nor can a recording that comes with it. One that is named by a link can wait until the audio
-        storage is back, and refusing it would lose the call.
-        """
-        if why := self.no_room or (self.storage.why if uploads else None):
-            raise StoreUnavailable(why)
-
-    def prepare(
-        self,
-        portal: Portal,
-        key: JobId,
-        *,
-        category: Category,
-        source: Source,
-        request: Request,
-        ttl_seconds: float,
-        digest: str,
-        facts: Mapping[str, Any] | None = None,
-    ) -> Prepared:
+    def prepare(self, portal: Portal, job: Job) -> Prepared:
         """A job ready to be written; needs no store and may run in any thread."""
-        now = time.time()  # the store shifts it onto its own clock
-        job = Job(
-            id=key,
-            portal=portal.id,
-            category=category,
-            source=source,
-            accepted_at=now,
-            deadline=now + ttl_seconds,
-            request=request,
-            digest=digest,
-            facts=facts or {},
-        )
-        return prepare(job, flow.advance(job, now).dues, queue_limit=portal.queue_limit)
+        return prepare(job, first_dues(job), queue_limit=portal.queue_limit)
 
     async def accept(self, prepared: Prepared, *, strict: bool = False) -> tuple[Due, ...]:
         """Writes the job durably: what is due, nothing for a job that stands already.
 
         strict: another body under the same key is a Conflict. Raises StoreUnavailable and QueueFull.
         """
-        self.check_room()
+        self.room.check()
         job, begun = prepared.job, time.monotonic()
         verdict, standing = await self.intake.accept(prepared)
         failpoints.hit("accept.after")
@@ -204,26 +158,6 @@ class Service:
         for queue in {due.queue for due in dues if due.at == 0}:
             self.notifier.notify(queue)
 
-    # -- looking around
-
-    async def _watch(self) -> None:
-        while not self._closing.is_set():
-            await self._look_around()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), LOOK_SECONDS)
-
-    async def _look_around(self) -> None:
-        """Whether what is accepted now can be finished: a store that is full to the brim can do neither."""
-        try:
-            no_room = await asyncio.to_thread(_full_disk, self.settings)
-            if not no_room and (full := await self.intake.fullness()) > MOST_FULL:
-                no_room = f"The store's memory is {full:.0%} full; the rest is for jobs under way."
-            self.no_room = no_room
-        except StoreUnavailable:
-            pass  # intake says so itself
-        except Exception as error:
-            log.exception("watch_failed", error=type(error).__name__)
-
 
 def service_of(request: WebRequest) -> Service:
     """The service that answers this request."""
@@ -238,19 +172,3 @@ def _allow_files(most: int) -> None:
     wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _full_disk(settings: Settings) -> str | None:
-    """Why nothing can be kept, or None. Only disks of this machine; a far store speaks for itself."""
-    places = [] if settings.redis_url else [settings.data_dir]
-    storage = urlsplit(settings.storage)
-    if storage.scheme == "file":
-        places.append(Path(unquote(storage.path)))
-    for place in places:
-        there = next((p for p in (place, *place.absolute().parents) if p.exists()), None)
-        if there is None:
-            continue
-        disk = shutil.disk_usage(there)
-        if disk.free < min(LEAST_FREE_BYTES, disk.total // 20):
-            return f"The disk is full: {disk.free >> 20} MiB are left."
-    return None

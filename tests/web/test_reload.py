@@ -14,7 +14,7 @@ import redis
 
 from pipeline.settings.installation import Settings
 from pipeline.storage.blobs import FileBlobs
-from pipeline.web import service, storage_watch
+from pipeline.web import room, storage_watch
 from tests.conftest import embedded_store
 from tests.web.conftest import PORTAL, Client, audio_request, running
 
@@ -36,7 +36,7 @@ def becomes(client: Client, path: str, status: int) -> bool:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(room, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr("pipeline.settings.portals.LOOK_SECONDS", 0.02)
 
 
@@ -159,7 +159,7 @@ def test_a_storage_that_hangs_holds_nothing_up(
     """While a look hangs, calls are taken, an upload is refused at once, and the api can be closed."""
     hangs = threading.Event()
     monkeypatch.setattr(FileBlobs, "usable", lambda self: hangs.wait() and None)
-    monkeypatch.setattr(service, "STORAGE_SECONDS", 0.05)
+    monkeypatch.setattr(room, "STORAGE_SECONDS", 0.05)
     with running(make_settings()) as client:
         assert client.engine("audio", audio_request()).status_code == 202
         assert client.v1("POST", "/v1/calls", files={"file": b"RIFF"}).status_code == 503

@@ -1,0 +1,339 @@
+"""The archive as steps, commands and the console use it: calls in, verdicts in, calls out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from pipeline.archive import words
+from pipeline.archive.calls import Audited, Call, Filters, Gap, Lack, Page, Verdict
+from pipeline.archive.database import Database
+from pipeline.archive.schema import audits, bodies, calls, criteria, gaps, verdicts
+from pipeline.domain.job import Entity, JobId
+from pipeline.domain.plain import from_plain, to_plain
+
+LACKS: tuple[Lack, ...] = ("failed", "undelivered", "unscored", "unlinked", "unwritten", "partial")
+# what only the page of one call shows; the rest has columns
+_BODY = ("segments", "missing", "empty_spans", "levels", "criteria")
+_ELSEWHERE = (*_BODY, "gaps", "verdicts", "entity", "talk", "order")
+_COLUMNS = [name for name in Call.__dataclass_fields__ if name not in _ELSEWHERE]
+
+
+class Archive:
+    """Calls that people come back to. All methods raise ArchiveUnavailable when the database is away."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    # -- written by the flow
+
+    def put(self, call: Call) -> None:
+        """Archives a call in place of what was known of it; verdicts of people and kept audio stay."""
+        with self.database.writing() as connection:
+            known = connection.execute(select(calls).where(calls.c.id == call.id)).first()
+            values = _values(call)
+            if known is None:
+                number = connection.scalar(insert(calls).values(**values).returning(calls.c.number)) or 0
+            else:
+                number = known.number
+                kept = {"audio"} | ({"score", "band"} if _judged(connection, number) else set())
+                changed = {name: value for name, value in values.items() if name not in kept}
+                connection.execute(update(calls).where(calls.c.number == number).values(**changed))
+            _replace_lines(connection, number, call)
+            words.index(connection, number, _findable(call))
+
+    def keep_audio(self, call: JobId, audio: str, size_bytes: int) -> None:
+        """Notes where the call's playable copy lies; nothing when the call is unknown."""
+        with self.database.writing() as connection:
+            connection.execute(
+                update(calls).where(calls.c.id == call).values(audio=audio, audio_bytes=size_bytes)
+            )
+
+    # -- said by people
+
+    def judge(self, call: JobId, verdict: Verdict) -> bool:
+        """Writes a person's verdict down; a verdict on the score holds from now on. False: no such call."""
+        with self.database.writing() as connection:
+            number = connection.scalar(select(calls.c.number).where(calls.c.id == call))
+            if number is None:
+                return False
+            connection.execute(insert(verdicts).values(call=number, **to_plain(verdict)))
+            if verdict.criterion is None and verdict.score is not None:
+                connection.execute(
+                    update(calls)
+                    .where(calls.c.number == number)
+                    .values(score=verdict.score, band=verdict.band)
+                )
+            return True
+
+    def audit(self, entry: Audited) -> None:
+        """Who listened, corrected, erased ...: kept as long as calls are."""
+        with self.database.writing() as connection:
+            values = {"call_id" if name == "call" else name: value for name, value in to_plain(entry).items()}
+            connection.execute(insert(audits).values(**values))
+
+    # -- read
+
+    def calls(self, filters: Filters | None = None, *, cursor: str | None = None, limit: int = 50) -> Page:
+        """Calls, newest first, without their segments. Raises ValueError for a cursor that is none."""
+        wanted = [*_conditions(filters or Filters(), self.database.dialect), *_after(cursor)]
+        found = (
+            select(calls)
+            .where(*wanted)
+            .order_by(calls.c.started_at.desc(), calls.c.number.desc())
+            .limit(limit + 1)
+        )
+        with self.database.reading() as connection:
+            rows = connection.execute(found).all()
+            lacking = _gaps(connection, [row.number for row in rows[:limit]])
+        more = f"{rows[limit - 1].started_at!r}_{rows[limit - 1].number}" if len(rows) > limit else None
+        return Page(
+            calls=tuple(_call(row, gaps=lacking.get(row.number, ())) for row in rows[:limit]), next=more
+        )
+
+    def count(self, filters: Filters | None = None) -> int:
+        """How many calls the filters leave."""
+        wanted = _conditions(filters or Filters(), self.database.dialect)
+        with self.database.reading() as connection:
+            return connection.scalar(select(func.count()).select_from(calls).where(*wanted)) or 0
+
+    def call(self, call: JobId) -> Call | None:
+        """All that is known of one call."""
+        with self.database.reading() as connection:
+            row = connection.execute(
+                select(calls, bodies.c.body)
+                .join(bodies, bodies.c.call == calls.c.number)
+                .where(calls.c.id == call)
+            ).first()
+            if row is None:
+                return None
+            said = connection.execute(
+                select(verdicts).where(verdicts.c.call == row.number).order_by(verdicts.c.number)
+            )
+            return _call(
+                row,
+                **_read_body(row.body),
+                gaps=_gaps(connection, [row.number]).get(row.number, ()),
+                verdicts=tuple(from_plain(Verdict, dict(each._mapping)) for each in said),
+            )
+
+    def todo(self) -> list[tuple[Gap, int]]:
+        """What calls lack, by kind and reason, with how many lack it: the most first."""
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(gaps.c.kind, gaps.c.why, func.count().label("many"))
+                .group_by(gaps.c.kind, gaps.c.why)
+                .order_by(func.count().desc(), gaps.c.kind, gaps.c.why)
+                .limit(200)
+            )
+            return [(Gap(kind=row.kind, why=row.why), row.many) for row in rows]
+
+    def lacking(self, gap: Gap, *, limit: int = 500) -> list[JobId]:
+        """The calls that lack just that, newest first."""
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(calls.c.id)
+                .join(gaps, gaps.c.call == calls.c.number)
+                .where(gaps.c.kind == gap.kind, gaps.c.why == gap.why)
+                .order_by(calls.c.started_at.desc())
+                .limit(limit)
+            )
+            return [JobId(row.id) for row in rows]
+
+    def audited(self, call: str | None = None, *, limit: int = 200) -> list[Audited]:
+        """The audit log, newest first; of one call, or all."""
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(audits)
+                .where(*([audits.c.call_id == call] if call else []))
+                .order_by(audits.c.number.desc())
+                .limit(limit)
+            )
+            return [
+                Audited(at=row.at, who=row.who, what=row.what, call=row.call_id, detail=row.detail)
+                for row in rows
+            ]
+
+    def managers(self) -> list[tuple[str | None, str | None]]:
+        """Whose calls there are: id and name."""
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(calls.c.manager_id, func.max(calls.c.manager).label("name"))
+                .where(or_(calls.c.manager_id.is_not(None), calls.c.manager.is_not(None)))
+                .group_by(calls.c.manager_id)
+                .order_by(func.max(calls.c.manager))
+                .limit(1000)
+            )
+            return [(row.manager_id, row.name) for row in rows]
+
+    # -- erased
+
+    def erase(self, ids: Sequence[JobId]) -> list[str]:
+        """Erases calls and all about them; the keys of their kept audio, to be removed."""
+        with self.database.writing() as connection:
+            return _erase(connection, calls.c.id.in_(list(ids)))
+
+    def found_by_phone(self, phone: str) -> list[JobId]:
+        """The calls with that phone: all of its digits, or the last ten of them."""
+        digits = words.digits_of(phone)
+        if not digits or len(digits) < 5:
+            raise ValueError("expected a phone with five digits or more")
+        return self._ids(calls.c.phone_digits.endswith(digits[-10:], autoescape=True))
+
+    def found_by_entity(self, entity: Entity) -> list[JobId]:
+        """The calls of a deal, lead, contact ..."""
+        return self._ids(and_(calls.c.entity_type == entity.type, calls.c.entity_id == entity.id))
+
+    def expire(self, before: float, *, limit: int = 500) -> list[str]:
+        """Erases some calls, and audits, that are older than that; as `erase`. Again while it finds any."""
+        with self.database.writing() as connection:
+            old = select(calls.c.number).where(calls.c.started_at < before).limit(limit)
+            connection.execute(delete(audits).where(audits.c.at < before))
+            return _erase(connection, calls.c.number.in_(connection.scalars(old).all()))
+
+    def forget_audio(self, before: float, *, limit: int = 500) -> list[str]:
+        """Keys of the kept copies of older calls, which the archive knows no more: to be removed."""
+        with self.database.writing() as connection:
+            old = (
+                select(calls.c.audio)
+                .where(calls.c.audio.is_not(None), calls.c.started_at < before)
+                .order_by(calls.c.started_at)
+                .limit(limit)
+            )
+            keys = [str(key) for key in connection.scalars(old)]
+            connection.execute(
+                update(calls).where(calls.c.audio.in_(keys)).values(audio=None, audio_bytes=None)
+            )
+            return keys
+
+    def _ids(self, wanted: ColumnElement[bool]) -> list[JobId]:
+        with self.database.reading() as connection:
+            return [JobId(key) for key in connection.scalars(select(calls.c.id).where(wanted))]
+
+
+def _erase(connection: Connection, wanted: ColumnElement[bool]) -> list[str]:
+    rows = connection.execute(select(calls.c.number, calls.c.audio).where(wanted)).all()
+    numbers = [row.number for row in rows]
+    words.unindex(connection, numbers)
+    for table in (bodies, gaps, criteria, verdicts):
+        connection.execute(delete(table).where(table.c.call.in_(numbers)))
+    connection.execute(delete(calls).where(calls.c.number.in_(numbers)))
+    return [row.audio for row in rows if row.audio]
+
+
+def _values(call: Call) -> dict[str, Any]:
+    plain = to_plain(call)
+    talk = (*call.talk, None, None)
+    return {name: plain[name] for name in _COLUMNS if name != "audio"} | {
+        "ordering": call.order,
+        "phone_digits": words.digits_of(call.phone),
+        "entity_type": call.entity.type if call.entity else None,
+        "entity_id": call.entity.id if call.entity else None,
+        "talk_first": talk[0],
+        "talk_second": talk[1],
+    }
+
+
+def _judged(connection: Connection, number: int) -> bool:
+    said = select(verdicts.c.number).where(
+        verdicts.c.call == number, verdicts.c.criterion.is_(None), verdicts.c.score.is_not(None)
+    )
+    return connection.execute(said).first() is not None
+
+
+def _replace_lines(connection: Connection, number: int, call: Call) -> None:
+    body = {name: to_plain(getattr(call, name)) for name in _BODY}
+    known = connection.scalar(select(bodies.c.body).where(bodies.c.call == number))
+    if known and not call.levels:
+        body["levels"] = json.loads(known)["levels"]
+    for table in (bodies, gaps, criteria):
+        connection.execute(delete(table).where(table.c.call == number))
+    connection.execute(insert(bodies).values(call=number, body=json.dumps(body, ensure_ascii=False)))
+    if call.gaps:
+        connection.execute(insert(gaps), [{"call": number, **to_plain(gap)} for gap in call.gaps])
+    if call.criteria:
+        connection.execute(
+            insert(criteria),
+            [{"call": number, "position": at, **to_plain(each)} for at, each in enumerate(call.criteria)],
+        )
+
+
+def _findable(call: Call) -> str:
+    said = (segment.text for segment in call.segments)
+    return " ".join(
+        part for part in (*said, call.reason, call.client, call.manager, call.entity_title) if part
+    )
+
+
+def _conditions(filters: Filters, dialect: str) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = []
+    if filters.q and filters.q.strip():
+        wanted.append(words.found_by(filters.q, dialect))
+    if filters.since is not None:
+        wanted.append(calls.c.started_at >= filters.since)
+    if filters.until is not None:
+        wanted.append(calls.c.started_at < filters.until)
+    if filters.manager:
+        wanted.append(or_(calls.c.manager_id == filters.manager, calls.c.manager == filters.manager))
+    if filters.band:
+        wanted.append(calls.c.band.is_(None) if filters.band == "none" else calls.c.band == filters.band)
+    if filters.state in LACKS and filters.state not in ("failed", "undelivered"):
+        wanted.append(exists().where(gaps.c.kind == filters.state, gaps.c.call == calls.c.number))
+    elif filters.state:
+        wanted.append(calls.c.state == filters.state)
+    if filters.portal:
+        wanted.append(calls.c.portal == filters.portal)
+    if filters.category:
+        wanted.append(calls.c.category == filters.category)
+    return wanted
+
+
+def _after(cursor: str | None) -> list[ColumnElement[bool]]:
+    if not cursor:
+        return []
+    at, _, number = cursor.partition("_")
+    try:
+        before, last = float(at), int(number)
+    except ValueError:
+        raise ValueError("cursor: expected the `next` of the page before") from None
+    same = and_(calls.c.started_at == before, calls.c.number < last)
+    return [or_(calls.c.started_at < before, same)]
+
+
+def _gaps(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[Gap, ...]]:
+    found: dict[int, tuple[Gap, ...]] = {}
+    for row in connection.execute(select(gaps).where(gaps.c.call.in_(numbers))):
+        found[row.call] = (*found.get(row.call, ()), Gap(kind=row.kind, why=row.why))
+    order = {kind: at for at, kind in enumerate(LACKS)}
+    return {number: tuple(sorted(some, key=lambda gap: order[gap.kind])) for number, some in found.items()}
+
+
+def _call(row: Row[Any], **rest: Any) -> Call:
+    plain = {name: getattr(row, name) for name in _COLUMNS}
+    talk = tuple(each for each in (row.talk_first, row.talk_second) if each is not None)
+    entity = Entity(type=row.entity_type, id=row.entity_id) if row.entity_type else None
+    call = from_plain(Call, plain | {"order": row.ordering, "talk": talk, "entity": to_plain(entity)})
+    return Call(**{**{name: getattr(call, name) for name in Call.__dataclass_fields__}, **rest})
+
+
+def _read_body(body: str) -> dict[str, Any]:
+    """Segments, spans, levels and criteria, as the fields of a Call."""
+    plain = json.loads(body)
+    empty = {"id": "", "portal": "", "category": "audio", "source": "api", "state": "done"}
+    read = from_plain(Call, empty | {"started_at": 0.0, "accepted_at": 0.0} | plain)
+    return {name: getattr(read, name) for name in _BODY if name in plain}

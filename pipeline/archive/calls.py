@@ -1,0 +1,146 @@
+"""What the archive holds and answers: calls, verdicts of people, pages. Frozen, free of I/O.
+
+Moments are unix seconds (UTC); times inside a recording are seconds from its start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.domain.job import Category, Entity, JobId, PortalId, Source
+from pipeline.domain.lead import Criterion, Quality
+from pipeline.domain.recording import Span
+from pipeline.domain.transcript import Segment
+
+Direction = Literal["in", "out"]
+State = Literal["done", "failed", "undelivered"]
+# what a call may lack: each is something that a person can do about it
+Lack = Literal["failed", "undelivered", "unscored", "unlinked", "unwritten", "partial"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """Something that a call lacks, and why, in words."""
+
+    kind: Lack
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a person said of a call: of its score, or of one criterion."""
+
+    at: float
+    who: str
+    why: str
+    criterion: str | None = None  # None: the score
+    met: bool | None = None
+    score: int | None = None
+    band: Quality | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call as it is archived: what was found out, and what is known of it in the CRM.
+
+    score and band are what holds: a person's verdict where there is one, else the machine's, which stays
+    beside it. talk: seconds spoken per side of the recording, in the order of `speakers`. levels: per side,
+    how loud it is over the recording, 0 to 100, some 1,000 points.
+    """
+
+    id: JobId
+    portal: PortalId
+    category: Category
+    source: Source
+    state: State
+    started_at: float
+    accepted_at: float
+    seconds: float | None = None
+    language: str | None = None
+    quality: Literal["good", "fair", "poor"] | None = None
+    order: Literal["exact", "approximate"] | None = None
+    manager_id: str | None = None
+    manager: str | None = None
+    client: str | None = None
+    phone: str | None = None
+    direction: Direction | None = None
+    entity: Entity | None = None
+    entity_title: str | None = None
+    entity_url: str | None = None
+    activity_id: int | None = None
+    talk: tuple[float, ...] = ()
+    silence: float | None = None
+    score: int | None = None
+    band: Quality | None = None
+    machine_score: int | None = None
+    machine_band: Quality | None = None
+    reason: str = ""
+    criteria: tuple[Criterion, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    missing: tuple[Span, ...] = ()
+    empty_spans: tuple[Span, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    error: str | None = None
+    transcription_seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+    levels: tuple[tuple[int, ...], ...] = ()
+    audio: str | None = None  # the kept copy on the audio storage
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which calls: all that are named have to hold. since and until are moments, until is not included."""
+
+    q: str | None = None  # words that were said, a phone, a deal
+    since: float | None = None
+    until: float | None = None
+    manager: str | None = None  # id or name
+    band: Quality | Literal["none"] | None = None
+    state: State | Lack | None = None
+    portal: str | None = None
+    category: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some calls, newest first, without their segments, and where the next ones begin."""
+
+    calls: tuple[Call, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited:
+    """Who did what with a call, and when."""
+
+    at: float
+    who: str
+    what: str
+    call: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Week:
+    """A manager's week: when it began, calls, and the mean of those that were scored."""
+
+    begins_at: float
+    calls: int
+    score: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A manager's calls in a stretch of time. met: criterion -> share of the calls in which it holds."""
+
+    manager_id: str | None
+    manager: str | None
+    calls: int
+    score: float | None
+    talk_share: float | None  # of what both sides said
+    met: dict[str, float] = field(default_factory=dict)
+    weeks: tuple[Week, ...] = ()

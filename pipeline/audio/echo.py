@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
 from pipeline.audio.hallucinations import plain
+from pipeline.audio.placing import within
 from pipeline.domain.recording import Span
 from pipeline.domain.transcript import Segment
 
@@ -57,10 +57,8 @@ def _same(one: Segment, other: Segment) -> bool:
 
 def _share(talk: Sequence[Span], segment: Segment) -> float:
     """How much of a segment its side talks."""
-    at = max(0, bisect_left(talk, segment.start, key=lambda span: span.start) - 1)
-    total = 0.0
-    for span in talk[at:]:
-        if span.start >= segment.end:
-            break
-        total += max(0.0, min(span.end, segment.end) - max(span.start, segment.start))
+    total = sum(
+        max(0.0, min(span.end, segment.end) - max(span.start, segment.start))
+        for span in within(talk, segment.start, segment.end)
+    )
     return total / max(segment.end - segment.start, 0.1)

@@ -22,7 +22,7 @@ from pipeline.domain.errors import (
     TooLarge,
     UnknownJob,
 )
-from pipeline.telemetry.logs import REFUSED
+from pipeline.telemetry.metrics import REFUSED
 
 log = structlog.get_logger()
 

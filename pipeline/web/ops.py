@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from pipeline.contract.php import read_form
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.run.views import JobRow, job_row
-from pipeline.telemetry.logs import REGISTRY, USAGE
+from pipeline.telemetry.metrics import REGISTRY, USAGE
 from pipeline.web.answers import PRIVATE, Json
 from pipeline.web.auth import COOKIE, SESSION_SECONDS
 from pipeline.web.bodies import whole

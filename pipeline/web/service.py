@@ -26,7 +26,7 @@ from pipeline.settings.portals import Portal, Portals
 from pipeline.steps.tools import Tools, live_portals, open_tools
 from pipeline.store import Intake, Prepared, prepare
 from pipeline.telemetry import failpoints
-from pipeline.telemetry.logs import ACCEPT_SECONDS, ACCEPTED, REPEATED
+from pipeline.telemetry.metrics import ACCEPT_SECONDS, ACCEPTED, REPEATED
 from pipeline.web.auth import COOKIE, Keyring, find_key, given_key
 from pipeline.web.rate_limits import RateLimit
 from pipeline.web.room import Room

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from pipeline.contract.php import read_form
+from pipeline.sandbox.php import parse
 
 CODE = "s3cretcode"
 Reply = tuple[int, Any] | tuple[int, Any, dict[str, str]]
@@ -73,7 +73,7 @@ class Portal:
         for key, command in params["cmd"].items():
             method, _, query = command.partition("?")
             try:
-                filled = read_form(query.encode())
+                filled = parse(query)
                 filled = _followed(filled, good) if self.follows else filled
                 result = self.serve(method, filled)
                 start = int(filled.get("start") or 0)

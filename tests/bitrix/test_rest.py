@@ -10,8 +10,8 @@ from pipeline.bitrix24.checks import arrival_checks
 from pipeline.bitrix24.rest import Bitrix24, From, NoTurn, php_query
 from pipeline.bitrix24.rest_errors import MEANINGS
 from pipeline.clients.transport import Transport
-from pipeline.contract.php import read_form
 from pipeline.domain.errors import BadAnswer, PortalRefused, PortalUnavailable, Upstream
+from pipeline.sandbox.php import parse
 from tests.bitrix.portal import CODE, Portal, serving
 
 
@@ -215,7 +215,7 @@ def test_a_portal_that_is_at_its_limit_is_believed(portal: Portal, transport: Tr
 def test_a_batch_command_reads_back_in_php() -> None:
     """The query nests as PHP's brackets do."""
     params = {"filter": {">=CREATED": "2026-01-01T00:00:00+00:00", "@ID": [1, 2]}, "b": True, "n": None}
-    assert read_form(php_query(params).encode()) == {
-        "filter": {">=CREATED": "2026-01-01T00:00:00+00:00", "@ID": {"0": "1", "1": "2"}},
+    assert parse(php_query(params)) == {
+        "filter": {">=CREATED": "2026-01-01T00:00:00+00:00", "@ID": ["1", "2"]},
         "b": "1",
     }

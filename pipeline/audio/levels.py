@@ -8,9 +8,11 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import mul
 from pathlib import Path
 
 from pipeline.audio.decoding import Decoding
+from pipeline.audio.speechlike import speechlike
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.recording import Span
 
@@ -25,22 +27,31 @@ PROBES = 16  # seconds of both channels that are kept for comparing one with the
 class Channel:
     """One party's levels: root mean square of each window, 16 bit scale.
 
-    peak: its loudest sample, known of two-sided recordings alone; offset: the mean of its samples.
+    crossings: how often the sound crosses zero in each window; none where nobody counted. peak: its loudest
+    sample, known of two-sided recordings alone; offset: the mean of its samples.
     """
 
     windows: array[int] = field(default_factory=lambda: array("H"))
+    crossings: array[int] = field(default_factory=lambda: array("H"))
     peak: int = 0
     offset: int = 0
 
     @property
     def silent(self) -> bool:
-        """No window rises above the absolute floor."""
-        return max(self.windows, default=0) <= FLOOR
+        """No window rises above the absolute floor where somebody may speak."""
+        return max(self.voiced, default=0) <= FLOOR
+
+    @cached_property
+    def voiced(self) -> array[int]:
+        """The levels where somebody may speak; 0 under tones, music on hold and noise."""
+        if not self.crossings:
+            return self.windows
+        return array("H", map(mul, self.windows, speechlike(self.windows, self.crossings, FLOOR)))
 
     @cached_property
     def speech(self) -> int:
         """The level of what sounds: its 90th percentile; 0 on a silent channel."""
-        return percentile(self.windows, 0.9, above=FLOOR)
+        return percentile(self.voiced, 0.9, above=FLOOR)
 
 
 @dataclass
@@ -103,6 +114,7 @@ def scan(path: Path, *, max_seconds: float) -> Scan:
     for channel, rest in zip(channels, rests, strict=True):
         if rest:
             channel.windows.append(audioop.rms(rest, 2))
+            channel.crossings.append(audioop.cross(rest, 2))
     return Scan(
         decoding=decoding,
         step=hop / 2 / decoding.out_rate,
@@ -117,9 +129,11 @@ def _measure(channel: Channel, pcm: bytes, hop: int) -> bytes:
         found = audioop.avg(pcm, 2)
         channel.offset = min(channel.offset, found, key=abs) if channel.windows else found
     level = audioop.bias(pcm, 2, -channel.offset) if abs(channel.offset) > BIAS else pcm
-    rms = audioop.rms
+    rms, cross = audioop.rms, audioop.cross
     whole = len(pcm) // hop * hop
-    channel.windows.extend([rms(level[at : at + hop], 2) for at in range(0, whole, hop)])
+    parts = [level[at : at + hop] for at in range(0, whole, hop)]
+    channel.windows.extend([rms(part, 2) for part in parts])
+    channel.crossings.extend([cross(part, 2) for part in parts])
     return pcm[whole:]
 
 
@@ -153,10 +167,10 @@ def runs(
 def sounding(
     channel: Channel, step: float, *, threshold: float = FLOOR, gap: float, margin: float
 ) -> list[Span]:
-    """Where a side is above the threshold; gaps shorter than `gap` are bridged, edges get a margin."""
+    """Where somebody may speak above the threshold; gaps under `gap` are bridged, edges get a margin."""
     total = len(channel.windows)
     found: list[Span] = []
-    for first, last in runs(channel.windows, threshold, 0, total, above=True):
+    for first, last in runs(channel.voiced, threshold, 0, total, above=True):
         start, end = max(0.0, first * step - margin), min(total * step, last * step + margin)
         if found and start - found[-1].end < gap:
             found[-1] = Span(start=found[-1].start, end=end)
@@ -166,6 +180,6 @@ def sounding(
 
 
 def sounding_seconds(channel: Channel, step: float, span: Span) -> float:
-    """Seconds of the span that are above the absolute floor."""
+    """Seconds of the span that are above the absolute floor, and may be speech."""
     first, last = int(span.start / step), min(len(channel.windows), math.ceil(span.end / step))
-    return round(sum(window > FLOOR for window in channel.windows[first:last]) * step, 3)
+    return round(sum(window > FLOOR for window in channel.voiced[first:last]) * step, 3)

@@ -7,6 +7,7 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import ge
 from statistics import median
 
 from pipeline.audio.levels import FLOOR, Channel, Scan, percentile
@@ -68,7 +69,13 @@ def _alone(channel: Channel, step: float, picked: int | None = None) -> Speaking
 
 def _both(channels: Sequence[Channel]) -> Channel:
     one, other = channels
-    return Channel(windows=array("H", map(max, one.windows, other.windows)), peak=max(one.peak, other.peak))
+    louder = map(ge, one.windows, other.windows)
+    pairs = zip(louder, one.crossings, other.crossings, strict=False)
+    return Channel(
+        windows=array("H", map(max, one.windows, other.windows)),
+        crossings=array("H", (its if first else others for first, its, others in pairs)),
+        peak=max(one.peak, other.peak),
+    )
 
 
 def _echo(source: Channel, target: Channel) -> array[int] | None:

@@ -1,30 +1,64 @@
-"""Where a recording may hold speech, as against tones, music on hold and noise: by how its sound changes. Pure.
+"""Where a recording may hold speech, as against tones, music on hold and noise, by how its sound changes.
 
-A voice is never the same for long: from one 20 ms to the next its level jumps, or its spectrum, which the rate
-of zero crossings follows. Ring and busy tones, DTMF, a fax, a held note, hiss and hum stay. Measured on calls in
-Russian and English through several codecs, in noise and 30 dB down, at most 52 % of the windows of an utterance
-are steady (of a short one 67 %); of tones, tunes, chords with drums and noise it is 68 % and more.
+A voice is never the same for long: from one 20 ms to the next its level jumps, or its spectrum, which the
+rate of zero crossings follows. Ring and busy tones, a fax, a held note, hiss and hum stay. Measured on calls
+in Russian and English through several codecs, in noise and 30 dB down, about half of the windows of an
+utterance are steady at the most; of tones, tunes, chords with drums and noise it is two thirds and more. What
+is short is taken for a word in doubt: only a tone of one pitch that is long, or comes again, is none.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 # in windows of 20 ms
-REST = 5  # what lies between two sounds apart
-CLICK = 5  # a shorter sound is no word by itself
-SHORT, LONG = 12, 45
-EDGE = 2  # of a sound, where any sound changes
-BLOCK = 50  # of a long sound, which may be a voice over music
-EVENT = 20
-NEAR = 75  # as close to speech as this, the same sound is left to it
+REST = 10  # what lies between two sounds apart
+CLICK = 3  # a shorter sound is no word by itself
+SHORTEST = 5  # of which it can be told whether it is a tone
+LOUD = 0.33  # 10 dB under its loudest moment
+TONE = 30  # a word is not of one pitch for so long
+LONG = 100  # from here on a sound is judged block by block: it may be a voice over music
+BLOCK = 50
+NEAR = 75  # what is faint is left to speech as close as this
+NEIGHBOURHOOD = 500
 
 LEVEL_RATIO = 1.19  # 1.5 dB
 CROSSINGS_RATIO, CROSSINGS_LEAST = 0.2, 2
-STEADY, STEADY_SHORT, STEADY_SHORTEST = 0.6, 0.8, 0.9  # the share from which on a sound is no speech
-EVENT_SHARE, EVENT_LEVEL = 0.45, 1.5  # a word in the middle of noise: unsteady, and louder than all around
+STEADY, STEADY_SHORT = 0.6, 0.8  # the share from which on a sound is no speech
+VOICE_CROSSINGS = 10  # 250 Hz
+ABOVE_NOISE = 2.0  # 6 dB
+ONE_PITCH = 0.06  # a tone
+SAME = 0.2  # ... and tones of a cadence are that much alike in length
+
+
+@dataclass
+class _Sound:
+    """A stretch [first, last) above the noise; pitch: its crossings per window."""
+
+    first: int
+    last: int
+    steady: float = 0.0
+    pitch: int = 0
+    uniform: bool = False
+
+    @property
+    def length(self) -> int:
+        return self.last - self.first
+
+    @property
+    def is_tone(self) -> bool:
+        return self.uniform and self.steady >= STEADY_SHORT and self.pitch >= VOICE_CROSSINGS
+
+    def same_pitch(self, other: _Sound) -> bool:
+        return abs(self.pitch - other.pitch) <= max(1, ONE_PITCH * self.pitch)
+
+    def again(self, other: _Sound) -> bool:
+        """Whether the other is the same tone once more."""
+        alike = abs(self.length - other.length) <= max(4, SAME * self.length)
+        return alike and self.is_tone and other.is_tone and self.same_pitch(other)
 
 
 def speechlike(windows: Sequence[int], crossings: Sequence[int], floor: int) -> bytearray:
@@ -33,26 +67,32 @@ def speechlike(windows: Sequence[int], crossings: Sequence[int], floor: int) -> 
     windows: root mean square of each 20 ms; crossings: how often the sound crosses zero in it.
     """
     sounds = bytearray(level > floor for level in windows)
-    count = array("l", accumulate(sounds, initial=0))
-    steady = array("l", accumulate(_steady(windows, crossings, sounds), initial=0))
+    clear = bytearray(_clear(windows, floor))
+    steady = bytearray(_steady(windows, crossings, sounds))
+    steadies = array("l", accumulate(steady, initial=0))
+    heard = array("l", accumulate(sounds, initial=0))
     found = bytearray(len(sounds))
-    clicks: list[tuple[int, int]] = []
-    for first, last in _sounds_apart(sounds):
-        heard = count[last] - count[first]
-        if heard < CLICK:
-            clicks.append((first, last))
-        elif heard < LONG:
-            inside = max(1, count[last - EDGE] - count[first + EDGE])
-            share = (steady[last - EDGE] - steady[first + EDGE]) / inside
-            if share < (STEADY_SHORT if heard >= SHORT else STEADY_SHORTEST):
-                found[first:last] = sounds[first:last]
-        else:
-            for start, end in _voiced(windows, count, steady, first, last):
-                found[start:end] = sounds[start:end]
-    for first, last in clicks:  # the end of a word, or what is left of a faint one
-        if any(found[max(0, first - NEAR) : last + NEAR]):
-            found[first:last] = sounds[first:last]
+    apart = [_judged(sound, windows, crossings, steady) for sound in _sounds(clear)]
+    tones = set(_tones(apart))
+    for number, sound in enumerate(apart):
+        if sound.length >= LONG and _buzzes(sound, windows, crossings):
+            found[sound.first : sound.last] = sounds[sound.first : sound.last]
+        elif sound.length >= LONG:
+            _keep_voices(found, sounds, sound, steadies, heard)
+        elif sound.length >= CLICK and number not in tones:
+            found[sound.first : sound.last] = sounds[sound.first : sound.last]
+    _keep_near(found, sounds, clear, apart)
     return found
+
+
+def _clear(windows: Sequence[int], floor: int) -> Iterator[bool]:
+    """Whether each window is above the noise around it."""
+    for begin in range(0, len(windows), NEIGHBOURHOOD):
+        some = windows[begin : begin + NEIGHBOURHOOD]
+        gate = max(floor, ABOVE_NOISE * sorted(some)[len(some) // 10])
+        if gate > ABOVE_NOISE * floor and max(some) <= gate:
+            gate = floor  # all of it is alike: noise, a fax, or music
+        yield from (level > gate for level in some)
 
 
 def _steady(windows: Sequence[int], crossings: Sequence[int], sounds: bytearray) -> Iterator[bool]:
@@ -68,31 +108,72 @@ def _steady(windows: Sequence[int], crossings: Sequence[int], sounds: bytearray)
         before, before_crossings, sounded = level, crossed, sounding
 
 
-def _sounds_apart(sounds: bytearray) -> Iterator[tuple[int, int]]:
-    """Stretches [from, to) that sound, with rests of REST windows and more between them."""
-    rest = bytes(REST)
-    first = sounds.find(1)
+def _sounds(clear: bytearray) -> Iterator[_Sound]:
+    """Stretches that are clear, with rests of REST windows and more between them."""
+    first = clear.find(1)
     while first >= 0:
-        last = sounds.find(rest, first)
-        last = len(sounds) if last < 0 else last
-        yield first, len(sounds[:last].rstrip(b"\0")) if last == len(sounds) else last
-        first = sounds.find(1, last)
+        last = clear.find(bytes(REST), first)
+        if last < 0:
+            yield _Sound(first, clear.rfind(1) + 1)
+            return
+        yield _Sound(first, last)
+        first = clear.find(1, last)
 
 
-def _voiced(
-    windows: Sequence[int], count: Sequence[int], steady: Sequence[int], first: int, last: int
-) -> Iterator[tuple[int, int]]:
+def _judged(sound: _Sound, windows: Sequence[int], crossings: Sequence[int], steady: bytearray) -> _Sound:
+    """With what its loud part is like: codecs smear the edges of a tone."""
+    if SHORTEST <= sound.length < LONG:
+        loud = max(windows[sound.first : sound.last]) * LOUD
+        inside = [at for at in range(sound.first, sound.last) if windows[at] >= loud]
+        rates = sorted(crossings[at] for at in inside)
+        sound.steady = sum(steady[at] for at in inside[1:]) / max(1, len(inside) - 1)
+        sound.pitch = rates[len(rates) // 2]
+        spread = rates[len(rates) * 4 // 5] - rates[len(rates) // 5]
+        sound.uniform = spread <= max(CROSSINGS_LEAST, ONE_PITCH * sound.pitch)
+    return sound
+
+
+def _tones(apart: Sequence[_Sound]) -> Iterator[int]:
+    """Which of the short sounds are tones: long ones of one pitch, and those that come again and again."""
+    again = [one.again(other) for one, other in pairwise(apart)]
+    cadence = [any(again[max(0, at - 1) : at + 1]) for at in range(len(apart))]
+    for at, sound in enumerate(apart):
+        beside = (near for near in (at - 1, at + 1) if 0 <= near < len(apart) and cadence[near])
+        cut_off = any(sound.same_pitch(apart[near]) for near in beside)
+        if sound.is_tone and (sound.length >= TONE or cadence[at] or cut_off):
+            yield at
+
+
+def _buzzes(sound: _Sound, windows: Sequence[int], crossings: Sequence[int]) -> bool:
+    """Whether a long sound is as low as a voice, and comes and goes: no telephone system sounds so."""
+    pitch = sorted(crossings[sound.first : sound.last])[sound.length // 2]
+    levels = sorted(windows[sound.first : sound.last])
+    return pitch < VOICE_CROSSINGS and levels[sound.length * 9 // 10] > 2 * levels[sound.length // 10]
+
+
+def _keep_voices(
+    found: bytearray, sounds: bytearray, sound: _Sound, steady: Sequence[int], heard: Sequence[int]
+) -> None:
     """Where a long sound changes as a voice does, with what is near."""
-    level = sum(windows[first:last]) / (last - first)
-    done = first
-    for at in range(first, last):
-        block = min(max(at - BLOCK // 2, first), max(first, last - BLOCK))
-        end = min(block + BLOCK, last)
-        changes = steady[end] - steady[block] < STEADY * (count[end] - count[block])
-        if not changes and windows[at] > EVENT_LEVEL * level:
-            block = min(max(at - EVENT // 2, first), last - EVENT)
-            end = block + EVENT
-            changes = steady[end] - steady[block] < EVENT_SHARE * EVENT
-        if changes and done < last:
-            start, done = max(done, at - NEAR), min(last, at + NEAR)
-            yield start, done
+    done = sound.first
+    for at in range(sound.first, sound.last):
+        begin = min(max(at - BLOCK // 2, sound.first), sound.last - BLOCK)
+        end = begin + BLOCK
+        if done < sound.last and steady[end] - steady[begin] < STEADY * (heard[end] - heard[begin]):
+            start, done = max(done, at - NEAR), min(sound.last, at + NEAR)
+            found[start:done] = sounds[start:done]
+
+
+def _keep_near(found: bytearray, sounds: bytearray, clear: bytearray, apart: Sequence[_Sound]) -> None:
+    """What is faint, or as short as a click, belongs to the speech beside it: the ends of its words."""
+    rejected = bytearray(clear)
+    for sound in apart:
+        if sound.length < CLICK:
+            rejected[sound.first : sound.last] = bytes(sound.length)
+    kept = [at for at in range(len(found)) if found[at]]
+    done = 0
+    for at in kept:
+        for near in range(max(done, at - NEAR), min(len(found), at + NEAR)):
+            if sounds[near] and not rejected[near]:
+                found[near] = 1
+        done = max(done, at + NEAR)

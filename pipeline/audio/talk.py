@@ -26,8 +26,9 @@ def talk(channel: Channel, step: float, echo: Sequence[int] | None = None) -> li
 
     echo: per window, the level up to which what sounds may be the other channel's voice.
     """
-    own = channel.windows if echo is None else array("H", map(_above, channel.windows, echo))
-    noise = min(ABOVE_NOISE * percentile(own, 0.1), percentile(own, 0.9, above=FLOOR) / 8)
+    own = channel.voiced if echo is None else array("H", map(_above, channel.voiced, echo))
+    rest = channel.windows if echo is None else array("H", map(_above, channel.windows, echo))
+    noise = min(ABOVE_NOISE * percentile(rest, 0.1), percentile(own, 0.9, above=FLOOR) / 8)
     loudest = [
         percentile(own[at : at + NEIGHBOURHOOD], 0.9, above=FLOOR) for at in range(0, len(own), NEIGHBOURHOOD)
     ]

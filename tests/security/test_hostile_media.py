@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.audio.signals import speech
 from tests.security.hostile import flac_silence, lying, never_recordings, wav
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def swallow(folder: Path, files: Iterable[tuple[str, bytes]], *, max_seconds: fl
 def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording that lies elsewhere on the disk and must never be heard through another file."""
     path = tmp_path_factory.mktemp("elsewhere") / "secret.wav"
-    path.write_bytes(wav(data=random.Random(1).randbytes(80_000)))
+    path.write_bytes(wav(data=speech(8000, 5.0)[0]))
     return path
 
 

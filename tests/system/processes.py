@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
+
+from tests.faults import recordings
 
 ROOT = Path(__file__).parents[2]
 TOKEN, KEY = "system-test-token-0123456789", "system-test-key"
@@ -172,7 +171,7 @@ class Portal:
             self.script(path="/v1/audio/transcriptions", text=words, **slow)
         self.script(path="/v1/audio/transcriptions", text=words)
         recording = folder / f"call-{self._calls}"
-        tone(recording, hertz=300 + 7 * self._calls)
+        recordings.write(recording, seconds=3.0, seed=self._calls)
         fixture = json.loads((ROOT / "fixtures" / "requests" / "weak-lead.json").read_text())
         fixture |= {"name": recording.name, "recording": str(recording), "expect": None}
         fixture["crm"] = {"owner": ["deal", 100 + self._calls]}
@@ -251,14 +250,6 @@ class Service:
         listed = self.http.get("/v1/jobs", params={"limit": 1}).json()["jobs"]
         plain: dict[str, Any] = self.http.get(f"/v1/jobs/{listed[0]['id']}").json()
         return plain
-
-
-def tone(path: Path, *, hertz: int, seconds: float = 3.0) -> None:
-    """A recording that sounds, 8 kHz wav without an extension."""
-    swing = [int(9000 * math.sin(2 * math.pi * hertz * n / 8000)) for n in range(int(8000 * seconds))]
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(struct.pack(f"<{len(swing)}h", *swing))
 
 
 @contextmanager

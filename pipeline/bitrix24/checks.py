@@ -29,10 +29,10 @@ MOST_CALLS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check: "open", "shut" (with a hint), or "unknown" where the portal does not tell."""
+    """One check: "ok", "failed" (with a hint), or "unknown" where the portal does not tell."""
 
     name: str
-    state: Literal["open", "shut", "unknown"]
+    state: Literal["ok", "failed", "unknown"]
     says: str
     hint: str = ""
 
@@ -47,7 +47,7 @@ def arrival_checks(
     """
     webhook = _webhook(rest)
     yield webhook
-    if webhook.state == "shut":
+    if webhook.state == "failed":
         return
     yield from _rights(rest)
     yield from _engines(rest, urls)
@@ -58,14 +58,14 @@ def _webhook(rest: Bitrix24) -> Check:
     try:
         profile = rest.call("profile")
     except (PortalRefused, BadAnswer) as error:
-        return Check(name="webhook", state="shut", says=error.message, hint=error.hint)
+        return Check(name="webhook", state="failed", says=error.message, hint=error.hint)
     except Upstream as error:
-        return Check(name="webhook", state="shut", says=error.message, hint="Check that the portal is up.")
+        return Check(name="webhook", state="failed", says=error.message, hint="Check that the portal is up.")
     if isinstance(profile, dict) and profile.get("ADMIN") is False:
         return Check(
-            name="webhook", state="open", says="answers, for a user who is no administrator", hint=ADMIN
+            name="webhook", state="ok", says="answers, for a user who is no administrator", hint=ADMIN
         )
-    return Check(name="webhook", state="open", says="answers")
+    return Check(name="webhook", state="ok", says="answers")
 
 
 def _rights(rest: Bitrix24) -> Iterator[Check]:
@@ -77,16 +77,16 @@ def _rights(rest: Bitrix24) -> Iterator[Check]:
     missing = [name for name in NEEDED if isinstance(granted, list) and name not in granted]
     if missing:
         lacks = "; ".join(f"{name} ({NEEDED[name]})" for name in missing)
-        yield Check(name="scopes", state="shut", says=f"the webhook lacks {lacks}", hint=SCOPES)
+        yield Check(name="scopes", state="failed", says=f"the webhook lacks {lacks}", hint=SCOPES)
     else:
-        yield Check(name="scopes", state="open", says=", ".join(NEEDED))
+        yield Check(name="scopes", state="ok", says=", ".join(NEEDED))
 
 
 def _engines(rest: Bitrix24, urls: Mapping[Category, str]) -> Iterator[Check]:
     try:
         found: Sequence[Engine] = listing(rest)
     except CallscribeError as error:
-        yield Check(name="engines", state="shut", says=error.message, hint=error.hint)
+        yield Check(name="engines", state="failed", says=error.message, hint=error.hint)
         return
     hint = "Run `callscribe engines register`."
     for category, url in urls.items():
@@ -94,15 +94,15 @@ def _engines(rest: Bitrix24, urls: Mapping[Category, str]) -> Iterator[Check]:
         elsewhere = [e for e in found if e.category == category and e.code.startswith("callscribe_")]
         name = f"{category} engine"
         if own:
-            yield Check(name=name, state="open", says=f"registered as {own[0].code}")
+            yield Check(name=name, state="ok", says=f"registered as {own[0].code}")
         elif elsewhere:
             yield Check(
-                name=name, state="shut", says=f"leads elsewhere: {elsewhere[0].masked_url}", hint=hint
+                name=name, state="failed", says=f"leads elsewhere: {elsewhere[0].masked_url}", hint=hint
             )
         else:
-            yield Check(name=name, state="shut", says="is not registered", hint=hint)
+            yield Check(name=name, state="failed", says="is not registered", hint=hint)
     if not any(engine.category == Category.TEXT for engine in found):
-        yield Check(name="text engine", state="shut", says=REMINDERS["audio"], hint=hint)
+        yield Check(name="text engine", state="failed", says=REMINDERS["audio"], hint=hint)
 
 
 def _calls(rest: Bitrix24, arrived: int | None) -> Iterator[Check]:
@@ -120,30 +120,30 @@ def _calls(rest: Bitrix24, arrived: int | None) -> Iterator[Check]:
     if not recorded:
         yield Check(
             name="recordings",
-            state="shut",
+            state="failed",
             says=f"none of the last {len(calls)} calls has a recording",
             hint="Turn on the recording of calls in the telephony's settings.",
         )
         return
     yield Check(
-        name="recordings", state="open", says=f"{len(recorded)} of the last {len(calls)} calls have one"
+        name="recordings", state="ok", says=f"{len(recorded)} of the last {len(calls)} calls have one"
     )
     denied = [text for text in stored if isinstance(text, PortalRefused)]
     if len(denied) == len(stored):
         yield Check(
             name="CoPilot in the CRM",
-            state="shut",
+            state="failed",
             says=denied[0].message,
             hint="Switch on the CRM's AI processing of calls in the portal's CoPilot settings.",
         )
         return
     texts = sum(isinstance(text, str) for text in stored)
     if texts or arrived:
-        yield Check(name="transcripts", state="open", says=f"{texts} of the last {len(calls)} calls have one")
+        yield Check(name="transcripts", state="ok", says=f"{texts} of the last {len(calls)} calls have one")
     else:
         yield Check(
             name="choice of the engine",
-            state="shut",
+            state="failed",
             says="calls are recorded, and none was sent to an engine",
             hint=REMINDERS["select"],
         )

@@ -28,7 +28,7 @@ from pipeline.steps.pictures import is_served
 from pipeline.steps.tools import checked_portals
 from pipeline.storage.blobs import Blobs
 
-MARKS = {"open": click.style("ok  ", fg="green"), "shut": click.style("MEND", fg="red"), "unknown": "?   "}
+MARKS = {"ok": click.style("ok  ", fg="green"), "failed": click.style("FAIL", fg="red"), "unknown": "?   "}
 LOW_BYTES = 1 << 30
 
 
@@ -37,21 +37,21 @@ def doctor() -> None:
     """Checks the store, disk, media libraries, providers, portals and addresses; exit 1 when one fails."""
     settings = load()
     portals = checked_portals(settings).values()
-    shut = 0
+    failed = 0
     with contextlib.closing(Transport.of(settings)) as inside:
         for check in checks(settings, list(portals), inside):
-            shut += check.state == "shut"
+            failed += check.state == "failed"
             echo(f"  {check.name}: {check.says}", mark=MARKS[check.state])
             if check.hint:
                 echo(f"      -> {check.hint}")
-    if shut:
-        raise WorkFailed(f"{shut} {'parts need' if shut > 1 else 'part needs'} mending")
+    if failed:
+        raise WorkFailed(f"{failed} {'checks' if failed > 1 else 'check'} failed")
 
 
 def checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> Iterator[Check]:
     """All checks, in the order of a call's way; none raises."""
     for mistake in mistakes():
-        yield Check(name="settings", state="shut", says=mistake, hint="docs/settings.md names all of them.")
+        yield Check(name="settings", state="failed", says=mistake, hint="docs/settings.md names all of them.")
     yield from _store(settings)
     yield _tried("audio storage", lambda: Blobs.open(settings.storage).usable(), "takes and gives back files")
     yield _disk(settings)
@@ -65,8 +65,8 @@ def _tried(name: str, check: Callable[[], object], well: str) -> Check:
     try:
         check()
     except CallscribeError as error:
-        return Check(name=name, state="shut", says=error.message, hint=error.hint)
-    return Check(name=name, state="open", says=well)
+        return Check(name=name, state="failed", says=error.message, hint=error.hint)
+    return Check(name=name, state="ok", says=well)
 
 
 def _store(settings: Settings) -> Iterator[Check]:
@@ -76,14 +76,14 @@ def _store(settings: Settings) -> Iterator[Check]:
             store.ping()
             says = store.durability()
             if "appendonly is off" in says:
-                yield Check(name=kind, state="shut", says=says, hint="Set `appendonly yes` on the server.")
+                yield Check(name=kind, state="failed", says=says, hint="Set `appendonly yes` on the server.")
             else:
-                yield Check(name=kind, state="open", says=says)
+                yield Check(name=kind, state="ok", says=says)
             waiting = store.tick()
             says = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
-            yield Check(name="steps that wait for a worker", state="open", says=says)
+            yield Check(name="steps that wait for a worker", state="ok", says=says)
     except CallscribeError as error:
-        yield Check(name=kind, state="shut", says=error.message, hint=error.hint)
+        yield Check(name=kind, state="failed", says=error.message, hint=error.hint)
 
 
 def _disk(settings: Settings) -> Check:
@@ -93,9 +93,9 @@ def _disk(settings: Settings) -> Check:
     says = f"{free / 1e9:.1f} GB are free at {place}"
     if free < LOW_BYTES:
         return Check(
-            name="disk", state="shut", says=says, hint="Make room: a full disk ends intake with 503."
+            name="disk", state="failed", says=says, hint="Make room: a full disk ends intake with 503."
         )
-    return Check(name="disk", state="open", says=says)
+    return Check(name="disk", state="ok", says=says)
 
 
 def _hear_a_tone() -> None:
@@ -115,14 +115,14 @@ def _portal(settings: Settings, portal: Portal, inside: Transport) -> Iterator[C
     if portal.url is None:
         yield Check(
             name=f"{portal.id}: address",
-            state="shut",
+            state="failed",
             says="is not set, so its callbacks are refused",
             hint="Set CALLSCRIBE_PORTAL_URL.",
         )
     if portal.token is None:
         yield Check(
             name=f"{portal.id}: engine token",
-            state="shut",
+            state="failed",
             says="is not set",
             hint="Set CALLSCRIBE_PORTAL_TOKEN; `callscribe portals rotate` makes one.",
         )
@@ -132,7 +132,7 @@ def _portal(settings: Settings, portal: Portal, inside: Transport) -> Iterator[C
     elif portal.token:
         yield Check(
             name=f"{portal.id}: our address",
-            state="shut",
+            state="failed",
             says="is not set",
             hint="Set CALLSCRIBE_PUBLIC_URL to how the portal reaches this service.",
         )
@@ -141,7 +141,7 @@ def _portal(settings: Settings, portal: Portal, inside: Transport) -> Iterator[C
         if portal.timeline == "bitrix24":
             yield Check(
                 name=f"{portal.id}: webhook",
-                state="shut",
+                state="failed",
                 says="is not set, and CALLSCRIBE_TIMELINE=bitrix24 cannot write without it",
                 hint="Set CALLSCRIBE_BITRIX24_WEBHOOK, or the portal's `webhook` in the file of portals.",
             )
@@ -151,7 +151,7 @@ def _portal(settings: Settings, portal: Portal, inside: Transport) -> Iterator[C
     try:
         rest = Bitrix24(portal.webhook, transport=inside)
     except SettingsError as error:
-        yield Check(name=f"{portal.id}: webhook", state="shut", says=error.message, hint=error.hint)
+        yield Check(name=f"{portal.id}: webhook", state="failed", says=error.message, hint=error.hint)
         return
     for check in arrival_checks(rest, urls):
         yield Check(name=f"{portal.id}: {check.name}", state=check.state, says=check.says, hint=check.hint)
@@ -173,7 +173,7 @@ def _address(settings: Settings, portal: Portal, url: str, inside: Transport) ->
         try:
             warning = engines.check(url, outside=outside, inside=inside)
         except CallscribeError as error:
-            return Check(name=name, state="shut", says=error.message, hint=error.hint)
+            return Check(name=name, state="failed", says=error.message, hint=error.hint)
     if warning:
         return Check(name=name, state="unknown", says=warning)
-    return Check(name=name, state="open", says=f"{settings.public_url} answers as portals want")
+    return Check(name=name, state="ok", says=f"{settings.public_url} answers as portals want")

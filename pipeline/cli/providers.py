@@ -58,7 +58,7 @@ def _asked(
     name = f"provider of {', '.join(works)}"
     if not provider.key:
         hint = "Set CALLSCRIBE_ROUTER_KEY, or the key of this kind of work."
-        return Check(name=name, state="shut", says=f"{provider.url}: no key is set", hint=hint), {}
+        return Check(name=name, state="failed", says=f"{provider.url}: no key is set", hint=hint), {}
     try:
         answer = inside.request(
             "GET",
@@ -70,11 +70,11 @@ def _asked(
         listed = answer.json() if answer.status == 200 else {}
     except (Unreachable, CallscribeError) as error:
         hint = "Check the address, CALLSCRIBE_PROVIDER_PROXY and CALLSCRIBE_CA_FILE."
-        return Check(name=name, state="shut", says=f"{provider.url}: {error}", hint=hint), {}
+        return Check(name=name, state="failed", says=f"{provider.url}: {error}", hint=hint), {}
     if answer.status in (401, 402, 403):
         says = f"{provider.url} refuses the key ({answer.status})"
         hint = "Check CALLSCRIBE_ROUTER_KEY, or the key of this kind of work, its balance and its scope."
-        return Check(name=name, state="shut", says=says, hint=hint), {}
+        return Check(name=name, state="failed", says=says, hint=hint), {}
     if answer.status != 200:
         return Check(name=name, state="unknown", says=f"{provider.url}/models answers {answer.status}"), {}
     rows = listed.get("data", []) if isinstance(listed, dict) else listed
@@ -84,10 +84,10 @@ def _asked(
     if missing := [model for model in provider.models if model and models and model not in models]:
         says = f"{provider.url} lists no model {', '.join(missing)}"
         return Check(
-            name=name, state="shut", says=says, hint="Choose one that it lists: GET /models."
+            name=name, state="failed", says=says, hint="Choose one that it lists: GET /models."
         ), models
     says = f"{provider.url} takes the key and lists {len(models)} models"
-    return Check(name=name, state="open", says=says), models
+    return Check(name=name, state="ok", says=says), models
 
 
 def _bytes(provider: Provider) -> Iterator[Check]:
@@ -95,7 +95,7 @@ def _bytes(provider: Provider) -> Iterator[Check]:
         if gives_bytes(model):
             yield Check(
                 name=f"images by {model}",
-                state="shut",
+                state="failed",
                 says="it answers with bytes instead of links, so images are not served",
                 hint="Set CALLSCRIBE_PUBLIC_URL: the images are then hosted here for portals to fetch.",
             )
@@ -118,7 +118,7 @@ def _ends(
 def _end(end: End, works: Sequence[str], *, source: str) -> Check:
     return Check(
         name=f"model of {', '.join(works)}",
-        state="shut" if end.is_past and not source else "unknown",
+        state="failed" if end.is_past and not source else "unknown",
         says=f"{source}{end.says}",
         hint=end.hint,
     )
@@ -129,12 +129,12 @@ def _learned(provider: Provider, work: str, model: str | None, store: Governor) 
     facts = read_learned(store.recall(fact_key(provider, model, f"dialect:{work}")))
     for fact in facts.values():
         if fact.name != SUSPECT:
-            yield Check(name=name, state="open", says=f"{work}: {_says(fact)}")
+            yield Check(name=name, state="ok", says=f"{work}: {_says(fact)}")
     if work == "chat" and (window := windows.read(store.recall(fact_key(provider, model, windows.FACT)))):
-        yield Check(name=name, state="open", says=f"{work}: takes {windows.write(window)}")
+        yield Check(name=name, state="ok", says=f"{work}: takes {windows.write(window)}")
     if work == "image" and (why := store.recall(fact_key(provider, model, UNSERVED))):
         hint = "Choose a model that draws, or leave CALLSCRIBE_IMAGE_MODEL unset."
-        yield Check(name=f"images by {model or 'the default model'}", state="shut", says=why, hint=hint)
+        yield Check(name=f"images by {model or 'the default model'}", state="failed", says=why, hint=hint)
 
 
 def _says(fact: Learned) -> str:

@@ -33,7 +33,7 @@ def connected(portal: Portal, rest: Bitrix24) -> Portal:
 def test_all_gates_are_open_where_all_is_well(connected: Portal, rest: Bitrix24) -> None:
     """Each is named with what the portal says."""
     found = look(rest)
-    assert {check.state for check in found.values()} == {"open"}
+    assert {check.state for check in found.values()} == {"ok"}
     assert list(found) == [
         "webhook", "scopes", "text engine", "audio engine", "recordings", "transcripts",
     ]  # fmt: skip
@@ -52,7 +52,7 @@ def test_missing_scopes_are_named_with_their_use(connected: Portal, rest: Bitrix
     """Which to tick, and what for."""
     connected.scopes = ["crm", "ai_admin"]
     found = look(rest)["scopes"]
-    assert found.state == "shut"
+    assert found.state == "failed"
     assert "disk (recordings" in found.says
     assert "crm (" not in found.says
 
@@ -63,13 +63,13 @@ def test_engines_that_lead_elsewhere_or_are_missing(connected: Portal, rest: Bit
     del connected.engines["callscribe_text"]
     found = look(rest)
     assert found["audio engine"].says == "leads elsewhere: https://old.example/engines/***/audio"
-    assert found["text engine"].state == "shut"
+    assert found["text engine"].state == "failed"
 
 
 def test_calls_that_are_not_recorded(connected: Portal, rest: Bitrix24) -> None:
     """The telephony's setting."""
     connected.activities[5]["FILES"] = []
-    assert look(rest)["recordings"].state == "shut"
+    assert look(rest)["recordings"].state == "failed"
     connected.activities.clear()
     assert look(rest)["calls"].state == "unknown"
 
@@ -78,6 +78,6 @@ def test_recorded_calls_that_nobody_was_sent(connected: Portal, rest: Bitrix24) 
     """The engine was not chosen, or the CRM's AI is off."""
     connected.transcripts.clear()
     assert "An administrator must still choose" in look(rest)["choice of the engine"].hint
-    assert look(rest, arrived=3)["transcripts"].state == "open"
+    assert look(rest, arrived=3)["transcripts"].state == "ok"
     connected.transcripts[5] = "DENIED"
-    assert look(rest)["CoPilot in the CRM"].state == "shut"
+    assert look(rest)["CoPilot in the CRM"].state == "failed"

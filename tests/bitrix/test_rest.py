@@ -137,7 +137,7 @@ def test_what_is_no_rest_is_mended_at_the_webhook(portal: Portal, rest: Bitrix24
     assert "CALLSCRIBE_BITRIX24_WEBHOOK" in caught.value.hint
     portal.faults = [(200, b"<html>welcome")]
     (check,) = arrival_checks(rest, {})
-    assert (check.state, check.hint) == ("shut", caught.value.hint)
+    assert (check.state, check.hint) == ("failed", caught.value.hint)
 
 
 def test_the_webhook_never_shows(transport: Transport) -> None:

@@ -141,14 +141,14 @@ def test_transcribe_refuses_a_language_that_is_none(run: Run) -> None:
     assert run("transcribe", str(AUDIO / "weak-lead"), "--language", "Klingon").code == 2
 
 
-def test_doctor_names_what_needs_mending(run: Run, sandbox: Sandbox) -> None:
+def test_doctor_names_what_fails(run: Run, sandbox: Sandbox) -> None:
     """One line per part; a wrong key and engines that are not registered are failed checks, and exit 1."""
     done = run("doctor", portal_token="token-of-a-portal-0123456789", router_key="a-wrong-key")
     assert done.code == 1
     lines = done.out.splitlines()
     assert any(line.startswith("ok") and "embedded store: appendfsync always" in line for line in lines)
     assert any(line.startswith("ok") and "media libraries" in line for line in lines)
-    assert any(line.startswith("MEND") and "refuses the key (401)" in line for line in lines)
+    assert any(line.startswith("FAIL") and "refuses the key (401)" in line for line in lines)
     assert any("our address: is not set" in line for line in lines)
     assert "a-wrong-key" not in done.out
     assert "token-of-a-portal" not in done.out

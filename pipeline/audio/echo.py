@@ -1,64 +1,110 @@
-"""The same words on both sides of a call: one party spoke, the other side's line heard the echo. Pure."""
+"""The same words on both channels of a call: one spoke, the other's line heard the echo. Pure.
+
+Most echoes are told by their level and never sent (see likeness). This is for the words that came through
+all the same: they are dropped from the fainter of the two, one by one, so that an answer beside them stays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 from pipeline.audio.hallucinations import plain
-from pipeline.audio.placing import within
-from pipeline.domain.recording import Span
+from pipeline.domain.recording import Plan
 from pipeline.domain.transcript import Segment
 
-ALIKE = 0.8  # share of the words that agree
 FEWEST_WORDS = 3  # "да, да" is often said by both
+APART_SECONDS = 1.0  # an echo comes within 0.3 s; where in a segment a word was said is an estimate
+FAINTER = 0.5
 
 
-def without_echo(channels: Mapping[int, Sequence[Segment]], talk: Sequence[Sequence[Span]]) -> list[Segment]:
-    """The segments of both sides without those that repeat the other side's at the same time.
+@dataclass(frozen=True)
+class _Said:
+    """A word: the place of its segment and its own place in that; when, by its place among the words."""
 
-    The side with less talk of its own under the words is the one that heard an echo; where both talk
-    alike, nothing is dropped. talk: per side, ascending.
+    text: str
+    segment: int
+    place: int
+    at: float
+
+
+def without_echo(channels: Mapping[int, Sequence[Segment]], plan: Plan) -> list[Segment]:
+    """The segments of both channels without the words that the other one says louder at that time.
+
+    Where both are about as loud, nothing is dropped.
     """
-    found = [segment for segments in channels.values() for segment in segments]
-    if len(channels) < 2 or len(talk) < 2:
-        return found
-    dropped: set[int] = set()
-    left, right = sorted(channels[0], key=_start), sorted(channels[1], key=_start)
-    first = 0
-    for one in left:
-        while first < len(right) and right[first].end < one.start:
-            first += 1
-        for other in right[first:]:
-            if other.start > one.end:
-                break
-            if _same(one, other):
-                own, its = _share(talk[0], one), _share(talk[1], other)
-                if own < its / 2:
-                    dropped.add(id(one))
-                elif its < own / 2:
-                    dropped.add(id(other))
-    return [segment for segment in found if id(segment) not in dropped]
+    if len(channels) < 2 or len(plan.talk) < 2:
+        return [segment for segments in channels.values() for segment in segments]
+    segments = [sorted(channels[number], key=lambda segment: segment.start) for number in (0, 1)]
+    words = [sorted(_words(each), key=lambda word: word.at) for each in segments]
+    dropped: list[set[tuple[int, int]]] = [set(), set()]
+    for number, segment in enumerate(segments[0]):
+        own = list(_words([segment], number))
+        low, high = segment.start - APART_SECONDS, segment.end + APART_SECONDS
+        first, last = (bisect_left(words[1], at, key=lambda word: word.at) for at in (low, high))
+        for mine, its in _repeated(own, words[1][first:last]):
+            levels = [_level(plan, channel, each) for channel, each in enumerate((mine, its))]
+            for channel, each in enumerate((mine, its)):
+                if levels[channel] < FAINTER * levels[1 - channel]:
+                    dropped[channel] |= {(word.segment, word.place) for word in each}
+    return [
+        kept
+        for channel in (0, 1)
+        for number, segment in enumerate(segments[channel])
+        if (kept := _without(segment, [place for at, place in dropped[channel] if at == number]))
+    ]
 
 
-def _start(segment: Segment) -> float:
-    return segment.start
+def _words(segments: Sequence[Segment], first: int = 0) -> Iterator[_Said]:
+    for number, segment in enumerate(segments, first):
+        texts = segment.text.split()
+        for place, text in enumerate(texts):
+            at = segment.start + (segment.end - segment.start) * (place + 0.5) / len(texts)
+            yield _Said(plain(text), number, place, at)
 
 
-def _same(one: Segment, other: Segment) -> bool:
-    overlap = min(one.end, other.end) - max(one.start, other.start)
-    if overlap < 0.5 * min(one.end - one.start, other.end - other.start):
-        return False
-    words, its = plain(one.text).split(), plain(other.text).split()
-    if min(len(words), len(its)) < FEWEST_WORDS:
-        return False
-    return SequenceMatcher(None, words, its, autojunk=False).ratio() >= ALIKE
-
-
-def _share(talk: Sequence[Span], segment: Segment) -> float:
-    """How much of a segment its side talks."""
-    total = sum(
-        max(0.0, min(span.end, segment.end) - max(span.start, segment.start))
-        for span in within(talk, segment.start, segment.end)
+def _repeated(one: list[_Said], other: list[_Said]) -> Iterator[tuple[list[_Said], list[_Said]]]:
+    """Runs of words that both have, at about the same time."""
+    matcher = SequenceMatcher(
+        None, [word.text for word in one], [word.text for word in other], autojunk=False
     )
-    return total / max(segment.end - segment.start, 0.1)
+    for at, its_at, size in matcher.get_matching_blocks():
+        mine, its = one[at : at + size], other[its_at : its_at + size]
+        if size >= FEWEST_WORDS and abs(_middle(mine) - _middle(its)) <= APART_SECONDS:
+            yield mine, its
+
+
+def _middle(words: Sequence[_Said]) -> float:
+    return (words[0].at + words[-1].at) / 2
+
+
+def _level(plan: Plan, channel: int, words: Sequence[_Said]) -> float:
+    """How loud a channel's speaker is under the words: silence counts as none of it."""
+    start, end = words[0].at, words[-1].at
+    talk = plan.talk[channel]
+    levels = plan.levels[channel] if plan.levels else (1,) * len(talk)  # records of before have none
+    first = bisect_left(talk, start, key=lambda span: span.end)
+    total = 0.0
+    for span, level in zip(talk[first:], levels[first:], strict=False):
+        if span.start >= end:
+            break
+        total += level * (min(span.end, end) - max(span.start, start))
+    return total / max(end - start, 0.1)
+
+
+def _without(segment: Segment, places: Sequence[int]) -> Segment | None:
+    if not places:
+        return segment
+    texts = segment.text.split()
+    kept = [place for place in range(len(texts)) if place not in places]
+    if not kept:
+        return None
+    second = (segment.end - segment.start) / len(texts)
+    return replace(
+        segment,
+        start=round(segment.start + kept[0] * second, 3),
+        end=round(segment.start + (kept[-1] + 1) * second, 3),
+        text=" ".join(texts[place] for place in kept),
+    )

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.audio.levels import percentile
+from pipeline.audio.levels import FLOOR, Channel, percentile
 
 REACH = 15  # windows of 20 ms: an echo comes within 300 ms
 SAMPLED = 1500  # windows that are compared, spread over the recording
@@ -25,7 +25,8 @@ TAIL = 5  # windows that a reverberation lasts
 ECHO_GAIN = 0.5  # 6 dB down: no line gives back more
 ECHO_SHARE = 0.6
 ECHO_WINDOWS = 50
-CONTRAST = 2.0  # an echo stands out by as much from what is heard while its source rests
+CONTRAST = 1.5  # an echo stands out by as much from what is heard while its source rests
+RANGES = (10.0, 3.2)  # within 20 dB of its speech a voice comes back; on a noisy line within 10 dB
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,14 @@ class Likeness:
         return found
 
 
-def echo(source: Sequence[int], target: Sequence[int], *, gate: float) -> Likeness | None:
-    """The echo of the source's voice on the target's line; None where there is none.
+def echo(source: Channel, target: Channel) -> Likeness | None:
+    """The echo of the source's voice on the target's line; None where there is none."""
+    found = (_echo(source.windows, target.windows, source.speech / range_) for range_ in RANGES)
+    return next(filter(None, found), None)
 
-    source, target: levels per window. gate: windows of the source above it are loud enough to be heard as
-    an echo.
-    """
-    loud = [at for at, level in enumerate(source) if level > gate]
+
+def _echo(source: Sequence[int], target: Sequence[int], gate: float) -> Likeness | None:
+    loud = [at for at, level in enumerate(source) if level > max(gate, FLOOR)]
     loud = loud[:: max(1, len(loud) // SAMPLED)]
     if len(loud) < ECHO_WINDOWS:
         return None
@@ -77,11 +79,12 @@ def echo(source: Sequence[int], target: Sequence[int], *, gate: float) -> Likene
     )
     if found.share < ECHO_SHARE or found.windows < ECHO_WINDOWS:
         return None
-    # a steady noise is as far from a speaker's level at every lag, but sounds while the speaker rests as well
-    resting = _while_resting(source, target, gate)
-    if len(resting) < ECHO_WINDOWS or percentile(resting, 0.2) * CONTRAST > gate * found.gain:
-        return None
-    return found
+    # a steady noise may be as far from a speaker's level at any lag, but goes on while the speaker rests
+    later = math.ceil(found.lag)
+    heard = [target[at + later] for at in loud if at + later < len(target)]
+    rest = _while_resting(source, target, gate)
+    contrast = percentile(heard, 0.5) / max(1, percentile(rest, 0.05))
+    return found if len(rest) >= ECHO_WINDOWS and contrast >= CONTRAST else None
 
 
 def _at_lag(source: Sequence[int], target: Sequence[int], loud: Sequence[int], lag: float) -> Likeness:

@@ -57,7 +57,7 @@ def merge(
         channels[chunk.channel or 0] += found
         looped += repeats(recognition.text)
         doubts += [heard.avg_logprob for heard in recognition.segments if heard.avg_logprob is not None]
-    segments = sorted(without_echo(channels, plan.talk), key=lambda segment: (segment.start, segment.end))
+    segments = sorted(without_echo(channels, plan), key=lambda segment: (segment.start, segment.end))
     if not segments:
         raise NoSpeech("no words in the recording")
     # a record of before tells so itself where several turns had to join
@@ -150,7 +150,7 @@ def _text(segments: list[Segment], portal_language: str) -> str:
 def _quality(
     plan: Plan, empty: list[Span], doubts: list[float], order: str, looped: int
 ) -> Literal["good", "fair", "poor"]:
-    total = sum(chunk.span.seconds for chunk in plan.chunks) or 1.0
+    total = sum(chunk.seconds for chunk in plan.chunks) or 1.0
     lost = sum(span.seconds for span in empty) / total
     missing = sum(span.seconds for span in plan.missing) / max(plan.seconds, 1.0)
     sure = math.fsum(doubts) / len(doubts) if doubts else 0.0

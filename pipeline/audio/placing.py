@@ -22,6 +22,7 @@ from pipeline.domain.transcript import RawSegment, Word
 AHEAD = 8  # words that one list may have and the other not
 UNKNOWN_SECONDS = 0.3  # a word whose time is not told takes about as long
 NEAR_SECONDS = 0.2
+FASTEST = 30.0  # letters a second; people speak 10 to 20
 KNOWN = 0.5  # share of the words that need a time of their own
 SNAP_SECONDS = 0.8  # the first word of a stretch starts with it, unless it is known to come later
 ENDS = re.compile(r"[.!?…][\"'»”)]*$")
@@ -81,11 +82,10 @@ def place(
     ]
     source, tokens = _timed(tokens, segments, words, timed=timed)
     stretches = chunk.placed
-    if source == "length":
-        ends = _by_length(tokens, stretches)
+    ends = _by_time(tokens, stretches, REACH[source])
+    if source == "length" or not _can_be_said(tokens, stretches, ends):
+        source, ends = "length", _by_length(tokens, stretches)
         tokens = list(_spread_over(tokens, stretches, ends, talk))
-    else:
-        ends = _by_time(tokens, stretches, REACH[source])
     found: list[Placed] = []
     for stretch, start, end in zip(stretches, [0, *ends], [*ends, len(tokens)], strict=True):
         found += _in_recording(tokens[start:end], stretch, talk, other)
@@ -200,6 +200,14 @@ def _by_length(tokens: Sequence[_Token], stretches: Sequence[Stretch]) -> list[i
         found.append(best)
         left, seconds, at = left - best_passed, seconds - stretch.span.seconds, best
     return found
+
+
+def _can_be_said(tokens: Sequence[_Token], stretches: Sequence[Stretch], ends: Sequence[int]) -> bool:
+    """Whether each stretch is long enough for its words; else the times are wrong, whoever tells them."""
+    return all(
+        sum(token.weight for token in tokens[start:end]) <= FASTEST * (stretch.span.seconds + 1.0)
+        for stretch, start, end in zip(stretches, [0, *ends], [*ends, len(tokens)], strict=True)
+    )
 
 
 def _pause(tokens: Sequence[_Token], at: int) -> float:

@@ -15,7 +15,6 @@ from pipeline.audio.likeness import Likeness, echo
 from pipeline.audio.talk import sentences, talk
 from pipeline.domain.recording import Span
 
-LOUD = 10.0  # an echo is looked for under what is within 20 dB of a speaker's usual level
 PROBE_RATE = 8000
 ALIKE = 0.6  # correlation at which two seconds hold the same sound; codecs take something away
 AGREEING = 0.75  # share of the probes that are so in the same way
@@ -32,14 +31,16 @@ OWN_SHARE = 0.05
 class Speaking:
     """The channels that count: one where all is mixed, else two, each with a speaker of its own.
 
-    talk: per channel, its speaker's sentences, seconds. levels: of each one's speech. echoes: per channel
-    and window, the level up to which what sounds may be the other's voice; None without an echo. picked:
-    the recording's channel that stands for both, where they carry one voice and cannot be mixed.
+    talk: per channel, its speaker's sentences, seconds; levels: of each of them; speech: of all. echoes:
+    per channel and window, the level up to which what sounds may be the other's voice; None without an
+    echo. picked: the recording's channel that stands for both, where they carry one voice and cannot be
+    mixed.
     """
 
     channels: list[Channel]
     talk: list[list[Span]]
-    levels: list[int]
+    levels: list[list[int]]
+    speech: list[int]
     echoes: list[array[int] | None]
     picked: int | None = None
 
@@ -55,16 +56,21 @@ def speaking(scan: Scan, *, apart: bool | None = None) -> Speaking:
     left, right = scan.channels
     echoes = [_echo(right, left), _echo(left, right)]
     own = [talk(channel, scan.step, back) for channel, back in zip(scan.channels, echoes, strict=True)]
+    spoken = [sentences(own[0], own[1]), sentences(own[1], own[0])]
     return Speaking(
         channels=scan.channels,
-        talk=[sentences(own[0], own[1]), sentences(own[1], own[0])],
-        levels=[_level(channel, spans, scan.step) for channel, spans in zip(scan.channels, own, strict=True)],
+        talk=spoken,
+        levels=[
+            [_level(channel, [span], scan.step) for span in spans]
+            for channel, spans in zip(scan.channels, spoken, strict=True)
+        ],
+        speech=[_level(channel, spans, scan.step) for channel, spans in zip(scan.channels, own, strict=True)],
         echoes=echoes,
     )
 
 
 def _alone(channel: Channel, step: float, picked: int | None = None) -> Speaking:
-    return Speaking([channel], [sentences(talk(channel, step), ())], [channel.speech], [None], picked)
+    return Speaking([channel], [sentences(talk(channel, step), ())], [], [channel.speech], [None], picked)
 
 
 def _both(channels: Sequence[Channel]) -> Channel:
@@ -79,8 +85,7 @@ def _both(channels: Sequence[Channel]) -> Channel:
 
 
 def _echo(source: Channel, target: Channel) -> array[int] | None:
-    gate = max(FLOOR, source.speech / LOUD)
-    found = echo(source.windows, target.windows, gate=gate)
+    found = echo(source, target)
     return found.expected(source.windows) if found else None
 
 

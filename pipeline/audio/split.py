@@ -58,4 +58,5 @@ def split(
         chunks=tuple(writing.write(uploads, ids, out, name)),
         missing=found.decoding.missing(),
         talk=tuple(tuple(each) for each in heard.talk),
+        levels=tuple(tuple(each) for each in heard.levels),
     )

@@ -7,6 +7,7 @@ speaker, or a quiet stretch beside a loud one, is talk as well. What only follow
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ RANGE = 31.6  # 30 dB: the softest sounds of a word are as much below its loudes
 ABOVE_NOISE = 2.5  # 8 dB
 NEIGHBOURHOOD = 500  # windows: how loud a speaker is, is asked of the ten seconds around
 SHORTEST = 3  # windows: a stretch that sounds for less is a click
+SHORTEST_BESIDE_ECHO = 5  # what a codec makes of an echo may stand out for a moment
+COVERED_SECONDS = 0.4
 BREATH_SECONDS = 0.2
 PAUSE_SECONDS = 0.6  # rests inside a sentence
 
@@ -27,8 +30,7 @@ def talk(channel: Channel, step: float, echo: Sequence[int] | None = None) -> li
     echo: per window, the level up to which what sounds may be the other channel's voice.
     """
     own = channel.voiced if echo is None else array("H", map(_above, channel.voiced, echo))
-    rest = channel.windows if echo is None else array("H", map(_above, channel.windows, echo))
-    noise = min(ABOVE_NOISE * percentile(rest, 0.1), percentile(own, 0.9, above=FLOOR) / 8)
+    noise = min(ABOVE_NOISE * percentile(channel.windows, 0.1), percentile(own, 0.99, above=FLOOR) / 4)
     loudest = [
         percentile(own[at : at + NEIGHBOURHOOD], 0.9, above=FLOOR) for at in range(0, len(own), NEIGHBOURHOOD)
     ]
@@ -42,11 +44,19 @@ def talk(channel: Channel, step: float, echo: Sequence[int] | None = None) -> li
                 found[-1] = (found[-1][0], end, found[-1][2] + end - start)
             else:
                 found.append((start, end, end - start))
-    return [
-        Span(start=round(start * step, 2), end=round(end * step, 2))
-        for start, end, sounding in found
-        if sounding >= SHORTEST
-    ]
+    shortest = SHORTEST if echo is None else SHORTEST_BESIDE_ECHO
+    spans: list[tuple[int, int]] = []
+    for start, end, sounding in found:
+        if sounding < shortest:
+            continue
+        # where both talk at once, the echo covers the soft sounds of what is said here
+        before = spans[-1][1] if spans else -math.inf
+        covered = range(int(before), start) if start - before < COVERED_SECONDS / step else range(0)
+        if sum(channel.windows[at] > FLOOR and not own[at] for at in covered) > len(covered) / 2:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return [Span(start=round(start * step, 2), end=round(end * step, 2)) for start, end in spans]
 
 
 def sentences(own: Sequence[Span], other: Sequence[Span]) -> list[Span]:

@@ -75,7 +75,7 @@ class Writing:
         speaking = self._speaking
         if len(speaking.channels) < 2:
             return [0.0, 0.0]
-        pairs = zip(speaking.channels, speaking.levels, strict=True)
+        pairs = zip(speaking.channels, speaking.speech, strict=True)
         return [gain(level, channel.peak) for channel, level in pairs]
 
     def _chunk(self, upload: Upload, chunk_id: str, path: Path) -> Chunk:

@@ -100,4 +100,5 @@ class Plan:
     chunks: tuple[Chunk, ...]
     order: Literal["exact", "approximate"] = "exact"
     missing: tuple[Span, ...] = ()  # what could not be decoded
-    talk: tuple[tuple[Span, ...], ...] = ()  # per side: where it sounds
+    talk: tuple[tuple[Span, ...], ...] = ()  # per channel: where its speaker talks
+    levels: tuple[tuple[int, ...], ...] = ()  # of two channels: how loud each of these is, 16 bit scale

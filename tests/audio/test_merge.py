@@ -182,3 +182,26 @@ def test_language() -> None:
     whole = plan(chunk("0", 0, 10))
     assert merged(whole, {"0": heard(said("да, да"), language="russian")}, language=None).language == "ru"
     assert merged(whole, {"0": heard(said("да, да"), language="english")}, language="ru").language == "ru"
+
+
+def test_only_the_echoed_words_go() -> None:
+    """Words of the other's voice go from the fainter channel; an answer in the same segment stays."""
+    talk = ((Span(start=1, end=4),), (Span(start=1.2, end=5.5),))
+    whole = plan(chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), talk=talk, levels=((3000,), (400,)))
+    left = heard(said("Когда вам удобно получить заказ?", 1, 4))
+    right = heard(said("когда вам удобно получить заказ завтра утром", 1.2, 5.5))
+    found = merged(whole, {"0": left, "1": right})
+    assert found.text.splitlines() == [
+        "[Manager] Когда вам удобно получить заказ?",
+        "[Client] завтра утром",
+    ]
+
+
+def test_what_both_say_is_told_of_both() -> None:
+    """The same words on both channels, as loud as each other or at another time, are said by both."""
+    talk = ((Span(start=1, end=4), Span(start=9, end=11)), (Span(start=1.2, end=4), Span(start=6, end=8)))
+    levels = ((3000, 3000), (2500, 300))
+    whole = plan(chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), talk=talk, levels=levels)
+    left = heard(said("до свидания всего доброго", 1, 4), said("да да хорошо", 9, 11))
+    right = heard(said("до свидания всего доброго", 1.2, 4), said("да да хорошо", 6, 8))
+    assert len(merged(whole, {"0": left, "1": right}).segments) == 4

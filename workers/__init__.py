@@ -8,7 +8,7 @@ import warnings
 
 from celery import Celery
 
-# meant for pickled messages, which are not accepted here; in a container we are nobody anyway
+# the warning is about pickled messages, which are not accepted here
 warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
 
 app = Celery("callscribe", include=["workers.tasks", "workers.lifecycle"])

@@ -19,7 +19,7 @@ from pipeline.run.runner import Runner
 log = structlog.get_logger()
 
 LEFTOVERS_SECONDS = 600.0
-PAUSE_SECONDS = 20.0  # the store says whose turn it is, far more seldom than this
+PAUSE_SECONDS = 20.0  # between two asks for a turn; the store grants one far less often
 
 
 class _Flag(Protocol):

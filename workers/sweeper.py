@@ -32,7 +32,7 @@ class Sweeper(threading.Thread):
         self._notifier = Notifier(settings.store_url)
         self._pause = settings.sweep_seconds
         self._leaving = leaving
-        # an external store's file is its operator's
+        # the file of an external store is for its operator to rewrite
         self._renew_at = time.monotonic() if settings.redis_url is None else math.inf
 
     def run(self) -> None:

@@ -45,7 +45,7 @@ class WorkRequest(Request):  # type: ignore[misc]
     def _free(self) -> None:
         try:
             worker.runner().tools.store.release(f"{worker.node}:{self.id}", crashed=True, alone=True)
-        except CallscribeError as error:  # the lease ends by itself
+        except CallscribeError as error:  # else the lease runs out by itself
             log.warning("leases_not_freed", error=error.slug)
 
 

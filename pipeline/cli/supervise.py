@@ -176,7 +176,7 @@ class Supervisor:
     def _tie(self) -> None:
         if self._libc is not None:
             self._libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != self._parent:  # it died between fork and here
+            if os.getppid() != self._parent:  # the parent died between the fork and this line
                 os._exit(1)
 
     def _log(self, name: str) -> IO[bytes] | None:
@@ -231,7 +231,9 @@ def _kill_group(leader: int) -> None:
     Where nobody reaps the orphans of a container they stay as zombies, which hold and write nothing.
     """
     end = time.monotonic() + GONE_SECONDS
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left; macOS says so of zombies
+    with contextlib.suppress(
+        ProcessLookupError, PermissionError
+    ):  # the group is empty; macOS answers this for zombies
         os.killpg(leader, signal.SIGKILL)
         while time.monotonic() < end:
             os.killpg(leader, 0)

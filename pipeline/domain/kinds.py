@@ -66,7 +66,7 @@ KINDS: dict[str, Kind] = {
         queue=UPSTREAM, run="outcome_steps.callback", urgency=OUTCOME, doing="sending the outcome"
     ),
     "expire": Kind(queue=UPSTREAM, run="outcome_steps.expire", urgency=OUTCOME, doing="running out of time"),
-    # entries before looks: what is written shows, a look may come to nothing
+    # timeline is more urgent than link: an entry is seen by people, a look may find nothing
     "timeline": Kind(
         queue=BACKGROUND, run="crm_steps.timeline", starred=True, doing="writing to the timeline"
     ),

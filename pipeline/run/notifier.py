@@ -60,9 +60,7 @@ class Notifier:
     def notify(self, queue: str, n: int = 1) -> None:
         """Says that the queue has about `n` steps due."""
         with self._wake:
-            if (
-                not self._wanted
-            ):  # else the thread is on its way: waking it costs who rings more than all else
+            if not self._wanted:  # else it is awake already; waking it is the dearest part of this call
                 self._wake.notify()
             self._wanted[queue] = min(self._wanted[queue] + n, self._most)
 

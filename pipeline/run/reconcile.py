@@ -16,7 +16,7 @@ from pipeline.steps.tools import Tools
 log = structlog.get_logger()
 
 EVERY_SECONDS = 600
-GRACE_SECONDS = 120.0  # events are given the first chance
+GRACE_SECONDS = 120.0  # a call is polled for once its event must have come
 LOOK_BACK_SECONDS = 86_400.0  # after a longer absence; more is asked for with BACKFILL_SECONDS
 MOST_CALLS = 500  # a time; the next poll goes on from there
 
@@ -29,7 +29,9 @@ def reconcile(tools: Tools) -> int:
     """
     found = 0
     for portal in tools.portals.values():
-        tools.store.connected_at(portal.id)  # notes the first time: what ended before is history
+        tools.store.connected_at(
+            portal.id
+        )  # keeps the moment of connecting: calls that ended before are not looked for
         if not (portal.webhook and portal.application_token):
             continue
         turn = secrets.token_hex(8)
@@ -62,7 +64,7 @@ def _poll(portal: Portal, tools: Tools) -> int:
             continue
         verdict = accept(store, portal, call_job(portal, now=store.now(), activity_id=call.id))
         if verdict == "full":
-            return found  # the mark stays: the next poll looks at the same calls again
+            return found  # without a new mark: the next poll looks at the same calls again
         found += verdict == "new"
     store.remember(mark, f"{last:.3f}", seconds=None)
     if found:

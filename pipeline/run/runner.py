@@ -48,7 +48,7 @@ STEPS: dict[str, Callable[[Job, Claim, Tools], Result]] = {
 }
 URGENT_QUEUES = frozenset(kind.queue for kind in KINDS.values() if kind.urgency < URGENT_BELOW)
 BACKGROUND_LIMIT = 2  # of a portal's steps at a time: its CRM takes two requests a second
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # it passes, and is not the recording's doing
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # passing, and not the recording's fault
 
 
 class Notifies(Protocol):
@@ -92,13 +92,13 @@ class Runner:
             try:
                 while not stop() and time.monotonic() < end and self._next(queue, owner):
                     done += 1
-            except StoreUnavailable as error:  # what is leased here comes back by its expiry
+            except StoreUnavailable as error:  # the leases of this process run out by themselves
                 log.warning("store_away", error=str(error))
                 return done
             finally:
                 wanted = self._leave(queue) and not stop() and time.monotonic() < end
         if self._notifier and not stop() and time.monotonic() >= end:
-            self._notifier.notify(queue)  # there may be more
+            self._notifier.notify(queue)  # the time was up: more may be due
         return done
 
     def _enter(self, queue: str) -> bool:
@@ -156,7 +156,7 @@ class Runner:
                 self._run(claim)
             except (LeaseLost, UnknownJob, StoreUnavailable):
                 raise
-            except Exception as error:  # what stands in the record, not what the step does
+            except Exception as error:  # the record cannot be read; the step itself was not reached
                 self._unreadable(claim, error)
         except (LeaseLost, UnknownJob) as gone:
             log.warning("step_dropped", error=gone.slug)
@@ -167,7 +167,7 @@ class Runner:
         store, started = self.tools.store, time.monotonic()
         job = persist(store.load, claim.job)
         if not _is_due(job, claim, persist(store.now)):
-            self._commit(job, claim, Result(), ())  # the facts moved on: nothing to do here
+            self._commit(job, claim, Result(), ())  # by the facts it is not due any more
             return
         result, what, why = self._work(job, claim)
         if result is None:
@@ -231,7 +231,7 @@ class Runner:
             )
             return None, "", None
         if unexpected and claim.step == "callback" and "failure" not in job.facts:
-            facts: dict[str, Any] = {"failure": decision}  # no result can be told: its portal hears that
+            facts: dict[str, Any] = {"failure": decision}  # there is no result, and the portal is told so
         elif claim.step == "callback" or KINDS[kind_of(claim.step)].starred:
             facts = {claim.step: outcome_steps.given_up(claim, decision)}
         else:
@@ -272,12 +272,12 @@ class Runner:
         while True:
             facts = {step: to_plain(fact) for step, fact in result.facts.items()}
             if "failure" in facts and flow.has_outcome(job) and claim.step != "callback":
-                del facts["failure"]  # it is decided already what the portal hears
+                del facts["failure"]  # the portal's outcome is decided already
             kept = {step: fact for step, fact in job.facts.items() if step not in result.forget}
             after = replace(job, facts={**kept, **facts})
             following = flow.advance(after, persist(store.now))
             ended = "callback" in facts and not replayable(after)
-            if ended:  # before the record says so, that no crash leaves a recording behind
+            if ended:  # first, so that a crash leaves no recording behind
                 self._delete_audio(job)
             failpoints.hit("step.before_finish")
             try:
@@ -300,11 +300,13 @@ class Runner:
             except Stale:
                 job = persist(store.load, job.id)
                 if not _is_due(job, claim, persist(store.now)):
-                    result = Result(deliveries=result.deliveries)  # what it was found from holds no longer
+                    result = Result(
+                        deliveries=result.deliveries
+                    )  # the facts that it was computed from have changed
         failpoints.hit("step.after_finish")
         if self._notifier:
             for due in following.dues:
-                if not due.at:  # what has a time of its own is the sweeper's to notify of
+                if not due.at:  # the sweeper notifies of what is due later
                     self._notifier.notify(due.queue)
 
     def _delete_audio(self, job: Job) -> None:

@@ -279,7 +279,7 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
         if tools.store.first(name, job.id, seconds=seconds, instead_of=owner) != job.id:
             raise Snooze(1.0, "another job of this call was faster")
     mark = f"entry-stands:{job.id}"
-    if tools.store.recall(mark):  # what is left is the transcript in the telephony
+    if tools.store.recall(mark):  # the entry stands; only the telephony's transcript is still missing
         _attach(job, claim, portal, rest)
         return Result(facts={claim.step: replace(where, state="written")})
     plan = from_plain(Plan, job.facts["split"])

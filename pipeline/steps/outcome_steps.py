@@ -33,13 +33,15 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     request = job.request
     url = request.callback_url
     if failure and (request.error_callback_url or job.source is not Source.API):
-        url = request.error_callback_url  # what a portal's callbackUrl is sent it takes for a result
+        url = request.error_callback_url  # a portal takes whatever comes to its callbackUrl for a result
     if not url:
         return Result(facts={claim.step: {"accepted": True, "asked": False}})
     now, host = tools.store.now(), f"callback:{urlsplit(url).netloc}"
     near = now >= job.deadline - CERTAIN_SECONDS
     last = job.deadline - LAST_TRY_SECONDS
-    ends_at = last if is_before(now, last) else job.deadline  # a portal that hangs holds no last try up
+    ends_at = (
+        last if is_before(now, last) else job.deadline
+    )  # a portal that hangs must not delay the last try
     if not near and (wait := tools.store.wait_at(host)) > 0:
         raise Snooze(min(wait, max(job.deadline - CERTAIN_SECONDS - now, 0.0)), "the portal does not answer")
     portal = tools.portal(job)

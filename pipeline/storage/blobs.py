@@ -132,7 +132,7 @@ class FileBlobs(Blobs):
         target = self._root / _checked(prefix.rstrip("/"))
         with _storage_errors():
             while target.is_dir():
-                with suppress(FileNotFoundError):  # somebody else deletes it too
+                with suppress(FileNotFoundError):  # deleted by somebody else meanwhile
                     shutil.rmtree(target)
             target.unlink(missing_ok=True)
 

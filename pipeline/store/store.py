@@ -21,9 +21,9 @@ from pipeline.store.scripts import sources
 LAYOUT = "2"  # of the keys, as scripts/prelude.lua lists them
 PERSIST_SECONDS = 1800.0
 FILE_SECONDS = 10.0
-ALONE = (
-    3  # how much more than a worker's death, which takes innocents with it, that of one step's process says
-)
+# A worker that dies takes down steps that did no wrong, so it counts once against each; when the process of
+# one step alone dies, that step is probably to blame, and it counts three times.
+ALONE = 3
 
 P = ParamSpec("P")
 R = TypeVar("R")

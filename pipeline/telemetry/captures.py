@@ -65,7 +65,7 @@ def capture_request(folder: Path, category: Category, body: bytes, *, status: in
             "expect": {"outcome": "success" if status == 202 else "refused"},
         }
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if path.exists():  # asked again: what came of it stands
+        if path.exists():  # the same request again: its recorded outcome is kept
             _write(path, _read(path) | fixture)
         elif sum(1 for _ in folder.glob("*.json")) < MOST_FILES:
             _write(path, fixture)
@@ -75,7 +75,7 @@ def capture_callback(folder: Path, job: Job, body: Mapping[str, Any], sent: Deli
     """Adds to the request's fixture what the portal was sent in the end, and what it said to that."""
     with _harmless():
         path = _path(folder, job.category, job.digest)
-        if path.exists():  # a request that was not captured has no outcome either
+        if path.exists():  # else its request was not captured
             answer = {"status": sent.status, "body": masked(_plain(sent.answer))}
             callback = {"kind": sent.kind, "body": masked(body), "answer": answer}
             _write(path, _read(path) | {"callback": callback})

@@ -127,7 +127,7 @@ class _Stderr(_Handler):
 
 
 def _without_colours(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    event.pop("color_message", None)  # uvicorn says everything twice
+    event.pop("color_message", None)  # uvicorn's message once more, with colours
     return event
 
 

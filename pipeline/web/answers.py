@@ -89,7 +89,7 @@ async def on_our_error(request: Request, failure: Exception) -> Response:
         log.error("request_refused", error=failure.slug, why=failure.message, hint=failure.hint)
     elif status == 500:
         log.error("request_failed", error=failure.slug, why=failure.message, exc_info=failure)
-    else:  # a portal tells nobody why its request was refused
+    else:  # logged here, since portals show nobody why their request was refused
         path = request.url.path
         log.info("request_refused", error=failure.slug, why=failure.message, method=request.method, path=path)
     return error(status, failure.slug, failure.message, fields=fields, **headers)

@@ -35,7 +35,7 @@ def find_key(settings: Settings, *, make: bool = False) -> str | None:
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(32) + "\n")
         try:
-            os.link(made, path)  # two processes that make one at the same time agree on the first
+            os.link(made, path)  # of two processes that make a key at the same time, the first one's is used
         except FileExistsError:
             pass
         finally:

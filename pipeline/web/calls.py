@@ -76,7 +76,7 @@ async def _upload(service: Service, request: Request, key: str | None) -> Respon
         job = job_id(portal.id, key and f"v1:{key}")
         if key and await _stands(service, job, digest):
             return Json({"id": job}, 202)
-        # the content is in the name, so that another body under the same key spoils nothing
+        # named after its content, so that another body under the same key does not overwrite it
         blob = f"{job}/recording-{upload.sha256[:16]}"
         await service.blocking(service.tools.blobs.put, blob, upload.path)
     finally:
@@ -164,5 +164,5 @@ def _portal(service: Service, named: object) -> Portal:
         raise BadRequest("portal: expected a name", field="portal")
     try:
         return service.portals.one(named or None)
-    except SettingsError as error:  # here it is the client that named it
+    except SettingsError as error:  # the client named the portal, so it is the client's mistake
         raise BadRequest(f"portal: {error.message}", field="portal") from None

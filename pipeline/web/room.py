@@ -69,7 +69,7 @@ class Room:
                 why = f"The store's memory is {full:.0%} full; the rest is for jobs under way."
             self._why = why
         except StoreUnavailable:
-            pass  # intake says so itself
+            pass  # accepting says so itself while the store is away
         except Exception as error:
             log.exception("watch_failed", error=type(error).__name__)
 

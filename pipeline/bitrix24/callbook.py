@@ -37,7 +37,7 @@ class Known:
 
     id: int
     created_at: float | None = None
-    has_file: bool = False  # exactly one recording, whose size the portal may tell
+    has_file: bool = False  # a recording, whose size the portal may tell
     digest: str | None = None  # of its stored transcript; None while there is none
     read_at: float | None = None
     denied: str | None = None  # why its transcript may not be read
@@ -246,7 +246,7 @@ def _reached(book: CallBook, reach: float, all_of_it: bool) -> float:
 
 def _enter(book: CallBook, found: crm.Activity) -> None:
     known = book.calls.get(found.id) or Known(id=found.id)
-    entry = replace(known, created_at=found.created_at, has_file=len(found.file_ids) == 1)
+    entry = replace(known, created_at=found.created_at, has_file=bool(found.file_ids))
     if entry != book.calls.get(found.id):
         book.put(entry)
 

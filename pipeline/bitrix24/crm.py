@@ -163,10 +163,10 @@ class Found:
     statistic: Statistic | None = None
 
     @property
-    def size_bytes(self) -> int | None:
-        """How large its recording is, or None where there is not just one or the portal does not tell."""
-        file = self.files[0] if len(self.files) == 1 else None
-        return (whole(file.get("SIZE")) or None) if isinstance(file, dict) else None
+    def sizes(self) -> tuple[int, ...]:
+        """How large its recordings are, as far as the portal tells."""
+        told = (whole(file.get("SIZE")) for file in self.files if isinstance(file, dict))
+        return tuple(size for size in told if size)
 
 
 def find(

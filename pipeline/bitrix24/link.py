@@ -85,11 +85,11 @@ def link(
                 if there is None:
                     book.drop(call.id)
             standing = [there for there in found if there is not None]
-            ours = [there for there in standing if there.size_bytes == size_bytes is not None]
+            ours = [there for there in standing if size_bytes in there.sizes]
             if not ours:
                 if len(equal) > MOST_EQUAL:
                     return _uncertain(len(equal))
-                ours = [there for there in standing if there.size_bytes is None or size_bytes is None]
+                ours = [there for there in standing if not there.sizes or size_bytes is None]
                 if ours and not strict:
                     strict = True  # no size confirms it: every call counts as it stands now
                     continue

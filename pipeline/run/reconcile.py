@@ -7,6 +7,7 @@ import secrets
 import structlog
 
 from pipeline.bitrix24 import crm
+from pipeline.bitrix24.rest import NoTurn
 from pipeline.domain.errors import CallscribeError
 from pipeline.run.opening import accept, call_job
 from pipeline.settings.portals import Portal
@@ -39,13 +40,15 @@ def reconcile(tools: Tools) -> int:
             continue
         try:
             found += _poll(portal, tools)
+        except NoTurn:  # entries and events come first
+            tools.store.forget_first(f"reconcile:{portal.id}")
         except CallscribeError as error:
             log.warning("reconcile_failed", portal=portal.id, error=error.slug, why=error.message)
     return found
 
 
 def _poll(portal: Portal, tools: Tools) -> int:
-    rest = rest_of(portal, tools)
+    rest = rest_of(portal, tools, who="reconcile")
     assert rest is not None
     store, backfill = tools.store, tools.settings.backfill_seconds
     mark = f"reconciled:{portal.id}"

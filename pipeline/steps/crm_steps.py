@@ -29,7 +29,7 @@ from pipeline.domain.errors import (
     UnknownJob,
     Upstream,
 )
-from pipeline.domain.job import Claim, Entity, Job, JobId, PortalId, Timeline
+from pipeline.domain.job import Claim, Entity, Job, JobId, PortalId, Source, Timeline
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Fetched, Plan
 from pipeline.settings.portals import Portal
@@ -167,7 +167,7 @@ def link(job: Job, claim: Claim, tools: Tools) -> Result:
     elif job.request.entity:
         where = Timeline(state="waiting", entity=job.request.entity, activity_id=job.request.activity_id)
     elif resolved:
-        where = _told(resolved)
+        where = _told(resolved, claim, portal, tools)
     elif job.request.activity_id and (rest := rest_of(portal, tools, who=_who(claim))):
         where = linking.link_to(job.request.activity_id, rest=rest)
     elif not job.facts["callback"]["accepted"]:
@@ -175,7 +175,7 @@ def link(job: Job, claim: Claim, tools: Tools) -> Result:
     elif not portal.webhook:
         where = Timeline(state="unlinked", why="finding the deal takes CALLSCRIBE_BITRIX24_WEBHOOK")
     else:
-        where = _by_its_event(job, tools) or _search(job, claim, portal, tools)
+        where = _by_its_event(job, claim, portal, tools) or _search(job, claim, portal, tools)
     return Result(facts={claim.step: where})
 
 
@@ -190,20 +190,21 @@ def _call_of(job: Job, sha256: str) -> str:
     return f"call:{job.portal}:{sha256}"
 
 
-def _by_its_event(job: Job, tools: Tools) -> Timeline | None:
+def _by_its_event(job: Job, claim: Claim, portal: Portal, tools: Tools) -> Timeline | None:
     """By the event of the same call, whose recording is the same to the byte."""
     told = tools.store.recall(_call_of(job, from_plain(Fetched, job.facts["fetch"]).sha256))
-    return _told(json.loads(told)) if told else None
+    return _told(json.loads(told), claim, portal, tools) if told else None
 
 
-def _told(resolved: Mapping[str, Any]) -> Timeline:
-    entity = from_plain(Entity, resolved["entity"]) if resolved.get("entity") else None
-    return Timeline(
-        state="waiting" if entity else "unlinked",
-        entity=entity,
-        activity_id=resolved["activity_id"],
-        why=None if entity else resolved.get("why"),
-    )
+def _told(resolved: Mapping[str, Any], claim: Claim, portal: Portal, tools: Tools) -> Timeline:
+    """What an event's call was found to be bound to; one that had no deal then may have got one."""
+    activity = resolved["activity_id"]
+    if resolved.get("entity"):
+        entity = from_plain(Entity, resolved["entity"])
+        return Timeline(state="waiting", entity=entity, activity_id=activity)
+    if activity and (rest := rest_of(portal, tools, who=_who(claim))):
+        return linking.link_to(activity, rest=rest)
+    return Timeline(state="unlinked", activity_id=activity, why=resolved.get("why"))
 
 
 def _search(job: Job, claim: Claim, portal: Portal, tools: Tools) -> Timeline:
@@ -212,10 +213,12 @@ def _search(job: Job, claim: Claim, portal: Portal, tools: Tools) -> Timeline:
     fetched = from_plain(Fetched, job.facts["fetch"])
     assert transcript is not None
     sent = [delivery.at for delivery in store.deliveries(job.id) if delivery.accepted]
-    delivered_at = sent[-1] if sent else now
+    delivered_at = sent[-1] if sent else job.facts["merge"]["at"]
     waited = max(now - delivered_at, 0.0)
     if portal.application_token and waited < EVENT_SECONDS:
         raise Snooze(min(3.0, EVENT_SECONDS - waited), "its event may tell its deal")
+    if job.source is Source.API:  # the portal was not sent this transcript
+        return Timeline(state="unlinked", why="the request names no deal, and no event of its call does")
     digest = digest_of(transcript.text)
     said = store.first(f"said:{portal.id}:{digest}", fetched.sha256, seconds=BOOK_SECONDS)
     if said != fetched.sha256:

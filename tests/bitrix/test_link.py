@@ -207,6 +207,16 @@ def test_the_size_of_the_recording_decides_among_equal_texts(portal: Portal, res
     assert look(rest, size_bytes=2000).state == "unlinked"
 
 
+def test_one_of_several_recordings_may_be_ours(portal: Portal, rest: Bitrix24) -> None:
+    """A transferred call was heard by one of its recordings."""
+    portal.call(7, NOW - 60, FILES=[{"id": 71}, {"id": 72}])
+    portal.files, portal.sizes = {71: "https://x", 72: "https://y"}, {71: "1000", 72: "2000"}
+    portal.transcripts[7] = STORED
+    portal.bound[7] = [(2, 42)]
+    assert look(rest, size_bytes=2000).entity == DEAL
+    assert look(rest, size_bytes=3000).entity is None
+
+
 def test_more_equal_texts_than_sizes_are_looked_up_are_not_certain(portal: Portal, rest: Bitrix24) -> None:
     """The one beyond the last size is no better a candidate for not having been looked at."""
     for number in range(1, 22):

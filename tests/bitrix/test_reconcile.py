@@ -82,6 +82,17 @@ def test_a_portal_that_does_not_answer_is_asked_again_later(tools: Tools, portal
     assert reconcile(tools) == 1
 
 
+def test_a_portal_whose_limit_is_used_up_is_asked_when_there_is_a_turn(tools: Tools, portal: Portal) -> None:
+    """Nothing is asked meanwhile, and no turn of ten minutes is lost."""
+    portal.call(5, tools.store.now() - 600)
+    full = {"rate": 2.0, "burst": 45}
+    tools.store.turn(f"rest:{PORTAL}", verb="fill", **full)
+    assert reconcile(tools) == 0
+    assert portal.asked == []
+    tools.store._redis.zadd(f"cs:turns:rest:{PORTAL}", {"reconcile": tools.store.now() - 1})
+    assert reconcile(tools) == 1
+
+
 def test_a_call_of_no_recording_is_dropped_when_it_is_looked_up(tools: Tools, portal: Portal) -> None:
     """The job of a call that nobody answered leaves no trace."""
     portal.call(5, tools.store.now() - 600)

@@ -12,7 +12,7 @@ from pipeline.domain.job import Entity, Request, Source, Timeline
 from pipeline.domain.kinds import UPSTREAM
 from pipeline.run.runner import Runner
 from pipeline.sandbox.app import Sandbox
-from pipeline.steps import flow
+from pipeline.steps import crm_steps, flow
 from tests.installation import Open, accept, recording, run, settled
 
 
@@ -115,6 +115,33 @@ def test_one_call_by_three_ways_is_paid_and_written_once(opened: Open, sandbox: 
     assert len(sandbox.crm.logs(2, 42)) == 1
     parts = len(flow.plan(found[0]).chunks)  # type: ignore[union-attr]
     assert len(sandbox.ledger.find("*/transcriptions")) == parts
+
+
+def test_a_deal_that_is_bound_after_the_event_is_found(opened: Open, sandbox: Sandbox) -> None:
+    """A robot makes the deal while the call is heard; by the event and by the engine request alike."""
+    tools, file = opened(), recording(sandbox)
+    call = sandbox.crm.add_call(owner=("contact", 7), recording=file)
+    event = accept(tools, Request(activity_id=int(call.fields["ID"])), key="event")
+    run(tools, event, until=lambda job: "fetch" in job.facts)
+    sandbox.crm.add_entity("deal", 42)
+    call.bindings.append((2, 42))
+    engine = accept(tools, Request(file_url=sandbox.crm.link(sandbox.base_url, file)), Source.ENGINE)
+    for done in run(tools, event, engine, until=settled):
+        assert flow.timeline(done).entity == Entity(type="deal", id=42)
+    assert len(sandbox.crm.logs(2, 42)) == 1
+
+
+def test_a_request_of_v1_without_a_deal_is_not_searched_for(
+    opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The portal was not sent its transcript: there is nothing to compare, and it ends."""
+    monkeypatch.setattr(crm_steps, "EVENT_SECONDS", 0.5)
+    tools = opened()
+    url = sandbox.crm.link(sandbox.base_url, recording(sandbox))
+    (done,) = run(tools, accept(tools, Request(file_url=url), Source.API), until=settled)
+    assert flow.timeline(done).state == "unlinked"
+    assert "names no deal" in (flow.timeline(done).why or "")
+    assert not sandbox.ledger.find("/rest/*")
 
 
 def test_a_call_of_no_deal_says_why(opened: Open, sandbox: Sandbox) -> None:

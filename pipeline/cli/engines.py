@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -77,7 +78,7 @@ def register(
                     break  # the same for all
         finally:
             outside.close()
-        outcomes = logic.register(rest, wishes, required=bool(categories))
+        outcomes = logic.register(rest, wishes, required=bool(categories), sleep=_wait)
         _show(outcomes)
         standing = {engine.category for engine in logic.listing(rest)}
     echo()
@@ -127,10 +128,15 @@ def unregister(portal_id: str | None, codes: tuple[str, ...]) -> None:
     """Takes engines back; none named: ours. Jobs in flight lose their engine."""
     settings = load()
     with _rest(settings, load_portals(settings).one(portal_id)) as (rest, _):
-        outcomes = logic.unregister(rest, codes)
+        outcomes = logic.unregister(rest, codes, sleep=_wait)
     _show(outcomes)
     if not outcomes:
         echo("none of ours is registered")
+
+
+def _wait(seconds: float) -> None:
+    echo(f"the portal is not ready: trying again in {seconds:.0f} s", err=True)
+    time.sleep(seconds)
 
 
 def _show(outcomes: list[logic.Outcome]) -> None:

@@ -221,6 +221,16 @@ def test_the_command_registers_lists_and_takes_back(run: Any, portal: Portal) ->
     assert portal.engines == {}
 
 
+def test_the_command_tells_that_it_waits(run: Any, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at a silent terminal for a minute."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    portal.faults = [FOR_A_MOMENT] * 2
+    done = run("register", "--category", "audio")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("the portal is not ready: trying again in 5 s") == 2
+    assert "callscribe_audio: registered" in done.output
+
+
 def test_audio_alone_brings_the_reminder(run: Any) -> None:
     """Audio needs a text engine on the portal."""
     assert "invisible to the CRM" in run("register", "--category", "audio").output

@@ -25,8 +25,8 @@ ROLES = "message roles"  # a wish like the fields, though it is none: which role
 TIMEOUT_SECONDS = 300.0
 
 _LIMIT = Names(
-    fields=("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens"),
-    words=r"max(?:imum)?[ _-](?:completion[ _-]|output[ _-]|new[ _-])?tokens",
+    fields=("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "maxOutputTokens"),
+    words=r"max(?:imum)?[ _-](?:completion[ _-]|output[ _-]|new[ _-])?tokens|maxOutputTokens",
 )
 _TEMPERATURE = Names(fields=("temperature",))
 _FORM = Names(
@@ -180,15 +180,14 @@ def _choice(body: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(body.get("output"), list):  # the Responses interface
         parts = [p for item in body["output"] if isinstance(item, dict) for p in _parts(item.get("content"))]
         return {"message": {"content": parts}, "finish_reason": body.get("status")}
-    content = next(
-        (body[name] for name in ("content", "output_text", "response", "text") if body.get(name)), None
-    )
-    if content is not None:
-        return {
-            "message": {"content": content},
-            "finish_reason": body.get("stop_reason") or body.get("done_reason"),
-        }
-    return {"message": body.get("message"), "finish_reason": body.get("done_reason")}
+    finish = body.get("stop_reason") or body.get("done_reason")
+    content = body.get("content")
+    if isinstance(content, list) or (content and body.keys() & {"role", "stop_reason"}):
+        return {"message": {"content": content}, "finish_reason": finish}
+    if text := next((body[name] for name in ("output_text", "response", "text") if body.get(name)), None):
+        return {"message": {"content": text}, "finish_reason": finish}
+    message = body.get("message")  # as text it would be a gateway's word, not a model's
+    return {"message": message if isinstance(message, dict) else {}, "finish_reason": finish}
 
 
 def _finish(body: Mapping[str, Any], choice: Mapping[str, Any]) -> str:

@@ -66,8 +66,14 @@ def error_of(body: Mapping[str, Any]) -> Any:
         error = body
     if not error and body.get("success") is False:
         error = body
-    if not error and body.keys() & {"detail"} and not _has_result(body):
+    says = any(isinstance(body.get(name), str | list) and body[name] for name in ("message", "msg", "detail"))
+    if not error and says and ("detail" in body or body.keys() & {"code", "status", "status_code"}):
         error = body
+    choices = body.get("choices")
+    if not error and isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        message = choices[0].get("message")
+        has_text = isinstance(message, dict) and message.get("content")
+        return choices[0].get("error") if not has_text else None
     if not error:
         return None
     return None if _has_result(body) else error

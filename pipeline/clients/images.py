@@ -135,13 +135,13 @@ def pictures(raw: Mapping[str, Any]) -> list[Picture]:
             (item[name] for name in ("b64_json", "b64", "base64", "image", "image_base64") if item.get(name)),
             None,
         )
+        data = None
         if isinstance(link, str) and link.startswith("data:"):
-            found += [Picture(data=data)] if (data := _of_data_url(link)) else []
-        elif isinstance(link, str):
-            found.append(Picture(link=link.strip()))
-        elif isinstance(code, str):
+            link, code = None, link
+        if isinstance(code, str):
             data = _of_data_url(code) if code.startswith("data:") else _decoded(code)
-            found += [Picture(data=data)] if data else []
+        if isinstance(link, str) or data:
+            found.append(Picture(link=link.strip() if isinstance(link, str) else None, data=data))
         elif _FILTERED.search(
             str(item.get("finish_reason") or item.get("finishReason") or item.get("status") or "")
         ):

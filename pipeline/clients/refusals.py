@@ -34,12 +34,14 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _VALUE = re.compile(
-    r"less than|greater than|at most|at least|no more than|maximum|minimum|between|out of range|exceed"
+    r"(?:valid|supported|allowed) range|\binvalid \w{1,40} value|less than|greater than|at most"
+    r"|at least|no more than|maximum|minimum|between|out of range|exceed"
     r"|too (?:large|long|small|high|low|short|many|big)|must be|should be|has to be|expected|one of"
     r"|(?:invalid|unsupported|bad|illegal)[\s_]+(?:value|language|size|format)|does not support .{1,40} with"
     r"|above_max|below_min|not a valid|<=|>=|≤|≥|supported values|supported languages|not compatible",
     re.IGNORECASE,
 )
+_TOO_LARGE = re.compile(r"at most|less than|maximum|too (?:large|high|long)", re.IGNORECASE)
 _REFUSES = re.compile(
     r"unsupport|not support|not allowed|not permitted|not implemented|unknown|unrecogni[sz]ed"
     r"|unexpected|invalid"
@@ -149,8 +151,11 @@ class Refusal:
 
     def is_about_value(self, value: Any) -> bool:
         """Whether it is the value that is refused; else the field itself."""
-        if _NAME.search(self.text) or any(
-            code in ("unsupported_parameter", "unknown_parameter") for code in self.codes
+        said = self.text
+        for code in self.codes:
+            said = said.replace(code, "")  # INVALID_ARGUMENT is Google's word for any 400
+        if _NAME.search(said) or {"unsupported_parameter", "unknown_parameter", "extra_forbidden"} & set(
+            self.codes
         ):
             return False
         if isinstance(value, str) and value and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", self.text):
@@ -174,7 +179,8 @@ class Refusal:
             return left if 1 <= left < value else None
         numbers = sorted({n for n in _numbers(self.text) if n != value and n >= 0})
         if pair := re.search(
-            r"between\D{0,12}(-?[\d.]+)\D{1,12}?(-?[\d.]+)|\[\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*\]", self.text
+            r"(?:between|range\D{0,20}from)\D{0,12}(-?[\d.]+)\D{1,12}?(-?[\d.]+)|\[\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*\]",
+            self.text,
         ):
             with suppress(ValueError):
                 low, high = (float(group.rstrip(".")) for group in pair.groups() if group is not None)
@@ -184,13 +190,14 @@ class Refusal:
             r"at least|greater than|minimum|below_min|too (?:small|low|short)|>=|≥", self.text, re.I
         )
         below, above = [n for n in numbers if n < value], [n for n in numbers if n > value]
-        if (
-            too_small
-            and above
-            and not re.search(r"at most|less than|maximum|too (?:large|high|long)", self.text, re.I)
-        ):
+        if too_small and above and not _TOO_LARGE.search(self.text):
             return above[0]
-        return below[-1] if below and _VALUE.search(self.text + " " + " ".join(self.codes)) else None
+        if not below or not _VALUE.search(self.text + " " + " ".join(self.codes)):
+            return None
+        bound = f"{below[-1]:.10g}"
+        if re.search(rf"(?:less than|below|<) [`'\"]*{bound}\b|{bound}\W*exclusive", self.text):
+            return below[-1] - (1 if below[-1] > 2 else 0.01)
+        return below[-1]
 
     @cached_property
     def window(self) -> int | None:

@@ -34,7 +34,7 @@ _HINT = Names(fields=("prompt", "keywords", "keywords[]", "context_bias", "hotwo
 _FORM = Names(fields=("response_format",), words=r"response[ _-]?format|verbose_json|diarized_json")
 _TIMES = Names(
     fields=("timestamp_granularities", "timestamp_granularities[]"),
-    words=r"timestamp[ _-]?granularit|word timestamps",
+    words=r"timestamp[ _-]?granularit|word[ -](?:level )?timestamps?",
 )
 _TEMPERATURE = Names(fields=("temperature",))
 _CHUNKING = Names(fields=("chunking_strategy",))

@@ -34,7 +34,7 @@ MAX_UPLOAD_BYTES = 25 << 20
 FORMATS = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "ogg", "wav", "webm")  # not opus, not oga
 WHISPER = "sandbox-sphinx"
 IMAGE = "sandbox-squares"
-MODELS = (WHISPER, "whisper-1", replies.MODEL, "bitrix/bitrixgpt-5.5", IMAGE)
+MODELS = (WHISPER, "whisper-1", "gpt-transcribe", replies.MODEL, "bitrix/bitrixgpt-5.5", IMAGE)
 RATE_LIMIT = 600  # a minute; shown in headers, enforced only by scripts
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from pipeline.clients.providers import Unremembered
 from pipeline.clients.transcriptions import Transcriptions
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import ProviderAccount, ProviderRefused, ProviderUnavailable
-from pipeline.domain.job import Message, Request
+from pipeline.domain.job import Reply, Request
 from pipeline.sandbox.app import KEY, Sandbox
-from pipeline.scoring.golden import judge, read_cases
-from pipeline.scoring.rubric import default_rubric
+from pipeline.scoring.classify import Wrong, classify, scored
+from pipeline.scoring.golden import Case, read_cases
+from pipeline.scoring.rubric import Rubric, default_rubric
 from pipeline.settings.portals import Provider
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -79,13 +80,16 @@ def test_scores_of_the_golden_set(router: Provider, transport: Transport, with_r
     """The sandbox's rules, asked in our words, tell every low call from every high one."""
     chat = Chat(router, transport, Unremembered())
 
-    def ask(messages: Sequence[Message], schema: Any) -> str:
-        return read(chat.ask(messages, model=None, schema=schema, temperature=0.0, timeout_seconds=10)).text
-
     scores: dict[str, list[int]] = {"low": [], "medium": [], "high": []}
     for case in read_cases(FIXTURES / "golden"):
         rubric = default_rubric(case.language) if with_rubric else None
-        lead = judge(case.transcript, rubric, case.language, ask=ask)
+
+        def ask(wrong: Wrong | None, case: Case = case, rubric: Rubric | None = rubric) -> Reply:
+            return read(
+                classify(case.transcript, rubric, chat=chat, model=None, language=case.language, wrong=wrong)
+            )
+
+        lead, _ = scored(case.transcript, rubric, language=case.language, ask=ask)
         scores[case.expected].append(lead.score)
         assert all(criterion.quote for criterion in lead.criteria if criterion.met)
     assert max(scores["low"]) < min(scores["high"])

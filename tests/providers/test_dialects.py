@@ -119,6 +119,28 @@ CHAT: dict[str, tuple[Takes, int, Any, Fields]] = {
                     "is 4096 tokens and your request has 1200 input tokens (5000 > 4096 - 1200)."},
         {"max_tokens": 4096 - 1200 - 16, "temperature": 0.3},
     ),
+    "google's range": (
+        lambda sent: sent.get("max_tokens", 0) < 2049, 400,
+        {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "Unable to submit request because it has a "
+                   "maxOutputTokens value of 5000 but the supported range is from 1 (inclusive) to 2049 (exclusive)."}},
+        {"max_tokens": 2048, "temperature": 0.3},
+    ),
+    "deepseek's range": (
+        lambda sent: sent.get("max_tokens", 0) <= 4096, 400,
+        router("Invalid max_tokens value, the valid range of max_tokens is [1, 4096]"),
+        {"max_tokens": 4096, "temperature": 0.3},
+    ),
+    "tgi": (
+        lambda sent: sent.get("max_tokens", 0) < 512, 422,
+        {"error": "Input validation error: `max_new_tokens` must be strictly less than 512", "error_type": "validation"},
+        {"max_tokens": 511, "temperature": 0.3},
+    ),
+    "too small a limit": (
+        lambda sent: sent.get("max_tokens", 0) >= 8000, 400,
+        openai("Invalid 'max_tokens': integer below minimum value. Expected a value >= 8000, but got 5000 instead.",
+               "max_tokens", "integer_below_min_value"),
+        {"max_tokens": 8000, "temperature": 0.3},
+    ),
     "openai, only the default temperature": (
         without("temperature"), 400,
         openai("Unsupported value: 'temperature' does not support 0.3 with this model. Only the default (1) value is "
@@ -265,6 +287,12 @@ HEARING: dict[str, tuple[str, Takes, int, Any, Fields]] = {
     "no words": (
         "whisper-large", lambda sent: "word" not in sent.get("timestamp_granularities[]", []), 400,
         router("Only 'segment' is supported in timestamp_granularities"),
+        {"response_format": "verbose_json", "timestamp_granularities[]": ["segment"], "language": "uz"},
+    ),
+    "vllm: no words": (
+        "whisper-large", lambda sent: "word" not in sent.get("timestamp_granularities[]", []), 400,
+        {"error": {"message": "Word level timestamps are not supported", "type": "BadRequestError", "param": None,
+                   "code": 400}},
         {"response_format": "verbose_json", "timestamp_granularities[]": ["segment"], "language": "uz"},
     ),
     "no timestamps": (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.clients import chat, recognitions
+from pipeline.clients.envelopes import hidden_status
 from pipeline.clients.insides import answer_only, without_insides
 from pipeline.clients.providers import body_object
 from pipeline.domain.errors import BadAnswer, UnusableAnswer
@@ -121,7 +122,8 @@ def test_a_cut_answer_says_so(body: Any, kind: str) -> None:
         choice(None), choice({"content": None}), choice({"content": "  "}), choice({"content": []}), {"choices": []},
         choice({"content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}, "tool_calls"),
         {"error": {"message": "odd"}}, {"success": False}, {"choices": None, "error": "x"}, {"detail": "odd"},
-        '{"choices": [{"message": {"content": "Hel',
+        '{"choices": [{"message": {"content": "Hel', {"message": "Internal server error"}, {"content": "Busy"},
+        {"code": 1210, "msg": "odd"}, {"status": "error", "message": "odd"},
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_may_be_asked_again(body: Any) -> None:
@@ -340,3 +342,30 @@ def test_an_error_beside_a_result_is_no_error() -> None:
     """A list of errors that is empty, and a warning next to a text, cost nothing."""
     assert body_object(raw({"text": "a", "error": None, "errors": []}))["text"] == "a"
     assert body_object(raw({"text": "a", "error": "a warning"}))["text"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"error": {"code": 429, "message": "x"}}, 429), ({"error": {"code": "503", "message": "x"}}, 503),
+        ({"error": {"type": "overloaded_error", "message": "x"}}, 503), ({"error": {"status": "RESOURCE_EXHAUSTED"}}, 429),
+        ({"success": False, "error": {"code": "INVALID_API_KEY", "message": "x"}}, 401),
+        ({"object": "error", "message": "x", "code": 400}, 400), ({"code": 500, "msg": "x", "data": None}, 500),
+        ({"status": 429, "message": "x"}, 429), ({"error": "rate_limit_exceeded"}, 429), ([{"error": {"code": 503}}], 503),
+        ({"type": "error", "error": {"type": "invalid_request_error"}}, 400), ({"choices": [], "error": {"code": 502}}, 502),
+        ({"choices": [{"error": {"code": 429, "message": "x"}, "message": {"content": ""}}]}, 429),
+        ({"error": {"message": "x"}}, 0), ({"detail": "x"}, 0), ({"success": False}, 0),
+        (choice({"content": "fine"}), None), ({"text": ""}, None), ({"text": "a", "error": None}, None),
+        ({"data": [{"url": "u"}]}, None), ({"message": {"content": "a"}}, None), ({"status": "completed", "output": [{}]}, None),
+        ({"choices": [{"error": {"code": 502}, "message": {"content": "half"}, "finish_reason": "error"}]}, None),
+    ],
+)  # fmt: skip
+def test_an_error_inside_of_a_200_has_its_own_status(body: Any, status: int | None) -> None:
+    """By its code as a number or a word, in every shape; 0 where it has none, None where there is no error."""
+    assert hidden_status(json.dumps(body).encode(), "application/json") == status
+
+
+def test_an_error_inside_of_a_stream_has_its_own_status() -> None:
+    """Its first event may be an error, as gateways send that have begun to answer."""
+    stream = events({"error": {"code": 503, "message": "x"}}, end="")
+    assert hidden_status(stream.encode(), SSE) == 503

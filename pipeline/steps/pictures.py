@@ -50,6 +50,17 @@ def is_served(portal: Portal, category: str, settings: Settings) -> bool:
     return not all(gives_bytes(model) for model in portal.image.models)
 
 
+def why_unserved(portal: Portal, tools: Tools) -> str | None:
+    """Why none of the portal's image models draws, as they have shown lately; None where one may."""
+    provider = portal.image
+    if provider is None:
+        return None
+    with suppress(CallscribeError):
+        whys = [tools.store.recall(fact_key(provider, model, UNSERVED)) for model in provider.models]
+        return whys[0] if all(whys) else None
+    return None
+
+
 def hosted(raw: dict[str, Any], provider: Provider, tools: Tools) -> dict[str, Any]:
     """A raw answer in which every image is a link that a portal can fetch; bytes lie on our storage.
 

@@ -18,7 +18,7 @@ from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Category, Source
 from pipeline.run.opening import new_job
 from pipeline.settings.portals import Portal
-from pipeline.steps.pictures import is_served
+from pipeline.steps.pictures import is_served, why_unserved
 from pipeline.store import Prepared, job_id
 from pipeline.telemetry.captures import capture_request
 from pipeline.web.answers import Json
@@ -28,9 +28,14 @@ OK = b'{"result":"OK"}'
 
 
 async def look(request: Request) -> Response:
-    """GET: exactly 200 for a known token and a category that is served, else 404."""
+    """GET: exactly 200 for a known token and a category that is served, else 404.
+
+    Not for images of which every model has shown that it cannot draw: a portal that asks so learns it now.
+    """
     service = service_of(request)
-    _, category = _engine(service, request)
+    portal, category = _engine(service, request)
+    if category is Category.IMAGE and await service.blocking(why_unserved, portal, service.tools):
+        raise HTTPException(404, "This engine is not served here: its models do not draw.")
     return Json({"engine": "callscribe", "category": category.value})
 
 

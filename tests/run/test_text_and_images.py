@@ -346,3 +346,16 @@ def test_an_account_without_money_is_no_rate_limit(opened: Open, sandbox: Sandbo
     assert done.facts["failure"]["slug"] == "provider_account"
     assert "balance" in sent["message"]
     assert len(asked(sandbox)) == 1
+
+
+def test_a_model_that_does_not_draw_is_told_for_a_while(opened: Open, sandbox: Sandbox) -> None:
+    """The portal hears an error, and the engine's address says that it is not served; one of two may be."""
+    tools = opened(image_model="no-such", image_fallbacks="sandbox-squares")
+    sandbox.script.add(path=DRAW, contains="no-such", times=None, status=404, body={"error": {"code": "no"}})
+    _, sent = image(tools, sandbox)
+    assert sent["result"]
+    (portal,) = tools.portals.values()
+    assert pictures.why_unserved(portal, tools) is None
+    tools = opened(image_model="no-such")
+    (portal,) = tools.portals.values()
+    assert "404" in (pictures.why_unserved(portal, tools) or "")

@@ -34,8 +34,10 @@ async def look(request: Request) -> Response:
     """
     service = service_of(request)
     portal, category = _engine(service, request)
-    if category is Category.IMAGE and await service.blocking(why_unserved, portal, service.tools):
-        raise HTTPException(404, "This engine is not served here: its models do not draw.")
+    if category is Category.IMAGE:
+        why = await service.blocking(why_unserved, portal, service.tools)
+        if why:
+            raise HTTPException(404, "This engine is not served here: its models do not draw.")
     return Json({"engine": "callscribe", "category": category.value})
 
 

@@ -13,10 +13,10 @@ from pipeline.audio.judge import repeats, unlooped
 from pipeline.audio.placing import place, within
 from pipeline.audio.told import told_speakers
 from pipeline.domain.errors import NoSpeech
+from pipeline.domain.labels import speaker_word
 from pipeline.domain.languages import iso639
 from pipeline.domain.recording import Chunk, Plan, Span
 from pipeline.domain.transcript import RawSegment, Recognition, Segment, Speaker, Transcript
-from pipeline.domain.words import speaker_word
 
 UNSURE_LOGPROB = -1.0  # Whisper's own bound below which it tries again
 AROUND_SECONDS = 0.5

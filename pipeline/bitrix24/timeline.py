@@ -9,10 +9,10 @@ from pipeline.contract.redact import redact as redacted
 from pipeline.contract.sinks import to_crm
 from pipeline.domain.errors import BadAnswer, PortalRefused, ProviderRefused
 from pipeline.domain.job import Entity, JobId, Timeline
+from pipeline.domain.labels import band_word
 from pipeline.domain.lead import Lead
 from pipeline.domain.transcript import Transcript
-from pipeline.domain.words import band_word
-from pipeline.scoring.talk import talk_facts
+from pipeline.scoring.talk_facts import talk_facts
 from pipeline.scoring.wording import lead_lines
 
 TITLES = {"en": "AI classification: {} ({}/100)", "ru": "AI-классификация: {} ({}/100)"}

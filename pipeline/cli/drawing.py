@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 
 from pipeline.domain.job import Event
+from pipeline.domain.labels import clock, speaker_word
 from pipeline.domain.transcript import Transcript
-from pipeline.domain.words import clock, speaker_word
 
 BAR = 40
 

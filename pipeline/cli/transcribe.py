@@ -33,8 +33,8 @@ from pipeline.domain.languages import iso639
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Fetched
 from pipeline.domain.transcript import Transcript
-from pipeline.run import opening
-from pipeline.run.opening import new_job
+from pipeline.run import new_jobs
+from pipeline.run.new_jobs import new_job
 from pipeline.run.runner import Runner
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import LivePortals, Portal, Portals, load_portals
@@ -237,7 +237,7 @@ def accept(tools: Tools, portal: Portal, file: Path, request: Request) -> Job:
         now=tools.store.now(),
         facts={"fetch": to_plain(fetched)},
     )
-    opening.accept(tools.store, portal, made)
+    new_jobs.accept(tools.store, portal, made)
     return made
 
 

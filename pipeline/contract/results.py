@@ -12,9 +12,9 @@ from typing import Any
 
 from pipeline.domain.errors import BadAnswer, NoSpeech
 from pipeline.domain.job import Failure, JobId
+from pipeline.domain.labels import clock
 from pipeline.domain.lead import Lead
 from pipeline.domain.transcript import Transcript
-from pipeline.domain.words import clock
 
 
 def lead_body(lead: Lead | None) -> dict[str, Any] | None:

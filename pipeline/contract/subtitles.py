@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 
 from pipeline.contract.sinks import to_file
+from pipeline.domain.labels import cue_time, speaker_word
 from pipeline.domain.plain import to_plain
 from pipeline.domain.transcript import Segment, Transcript
-from pipeline.domain.words import cue_time, speaker_word
 
 
 def txt(transcript: Transcript, *, language: str = "en") -> str:

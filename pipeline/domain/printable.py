@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from pipeline.domain.words import SPEAKERS
+from pipeline.domain.labels import SPEAKERS
 
 # letters by their category, yet nothing to see: fillers, joiners
 _FILLERS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]")

@@ -9,7 +9,7 @@ import structlog
 from pipeline.bitrix24 import crm
 from pipeline.bitrix24.rest import NoTurn
 from pipeline.domain.errors import CallscribeError
-from pipeline.run.opening import accept, call_job
+from pipeline.run.new_jobs import accept, call_job
 from pipeline.settings.portals import Portal
 from pipeline.steps.crm_steps import rest_of
 from pipeline.steps.tools import Tools

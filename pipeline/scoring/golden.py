@@ -12,9 +12,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.domain.errors import CallscribeError, SettingsError
+from pipeline.domain.labels import speaker_word
 from pipeline.domain.lead import Lead, Quality
 from pipeline.domain.transcript import Segment, Transcript
-from pipeline.domain.words import speaker_word
 from pipeline.settings.tables import fitted
 
 BANDS: tuple[Quality, ...] = ("low", "medium", "high")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pipeline.domain.labels import clock, speaker_word
 from pipeline.domain.lead import Lead
 from pipeline.domain.transcript import Speaker, Transcript
-from pipeline.domain.words import clock, speaker_word
-from pipeline.scoring.talk import TalkFacts
+from pipeline.scoring.talk_facts import TalkFacts
 
 PHRASES = {
     "en": {

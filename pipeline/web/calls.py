@@ -22,7 +22,7 @@ from pipeline.domain.hosts import read_url
 from pipeline.domain.job import Category, JobId, Source
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Fetched
-from pipeline.run.opening import new_job
+from pipeline.run.new_jobs import new_job
 from pipeline.settings.portals import Portal
 from pipeline.store import job_id
 from pipeline.web.answers import Json

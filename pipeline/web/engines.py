@@ -16,7 +16,7 @@ from starlette.responses import Response
 from pipeline.contract import read_engine_request
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Category, Source
-from pipeline.run.opening import new_job
+from pipeline.run.new_jobs import new_job
 from pipeline.settings.portals import Portal
 from pipeline.steps.pictures import is_served, why_unserved
 from pipeline.store import Prepared, job_id

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.contract import PortalEvent, read_event
-from pipeline.run.opening import call_job
+from pipeline.run.new_jobs import call_job
 from pipeline.web.answers import Json
 from pipeline.web.service import service_of
 

@@ -19,8 +19,8 @@ from starlette.requests import Request as WebRequest
 from pipeline.clients.guard import callback_allowed
 from pipeline.domain.errors import BadRequest, Conflict, QueueFull
 from pipeline.domain.job import Due, Job
+from pipeline.run.new_jobs import first_dues
 from pipeline.run.notifier import Notifier
-from pipeline.run.opening import first_dues
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal, Portals
 from pipeline.steps.tools import Tools, live_portals, open_tools

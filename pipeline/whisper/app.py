@@ -31,8 +31,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pipeline.domain.errors import NotAudio, Refused
+from pipeline.domain.labels import cue_time
 from pipeline.domain.languages import iso639
-from pipeline.domain.words import cue_time
 from pipeline.whisper.hearing import Ask, Heard, Part, Recogniser, Stopped
 
 MAX_UPLOAD_BYTES = 25 << 20  # OpenAI's limit

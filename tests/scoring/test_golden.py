@@ -16,7 +16,7 @@ from pipeline.domain.lead import Lead
 from pipeline.scoring.classify import Wrong, scored
 from pipeline.scoring.golden import BANDS, Case, agreement, read_cases, table
 from pipeline.scoring.rubric import default_rubric
-from pipeline.scoring.talk import talk_facts
+from pipeline.scoring.talk_facts import talk_facts
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "golden"
 MIDDLE = {"low": 20, "medium": 55, "high": 85}

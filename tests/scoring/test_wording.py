@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.domain.lead import Criterion, Lead
-from pipeline.scoring.talk import talk_facts
+from pipeline.scoring.talk_facts import talk_facts
 from pipeline.scoring.wording import PHRASES, lead_lines
 
 from .calls import segment, transcript

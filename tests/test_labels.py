@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.domain.words import band_word, clock, cue_time, speaker_word
+from pipeline.domain.labels import band_word, clock, cue_time, speaker_word
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.scoring.talk import talk_facts
+from pipeline.scoring.talk_facts import talk_facts
 
 from .calls import segment, transcript
 

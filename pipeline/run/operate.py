@@ -1,62 +1,84 @@
-"""What an operator does to a job: run it again, erase it."""
+"""What an operator does to a job: have it done again, erase it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from pipeline.domain.errors import BadRequest
-from pipeline.domain.job import Event, Job, JobId, Step
+from pipeline.domain.job import Due, Entity, Event, Job, JobId, Step
 from pipeline.domain.kinds import KINDS, kind_of
 from pipeline.steps import flow
+from pipeline.steps.paid import breakers
 from pipeline.steps.tools import Tools
 from pipeline.store import Stale
+from pipeline.store.records import dumps
 
 RETRY_TTL_SECONDS = 3600.0
 
 
-def retry_job(tools: Tools, job_id: JobId) -> Job:
-    """Runs a failed job again from the facts that it has: what was paid for is not paid again.
+def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> tuple[Job, tuple[Step, ...]]:
+    """Has done what is lacking, from the facts that there are: what was paid for is not paid again.
 
-    Its outcome is sent to the same callback, if its time has passed by then within another hour. Raises
-    UnknownJob; BadRequest when the job has not failed or what it needs was removed.
+    A failed job runs again, and its outcome is sent to the same callback, if its time has passed by then
+    within another hour. A job that is done gets the score, deal or entry that it lacks. Of a job under way
+    the steps that were put off are tried at once. Back-offs and breakers are passed. entity: where its score
+    belongs, by a person's word. Returns the job, and its steps that are due now.
+    Raises UnknownJob, UnreadableRecord; BadRequest where nothing can be done, and why.
     """
     while True:
         job, now = tools.store.load(job_id), tools.store.now()
-        if job.status != "failed":
-            raise BadRequest(f"job {job_id} is {job.status}; only a failed job is run again", field="id")
-        ended = _to_do_again(job, tools)
-        facts = {step: fact for step, fact in job.facts.items() if step not in ended}
-        if job.category.spoken and not facts.keys() & {"fetch", "merge"} and not _source(job):
-            raise BadRequest("its recording, and the link to it, were removed when the job ended", field="id")
-        if (
-            not job.category.spoken
-            and not job.request.prompt
-            and not flow.has_outcome(replace(job, facts=facts))
-        ):
-            raise BadRequest("its prompt was removed when the job ended", field="id")
-        again = replace(job, facts=facts, deadline=max(job.deadline, now + RETRY_TTL_SECONDS), tries={})
-        following = flow.advance(again, now)
+        if entity:
+            _check_entity(job, entity)
+        again = _to_do_again(job, tools, entity)
+        facts = {step: fact for step, fact in job.facts.items() if step not in again}
+        ended = job.status in ("failed", "done")
+        deadline = max(job.deadline, now + RETRY_TTL_SECONDS) if ended else job.deadline
+        request = replace(job.request, entity=entity) if entity else job.request
+        after = replace(
+            job, facts=facts, deadline=deadline, request=request, tries={} if ended else job.tries
+        )
+        following = flow.advance(after, now)
+        dues = [due if ended else _at_once(due, job) for due in following.dues]
+        now_due = tuple(due.step for due in dues if not due.at)
+        if not ended and not any(step in job.tries for step in now_due):
+            raise BadRequest(f"job {job_id} is {job.status}, and nothing of it was put off", field="id")
+        _check_material(after)
         try:
             tools.store.finish(
                 job,
                 claim=None,
                 facts={},
-                dues=following.dues,
-                status="running",
-                forget=[f"fact:{step}" for step in ended]
+                dues=dues,
+                status="running" if job.status == "failed" else job.status,
+                forget=[f"fact:{step}" for step in again]
                 + [f"{kind}:{step}" for kind in ("tries", "lost", "doubt") for step in job.tries]
                 + ["held_since"],
-                fields={"deadline": f"{again.deadline:.6f}"},
+                fields={"deadline": f"{deadline:.6f}", "request": dumps(request)},
                 events=(Event(at=now, step=Step("retry"), what="retried"),),
-                reopened=True,
+                reopened=ended,
             )
-            return tools.store.load(job_id)
         except Stale:
             continue
+        for breaker in _breakers(job, tools):
+            tools.store.passed(breaker)
+        return tools.store.load(job_id), now_due
 
 
-def _to_do_again(job: Job, tools: Tools) -> list[str]:
-    """The facts that stand in the way of another outcome: never an entry that is written."""
+def _to_do_again(job: Job, tools: Tools, entity: Entity | None) -> list[str]:
+    """The facts that stand in the way of what is wanted: never an entry that is written."""
+    if job.status == "failed":
+        return _failed_again(job, tools)
+    if job.status != "done":
+        return ["link", "timeline"] if entity else []
+    lacks = flow.lacks(job)
+    if not lacks and not entity:
+        raise BadRequest(f"job {job.id} is done, and lacks nothing", field="id")
+    again = ["link", "timeline", *(["classify"] if "score" in lacks else [])]
+    return [step for step in again if step in job.facts]
+
+
+def _failed_again(job: Job, tools: Tools) -> list[str]:
     again = ["failure", "callback", "expire"]
     if flow.timeline(job).state != "written":
         again += ["link", "timeline"]
@@ -72,8 +94,39 @@ def _to_do_again(job: Job, tools: Tools) -> list[str]:
     return [step for step in again if step in job.facts]
 
 
-def _source(job: Job) -> str | int | None:
-    return job.request.file_url or job.request.activity_id or job.request.call_id
+def _at_once(due: Due, job: Job) -> Due:
+    """A step that was begun and put off is tried now; what has not been begun keeps its time."""
+    return replace(due, at=0.0, expedite=True) if job.tries.get(due.step) and due.step != "expire" else due
+
+
+def _check_entity(job: Job, entity: Entity) -> None:
+    stands = flow.timeline(job)
+    if stands.state == "written" and stands.entity:
+        where = f"{stands.entity.type} {stands.entity.id}"
+        raise BadRequest(f"job {job.id} has its entry already, in {where}", field="link")
+    if not job.category.spoken or flow.failure(job):
+        raise BadRequest(f"job {job.id} has no score that could be written", field="link")
+
+
+def _check_material(job: Job) -> None:
+    if flow.has_outcome(job):
+        return
+    if not job.category.spoken and not job.request.prompt:
+        raise BadRequest("its prompt was removed when the job ended", field="id")
+    sources = (job.request.file_url, job.request.activity_id, job.request.call_id)
+    if job.category.spoken and "fetch" not in job.facts and not any(sources):
+        raise BadRequest("its recording, and the link to it, were removed when the job ended", field="id")
+
+
+def _breakers(job: Job, tools: Tools) -> set[str]:
+    """The circuit breakers between a job and its next attempt."""
+    portal = tools.portals.get(job.portal)
+    urls = (job.request.callback_url, job.request.error_callback_url)
+    found = {f"callback:{urlsplit(url).netloc}" for url in urls if url}
+    for provider in (portal.transcription, portal.chat, portal.image) if portal else ():
+        if provider:
+            found.update(name for kind in KINDS for name in breakers(provider, kind))
+    return found
 
 
 def erase_job(tools: Tools, job_id: JobId) -> bool:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.domain.job import Category, Delivery, Event, Failure, Job, JobId, Source, Timeline
+from pipeline.domain.job import (
+    Category,
+    Delivery,
+    Event,
+    Failure,
+    Job,
+    JobId,
+    PortalId,
+    Source,
+    Step,
+    Timeline,
+)
 from pipeline.domain.kinds import kind_of
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Media
 from pipeline.domain.transcript import Transcript
 from pipeline.steps import flow
+from pipeline.store import salvaged
+from pipeline.store.records import read_job
 
 Row = tuple[JobId, float, dict[str, str]]  # as the store's pages have it
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Status = Literal["accepted", "running", "done", "failed"]
+Lack = Literal["score", "deal", "entry"]
 
 
 class _View(BaseModel):
@@ -36,6 +50,10 @@ class JobRow(_View):
     status: Status
     accepted_at: Moment
     deadline: Moment
+    lacks: list[Lack] = Field(
+        description="What could not be had although the job is done; retry does it again."
+    )
+    is_readable: bool = Field(description="False: this version cannot read the whole record.")
 
 
 class JobRows(_View):
@@ -108,6 +126,7 @@ class JobView(JobRow):
     deliveries: list[DeliveryView]
     events: list[EventView]
     error: Failure | None
+    next_attempts: dict[str, Moment] = Field(description="Steps that were put off, and until when.")
 
 
 def moment(at: float) -> str:
@@ -116,21 +135,42 @@ def moment(at: float) -> str:
 
 
 def job_row(row: Row) -> JobRow:
-    """A job as a line of a list."""
+    """A job as a line of a list; what cannot be read of it is guessed, and said to be."""
     key, accepted_at, fields = row
+    try:
+        job, is_readable = read_job(key, fields), True
+        lacks = flow.lacks(job)
+    except Exception:
+        job, is_readable = salvaged(key, fields, portal=PortalId(""), deadline=accepted_at), False
+        lacks = ()
+    status = fields.get("status", "failed")
     return JobRow(
         id=key,
-        portal=fields["portal"],
-        category=Category(fields["category"]),
-        source=Source(fields["source"]),
-        status=fields["status"],
+        portal=job.portal,
+        category=job.category,
+        source=job.source,
+        status=status if status in get_args(Status) else "failed",
         accepted_at=moment(accepted_at),
-        deadline=moment(float(fields["deadline"])),
+        deadline=moment(job.deadline),
+        lacks=list(lacks),
+        is_readable=is_readable,
     )
 
 
-def job_view(job: Job, events: Iterable[Event], deliveries: Iterable[Delivery]) -> JobView:
-    """A job with all that is known about it."""
+def words_of(row: JobRow) -> str:
+    """What a list says of a job beside its status."""
+    if not row.is_readable:
+        return "cannot be read"
+    return ", ".join(f"no {lack}" for lack in row.lacks)
+
+
+def job_view(
+    job: Job,
+    events: Iterable[Event],
+    deliveries: Iterable[Delivery],
+    waiting: Mapping[Step, float] | None = None,
+) -> JobView:
+    """A job with all that is known about it; waiting: as the store has it."""
     done, parts = flow.progress(job)
     return JobView(
         id=job.id,
@@ -140,6 +180,8 @@ def job_view(job: Job, events: Iterable[Event], deliveries: Iterable[Delivery]) 
         status=job.status,
         accepted_at=moment(job.accepted_at),
         deadline=moment(job.deadline),
+        lacks=list(flow.lacks(job)),
+        is_readable=True,
         progress=Progress(parts_done=done, parts_total=parts),
         media=_media(job),
         transcript=flow.transcript(job),
@@ -170,7 +212,10 @@ def job_view(job: Job, events: Iterable[Event], deliveries: Iterable[Delivery]) 
             )
             for item in events
         ],
-        error=flow.failure(job),
+        error=flow.error(job),
+        next_attempts={
+            step: moment(at) for step, at in (waiting or {}).items() if at and kind_of(step) != "expire"
+        },
     )
 
 

@@ -37,6 +37,33 @@ def failure(job: Job) -> Failure | None:
     return from_plain(Failure, job.facts["failure"]) if "failure" in job.facts else None
 
 
+def error(job: Job) -> Failure | None:
+    """Why a job has failed: the failure that its portal heard of, or that nobody took its outcome."""
+    sent = job.facts.get("callback")
+    if (found := failure(job)) or sent is None or sent["accepted"]:
+        return found
+    why = sent.get("why") or "each attempt is among the deliveries"
+    return Failure(
+        slug="undelivered",
+        code=504,
+        message=f"The portal did not take the outcome before its deadline: {why}",
+        step=Step("callback"),
+        hint="See `callscribe jobs show ID` for each attempt; `callscribe jobs retry ID` sends it again.",
+    )
+
+
+def lacks(job: Job) -> tuple[str, ...]:
+    """What of a job that is done could not be had: "score", "deal", "entry"; it may be done again."""
+    if not job.category.spoken or "callback" not in job.facts or failure(job):
+        return ()
+    if "classify" in job.facts and lead(job) is None:
+        return ("score",)
+    stands = timeline(job)
+    if stands.state not in ("unlinked", "failed"):
+        return ()
+    return ("entry",) if "timeline" in job.facts else ("deal",)
+
+
 def plan(job: Job) -> Plan | None:
     """How the recording was cut."""
     return from_plain(Plan, job.facts["split"]) if "split" in job.facts else None

@@ -78,7 +78,9 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
             why=sent.answer,
             hint="callscribe jobs show tells of each attempt; callscribe jobs retry sends it again.",
         )
-        return Result(facts={claim.step: {"accepted": False, "asked": True}}, deliveries=(sent,))
+        why = sent.answer or f"its server answered {sent.status}"
+        fact = {"accepted": False, "asked": True, "why": why}
+        return Result(facts={claim.step: fact}, deliveries=(sent,))
     raise Snooze(at - ended, "the outcome was not taken", uncounted=False, deliveries=(sent,))
 
 

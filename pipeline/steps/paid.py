@@ -47,6 +47,15 @@ def key_of(portal: str, *parts: Any) -> str:
     return f"cs:paid:{portal}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def breakers(provider: Provider, kind: str) -> tuple[str, str]:
+    """The names of two circuit breakers: of the account, and of the server.
+
+    The account's is per kind of work: a key may lack the scope of one and have that of another.
+    """
+    account = hashlib.sha256(f"{provider.url} {provider.key} {kind}".encode()).hexdigest()[:16]
+    return f"account:{account}", f"provider:{urlsplit(provider.url).netloc}"
+
+
 def buy(
     tools: Tools,
     job: Job,
@@ -75,14 +84,12 @@ def buy(
             with suppress(UnusableAnswer):  # it stays so: the next model's may be there as well
                 return _read(tools, key(model), read, json.loads(held))
     host = urlsplit(provider.url).netloc
-    # per kind of work: a key may lack the scope of one and have that of another
-    key_name = f"{provider.url} {provider.key} {kind_of(claim.step)}"
-    account = "account:" + hashlib.sha256(key_name.encode()).hexdigest()[:16]
+    account, answering = breakers(provider, kind_of(claim.step))
     if ends_at <= now:
         raise Snooze(1.0, "nothing is paid any more in the reserve before the deadline")
     if _can_wait(job, tools, now) and tools.store.wait_at(account) > 0:
         raise ProviderAccount("The provider refuses the account.")
-    if (wait := tools.store.wait_at(f"provider:{host}")) > 0:
+    if (wait := tools.store.wait_at(answering)) > 0:
         raise Snooze(wait, "the provider does not answer")
     limit = tools.settings.provider_concurrency
     if claim.queue == BACKGROUND:  # a late score: half of the places stay with what portals wait for
@@ -115,7 +122,7 @@ def buy(
                 took = {"paid_calls": 1, "paid_seconds": seconds, **amounts(raw)}
                 persist(tools.store.count, portal.id, took, model=model)
                 persist(tools.store.passed, account)
-                persist(tools.store.passed, f"provider:{host}")
+                persist(tools.store.passed, answering)
                 return _read(tools, key(model), read, raw)
             except Upstream as error:
                 if not error.ambiguous:

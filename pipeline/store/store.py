@@ -109,6 +109,16 @@ class Store:
         return fields
 
     @guarded
+    def waiting(self, job: JobId) -> dict[Step, float]:
+        """When each step that is not done is tried next, unix seconds; 0 for what is ready or under way."""
+        fields = self.raw(job)
+        dues = {name[4:]: text.split()[0] for name, text in fields.items() if name.startswith("due:")}
+        pipe = self._redis.pipeline(transaction=False)
+        for step, queue in dues.items():
+            pipe.zscore("cs:later", f"{queue}|{fields.get('portal', '')}|{job}|{step}")
+        return {Step(step): at or 0.0 for step, at in zip(dues, pipe.execute(), strict=True)}
+
+    @guarded
     def events(self, job: JobId) -> list[Event]:
         """What happened to the job, in order."""
         return [
@@ -125,23 +135,24 @@ class Store:
     def page(
         self, *, before: float | None = None, limit: int = 100
     ) -> list[tuple[JobId, float, dict[str, str]]]:
-        """Jobs by time of acceptance, newest first: id, accepted_at, {portal, category, status, source}."""
+        """Jobs by time of acceptance, newest first: id, accepted_at, those fields that a list shows."""
         upper = "+inf" if before is None else f"({before:.6f}"
         rows = cast(
             list[tuple[str, float]],
             self._redis.zrevrangebyscore("cs:jobs", upper, "-inf", start=0, num=limit, withscores=True),
         )
-        names = ["portal", "category", "status", "source", "deadline"]
+        names = ["portal", "category", "status", "source", "deadline", "rev", "accepted_at"]
+        names += [f"fact:{step}" for step in ("failure", "classify", "callback", "link", "timeline")]
         pipe = self._redis.pipeline(transaction=False)
         for job, _ in rows:
             pipe.hmget(f"cs:job:{job}", names)
         found = []
         gone = []
         for (job, at), values in zip(rows, pipe.execute(), strict=True):
-            if values[0] is None:
+            if not any(values):
                 gone.append(job)
             else:
-                found.append((JobId(job), at, dict(zip(names, values, strict=True))))
+                found.append((JobId(job), at, {n: v for n, v in zip(names, values, strict=True) if v}))
         if gone:  # their retention has passed
             self._redis.zrem("cs:jobs", *gone)
             if not found and len(rows) == limit:

@@ -43,7 +43,8 @@ async def shown(request: Request) -> Response:
     store = service.tools.store
     events = await service.blocking(store.events, job.id)
     deliveries = await service.blocking(store.deliveries, job.id)
-    return Json(job_view(job, events, deliveries).model_dump(mode="json"))
+    waiting = await service.blocking(store.waiting, job.id)
+    return Json(job_view(job, events, deliveries, waiting).model_dump(mode="json"))
 
 
 async def exported(request: Request) -> Response:
@@ -61,11 +62,11 @@ async def exported(request: Request) -> Response:
 
 
 async def again(request: Request) -> Response:
-    """POST /v1/jobs/{id}/retry: a failed job runs again from the facts that it has; 202, else 409."""
+    """POST /v1/jobs/{id}/retry: what failed, or is put off, is done now; 202, else 409."""
     service = service_of(request)
     await service.check_key(request)
     try:
-        job = await service.blocking(retry_job, service.tools, _id(request))
+        job, _ = await service.blocking(retry_job, service.tools, _id(request))
     except BadRequest as refusal:
         return error(409, "not_retryable", refusal.message)
     await service.notify(flow.advance(job, time.time()).dues)
@@ -106,7 +107,7 @@ def _find(
             return found, None
         for row in page:
             before = row[1]
-            if all(row[2][name] == value for name, value in wanted.items()):
+            if all(row[2].get(name) == value for name, value in wanted.items()):
                 found.append(row)
                 if len(found) == limit:
                     return found, _next(service, before)

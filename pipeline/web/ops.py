@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.contract.php import read_form
 from pipeline.domain.errors import StoreUnavailable
-from pipeline.run.views import JobRow, job_row
+from pipeline.run.views import JobRow, job_row, words_of
 from pipeline.telemetry.metrics import REGISTRY, USAGE
 from pipeline.web.answers import PRIVATE, Json
 from pipeline.web.auth import COOKIE, SESSION_SECONDS
@@ -161,10 +161,11 @@ def _form(why: str = "") -> HTMLResponse:
 
 def _table(rows: list[JobRow]) -> str:
     columns = ("accepted_at", "portal", "category", "source", "status")
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in ("job", *columns))
+    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in ("job", *columns, "lacks"))
     lines = "".join(
         f'<tr><td><a href="/v1/jobs/{escape(row.id)}">{escape(row.id)}</a></td>'
         + "".join(f"<td>{escape(str(getattr(row, name)))}</td>" for name in columns)
+        + f"<td>{escape(words_of(row))}</td>"
         + "</tr>"
         for row in rows
     )

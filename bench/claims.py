@@ -21,7 +21,7 @@ import redis
 from pipeline.domain.job import Category, Due, Event, Job, PortalId, Request, Source, Step
 from pipeline.domain.kinds import MEDIA
 from pipeline.store import Governor, embedded, fields_of, job_id
-from pipeline.store.records import accept_arguments
+from pipeline.store.records import Quota, accept_arguments
 from pipeline.store.scripts import sources
 
 SIZES = (1, 100, 1000, 5000)
@@ -78,7 +78,7 @@ def fill(store: Governor, url: str, portals: int, jobs: int) -> None:
                 job = replace(plain, id=job_id(portal, str(number)), portal=PortalId(portal))
                 dues = [Due(step=Step("fetch"), queue=MEDIA)]
                 event = Event(at=now, step=Step("accept"), what="accepted")
-                arguments = accept_arguments(job.id, fields_of(job), dues, event, 10**6)
+                arguments = accept_arguments(job.id, fields_of(job), dues, event, Quota(10**6, 10**12))
                 accept(args=arguments, client=pipe)
             pipe.execute()
 

@@ -6,7 +6,7 @@ Frozen, keyword-only, free of I/O, as all of the domain. Moments are unix second
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, NewType
 
@@ -78,6 +78,12 @@ class Request:
     entity: Entity | None = None  # where the score goes, when the sender knows
     activity_id: int | None = None  # the CRM call activity, when the sender knows
     call_id: str | None = None  # the telephony call, when the sender knows
+
+    def needed(self, category: Category) -> Request:
+        """Without what no step of that category reads."""
+        if not category.spoken:
+            return self
+        return replace(self, role=None, context=(), payload_provider=None, payload_raw=None, markers={})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.domain.job import Category, Due, Job, JobId, Request, Source
 from pipeline.settings.portals import Portal
 from pipeline.steps import flow
-from pipeline.store import Store, fields_of, job_id
+from pipeline.store import Quota, Store, fields_of, job_id
 
 CALL_TTL_SECONDS = 86_400  # of a call that no portal waits for
 
@@ -63,4 +63,6 @@ def first_dues(job: Job) -> tuple[Due, ...]:
 
 def accept(store: Store, portal: Portal, job: Job) -> str:
     """Writes the job durably: "new", "known" (it stands already) or "full" (the portal's queue)."""
-    return store.accept(job, first_dues(job), fields_of(job), portal.queue_limit)[0]
+    return store.accept(job, first_dues(job), fields_of(job), Quota(portal.queue_limit, portal.queue_bytes))[
+        0
+    ]

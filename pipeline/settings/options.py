@@ -230,6 +230,7 @@ class PortalOptions(BaseModel):
 
     daily_paid_seconds: float = Field(0, ge=0, description="spend cap per portal and day; 0: none")
     queue_limit: int = Field(10_000, gt=0, description="unfinished jobs per portal")
+    queue_bytes: int = Field(64 << 20, gt=0, description="bytes of a portal's unfinished requests")
     concurrency: int = Field(8, gt=0, description="paid calls of one portal at a time")
 
     @model_validator(mode="before")

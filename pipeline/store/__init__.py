@@ -2,13 +2,14 @@
 
 from pipeline.store.governor import Governor, Reservation
 from pipeline.store.intake import Intake, Prepared, prepare
-from pipeline.store.records import fields_of, job_id, salvaged
+from pipeline.store.records import Quota, fields_of, job_id, salvaged
 from pipeline.store.store import Stale, Store, persist
 
 __all__ = [
     "Governor",
     "Intake",
     "Prepared",
+    "Quota",
     "Reservation",
     "Stale",
     "Store",

@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.domain.job import Due, Event, Job, Step
-from pipeline.store.records import Arguments, accept_arguments, fields_of
+from pipeline.store.records import Arguments, Quota, accept_arguments, fields_of
 from pipeline.store.scripts import sources
 
 Verdict = Literal["new", "known", "full"]
@@ -30,15 +30,15 @@ class Prepared:
 
     job: Job
     dues: tuple[Due, ...]
-    queue_limit: int
+    quota: Quota
     arguments: Arguments
 
 
-def prepare(job: Job, dues: tuple[Due, ...], *, queue_limit: int) -> Prepared:
+def prepare(job: Job, dues: tuple[Due, ...], *, quota: Quota) -> Prepared:
     """All the work of an acceptance that needs no store."""
     event = Event(at=job.accepted_at, step=Step("accept"), what="accepted")
-    arguments = accept_arguments(job.id, fields_of(job), dues, event, queue_limit)
-    return Prepared(job=job, dues=dues, queue_limit=queue_limit, arguments=arguments)
+    arguments = accept_arguments(job.id, fields_of(job), dues, event, quota)
+    return Prepared(job=job, dues=dues, quota=quota, arguments=arguments)
 
 
 class Intake:

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.domain.errors import UnreadableRecord
 from pipeline.domain.job import Category, Delivery, Due, Event, Job, JobId, PortalId, Request, Source, Step
@@ -45,7 +45,7 @@ def fields_of(job: Job) -> dict[str, str]:
         "deadline": f"{job.deadline:.6f}",
         "digest": job.digest,
         "status": job.status,
-        "request": dumps(job.request),
+        "request": dumps(job.request.needed(job.category)),
         **{f"fact:{step}": dumps(fact) for step, fact in job.facts.items()},
     }
 
@@ -53,12 +53,19 @@ def fields_of(job: Job) -> dict[str, str]:
 Arguments = tuple[str, str, str]
 
 
+class Quota(NamedTuple):
+    """How many unfinished jobs a portal may have, and how many bytes their requests may take."""
+
+    jobs: int
+    bytes: int = 64 << 20
+
+
 def accept_arguments(
-    job: JobId, fields: Mapping[str, str], dues: Iterable[Due], event: Event, queue_limit: int
+    job: JobId, fields: Mapping[str, str], dues: Iterable[Due], event: Event, quota: Quota
 ) -> Arguments:
     """As accept.lua takes them: few, and the sender's own text among them is not parsed again."""
     rest = {name: value for name, value in fields.items() if name != "request"}
-    head = {"fields": rest, "dues": dues_of(dues), "event": dumps(event), "limit": queue_limit}
+    head = {"fields": rest, "dues": dues_of(dues), "event": dumps(event), "quota": quota}
     return job, dumps(head), fields["request"]
 
 

@@ -15,7 +15,15 @@ from redis.retry import Retry
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.domain.job import Category, Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
 from pipeline.domain.kinds import A_PERSON_WAITS, KINDS, QUEUES
-from pipeline.store.records import accept_arguments, dues_of, dumps, read_delivery, read_event, read_job
+from pipeline.store.records import (
+    Quota,
+    accept_arguments,
+    dues_of,
+    dumps,
+    read_delivery,
+    read_event,
+    read_job,
+)
 from pipeline.store.scripts import sources
 
 LAYOUT = "2"  # of the keys, as scripts/prelude.lua lists them
@@ -88,11 +96,12 @@ class Store:
     # -- records
 
     def accept(
-        self, job: Job, dues: Iterable[Due], fields: Mapping[str, str], queue_limit: int
+        self, job: Job, dues: Iterable[Due], fields: Mapping[str, str], quota: Quota | int
     ) -> Sequence[str]:
         """["new" | "known" | "full", digest]; see accept.lua."""
         event = Event(at=job.accepted_at, step=Step("accept"), what="accepted")
-        arguments = accept_arguments(job.id, fields, dues, event, queue_limit)
+        quota = Quota(quota) if isinstance(quota, int) else quota
+        arguments = accept_arguments(job.id, fields, dues, event, quota)
         return cast(Sequence[str], self._run("accept", *arguments))
 
     @guarded

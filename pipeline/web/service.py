@@ -24,7 +24,7 @@ from pipeline.run.notifier import Notifier
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal, Portals
 from pipeline.steps.tools import Tools, live_portals, open_tools
-from pipeline.store import Intake, Prepared, prepare
+from pipeline.store import Intake, Prepared, Quota, prepare
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.metrics import ACCEPT_SECONDS, ACCEPTED, REPEATED
 from pipeline.web.auth import COOKIE, Keyring, find_key, given_key
@@ -128,7 +128,7 @@ class Service:
 
     def prepare(self, portal: Portal, job: Job) -> Prepared:
         """A job ready to be written; needs no store and may run in any thread."""
-        return prepare(job, first_dues(job), queue_limit=portal.queue_limit)
+        return prepare(job, first_dues(job), quota=Quota(portal.queue_limit, portal.queue_bytes))
 
     async def accept(self, prepared: Prepared, *, strict: bool = False) -> tuple[Due, ...]:
         """Writes the job durably: what is due, nothing for a job that stands already.
@@ -141,7 +141,8 @@ class Service:
         failpoints.hit("accept.after")
         ACCEPT_SECONDS.observe(time.monotonic() - begun)
         if verdict == "full":
-            raise QueueFull(f"The portal has {prepared.queue_limit} unfinished jobs, as many as it may.")
+            most = f"{prepared.quota.jobs} unfinished jobs, or {prepared.quota.bytes} bytes of them"
+            raise QueueFull(f"The portal has {most}, as many as it may.")
         if verdict == "known":
             REPEATED.labels(job.portal, job.source.value).inc()
             if strict and standing != job.digest:

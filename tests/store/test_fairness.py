@@ -106,7 +106,7 @@ def test_the_index_serves_whom_the_definition_names(
     for _, job in list(model.ready):
         store.erase(job)
     left = {key for key in store._redis.scan_iter("cs:*") if not key.startswith(("cs:job", "cs:open:"))}
-    assert left <= {"cs:looked", "cs:layout", "cs:fence", "cs:depth", *(
+    assert left <= {"cs:looked", "cs:layout", "cs:fence", "cs:depth", "cs:bytes", *(
         f"cs:{name}:{queue}" for name in ("served", "limits") for queue in QUEUES
     )}  # fmt: skip
 

@@ -9,10 +9,11 @@ import pytest
 import redis
 
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
-from pipeline.domain.job import JobId, PortalId
+from pipeline.domain.job import Category, Job, JobId, PortalId, Request
 from pipeline.domain.kinds import A_PERSON_WAITS, OUTCOME
 from pipeline.steps.retry import MOST_LOST
-from pipeline.store import Governor, Intake, Stale, prepare
+from pipeline.store import Governor, Intake, Quota, Stale, fields_of, prepare
+from pipeline.store.records import dumps
 from tests.store.jobs import a_job, accept, claim, due
 
 
@@ -22,7 +23,7 @@ def test_fifty_requests_at_once_make_one_job(store: Governor, valkey: str) -> No
     async def all_at_once() -> list[str]:
         intake, job = Intake(valkey), a_job(store)
         try:
-            prepared = prepare(job, (due("fetch"),), queue_limit=100)
+            prepared = prepare(job, (due("fetch"),), quota=Quota(100))
             answers = await asyncio.gather(*(intake.accept(prepared) for _ in range(50)))
         finally:
             await intake.close()
@@ -297,3 +298,42 @@ def test_a_store_that_is_away_is_said_so_in_time() -> None:
 
     with pytest.raises(StoreUnavailable):
         asyncio.run(ask())
+
+
+def test_a_portals_unfinished_requests_take_no_more_bytes_than_they_may(store: Governor) -> None:
+    """What would be too much is refused, to that portal alone, until others have ended or are erased."""
+    made = [a_job(store, n, request=Request(prompt="x" * 1000)) for n in range(4)]
+    size = len(dumps(made[0].request))
+    quota = Quota(100, 2 * size)
+
+    def full(job: Job) -> bool:
+        return store.accept(job, (due("fetch"),), fields_of(job), quota)[0] == "full"
+
+    assert [full(job) for job in made[:3]] == [False, False, True]
+    assert not full(a_job(store, 1, "other", request=Request(prompt="x" * 1000)))
+    store.erase(made[0].id)
+    assert not full(made[2])
+    held = store.claim("media", "a", lease_seconds=30)
+    assert held is not None
+    while held.portal != "acme":
+        held = store.claim("media", "a", lease_seconds=30)
+        assert held is not None
+    store.finish(
+        store.load(held.job), claim=held, facts={"callback": {}}, dues=(), status="done", closed=True,
+        fields={"request": "{}"},
+    )  # fmt: skip
+    assert not full(made[3])
+    assert full(made[0])
+    store.rebuild()
+    assert full(made[0])
+
+
+def test_what_no_step_of_a_recording_reads_is_not_kept(store: Governor) -> None:
+    """The markers and the data of other steps go before a record is written; those of a text job stay."""
+    request = Request(file_url="https://e.example", prompt="hint", markers={"a": "b" * 100}, payload_raw="r")
+    audio = a_job(store, 1, request=request)
+    text = a_job(store, 2, request=request, category=Category.TEXT)
+    for job in (audio, text):
+        accept(store, job)
+    assert store.load(audio.id).request == Request(file_url="https://e.example", prompt="hint")
+    assert store.load(text.id).request == request

@@ -1,12 +1,14 @@
--- ARGV: id, JSON {fields of the record (strings), dues, event (JSON), limit}, the field `request`
+-- ARGV: id, JSON {fields of the record (strings), dues, event (JSON), quota: [jobs, bytes]}, the field `request`
 -- Answers {"new"|"known"|"full", digest of the body that made the job}
 local id, head = ARGV[1], cjson.decode(ARGV[2])
 local fields, key, at = head.fields, job_key(id), now()
 if redis.call('EXISTS', key) == 1 then
   return {'known', redis.call('HGET', key, 'digest') or ''}
 end
-local open = 'cs:open:' .. fields.portal
-if redis.call('SCARD', open) >= head.limit then return {'full', ''} end
+local taken = tonumber(redis.call('HGET', 'cs:bytes', fields.portal) or '0')
+if redis.call('SCARD', 'cs:open:' .. fields.portal) >= head.quota[1] or taken + #ARGV[3] > head.quota[2] then
+  return {'full', ''}
+end
 -- the store's clock is the one that counts: what the accepting host calls now is shifted onto it
 local shift = at - tonumber(fields.accepted_at)
 fields.accepted_at = string.format('%.6f', at)
@@ -17,7 +19,7 @@ for name, value in pairs(fields) do
   flat[#flat + 1] = value
 end
 redis.call('HSET', key, 'rev', '1', 'request', ARGV[3], unpack(flat))
-redis.call('SADD', open, id)
+open(fields.portal, id)
 redis.call('ZADD', 'cs:jobs', fields.accepted_at, id)
 redis.call('RPUSH', key .. ':events', head.event)
 for _, due in ipairs(head.dues) do

@@ -14,8 +14,8 @@ for _, field in ipairs(redis.call('HKEYS', key)) do
   end
 end
 for _, paid in ipairs(redis.call('SMEMBERS', key .. ':paid')) do redis.call('DEL', paid) end
+close(portal, id)
 redis.call('DEL', key, key .. ':events', key .. ':deliveries', key .. ':paid')
-redis.call('SREM', 'cs:open:' .. portal, id)
 redis.call('ZREM', 'cs:jobs', id)
 settle()
 return 1

@@ -19,7 +19,7 @@ if t.fence then
   redis.call('HDEL', key, 'due:' .. t.step)
 end
 for _, due in ipairs(t.dues or {}) do schedule(at, t.id, t.portal, due) end
-if t.closed or (t.set and t.set['fact:callback']) then redis.call('SREM', 'cs:open:' .. t.portal, t.id) end
+if t.closed or (t.set and t.set['fact:callback']) then close(t.portal, t.id) end
 if t.closed then
   for _, field in ipairs(redis.call('HKEYS', key)) do
     local step = string.match(field, '^due:(.*)$')
@@ -29,7 +29,7 @@ if t.closed then
     redis.call('EXPIRE', key .. suffix, t.retention)
   end
 elseif t.reopened then
-  redis.call('SADD', 'cs:open:' .. t.portal, t.id)
+  open(t.portal, t.id)
   for _, suffix in ipairs({'', ':events', ':deliveries', ':paid'}) do redis.call('PERSIST', key .. suffix) end
 end
 settle()

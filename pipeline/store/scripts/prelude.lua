@@ -18,6 +18,7 @@
 --   cs:owners                zset    OWNER|QUEUE|PORTAL|ID|STEP in order of letters
 --   cs:slots:PROVIDER        set     ID|STEP|FENCE that have a place there
 --   cs:jobs, cs:open:PORTAL  zset, set   index by time of acceptance; jobs without an outcome
+--   cs:bytes                 hash    portal -> bytes of their requests
 --   cs:looked, cs:away       string  when somebody last looked for what is due; seconds that nobody could
 --   cs:layout                string  which version of this list the keys follow
 -- Time is the server's own. No script walks anything that grows with portals, jobs or leases.
@@ -59,6 +60,22 @@ end
 
 -- the clock of leases: it stands while the store is away, since nobody can renew one meanwhile
 local function lived(at) return at - tonumber(redis.call('GET', 'cs:away') or '0') end
+
+-- A portal's unfinished jobs, and the bytes of their requests, which are bounded.
+local function open(portal, id)
+  if redis.call('SADD', 'cs:open:' .. portal, id) == 0 then return end
+  local bytes = redis.call('HSTRLEN', job_key(id), 'request')
+  redis.call('HSET', job_key(id), 'bytes', bytes)
+  redis.call('HINCRBY', 'cs:bytes', portal, bytes)
+end
+
+local function close(portal, id)
+  if redis.call('SREM', 'cs:open:' .. portal, id) == 0 then return end
+  if redis.call('HINCRBY', 'cs:bytes', portal, -number(job_key(id), 'bytes', 0)) <= 0 then
+    redis.call('HDEL', 'cs:bytes', portal)
+  end
+  redis.call('HDEL', job_key(id), 'bytes')
+end
 
 -- fair choice -----------------------------------------------------------------------------------------------
 -- A portal's turn changes with its first ready step, with what runs of it, and when it is served: each script

@@ -59,6 +59,14 @@ for _, key in ipairs(redis.call('KEYS', 'cs:slots:*')) do
     end
   end
 end
+redis.call('DEL', 'cs:bytes')
+for _, key in ipairs(redis.call('KEYS', 'cs:open:*')) do
+  local portal = string.match(key, '^cs:open:(.*)$')
+  for _, id in ipairs(redis.call('SMEMBERS', key)) do
+    redis.call('SREM', key, id)
+    if redis.call('EXISTS', job_key(id)) == 1 then open(portal, id) end
+  end
+end
 redis.call('DEL', 'cs:depth')
 for _, key in ipairs(redis.call('KEYS', 'cs:ready:*')) do
   redis.call('HINCRBY', 'cs:depth', string.match(key, '^cs:ready:([^:]*):'), redis.call('ZCARD', key))

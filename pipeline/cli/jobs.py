@@ -70,8 +70,8 @@ def show(job_id: str, as_json: bool) -> None:
     try:
         job = read_job(JobId(job_id), raw)
         view = job_view(job, events, deliveries, waiting)
-    except Exception:  # another version's record, or a damaged one: as it is stored, without secrets
-        click.echo(f"{job_id} cannot be read by this version; as it is stored:", err=True)
+    except Exception:  # from another version, or damaged: as it is stored, without secrets
+        echo(f"{job_id} cannot be read by this version; as it is stored:", err=True)
         echo(json.dumps(REDACTOR.any(raw), ensure_ascii=False, indent=1, sort_keys=True))
         return
     if as_json:

@@ -87,3 +87,15 @@ def test_erase_leaves_nothing_of_a_job(run: Run, job: JobId) -> None:
     assert run("jobs", "erase", job, "--yes").code == 0
     assert run("jobs", "show", job).code == 1
     assert not any(b"secret-of-the-link" in path.read_bytes() for path in files.rglob("*") if path.is_file())
+
+
+def test_a_record_that_cannot_be_read_is_shown_as_it_is_stored_and_erased(run: Run, job: JobId) -> None:
+    """Its fields are printed without the secrets of links; it is listed as such, and can be erased."""
+    with attached.opened_store(load()) as store:
+        store._redis.hset(f"cs:job:{job}", "category", "video")
+    assert "cannot be read" in run("jobs", "list").out
+    shown = run("jobs", "show", job)
+    assert '"category": "video"' in shown.out
+    assert "secret-of-the-link" not in shown.out
+    assert run("jobs", "erase", job, "--yes").code == 0
+    assert job not in run("jobs", "list").out

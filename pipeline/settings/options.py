@@ -188,6 +188,13 @@ class PortalOptions(BaseModel):
         None, description="unset: the field is left out", examples=["gpt-transcribe"]
     )
     transcription_fallbacks: Names = Field((), description="further models, in order")
+    transcription_temperature: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="unset: left out, since servers that read 0 literally lose words by it",
+        examples=[0.2],
+    )
     transcription_diarize: Literal["auto", "yes", "no"] = Field(
         "auto",
         description="ask who speaks where a recording has one channel: yes, no, auto (by the model's name)",

@@ -36,6 +36,7 @@ class Provider:
     key: str | None = field(repr=False)
     models: tuple[str | None, ...]  # None: the field `model` is left out
     diarize: Literal["auto", "yes", "no"] = "auto"  # of a recogniser: whether it is asked who speaks
+    temperature: float | None = None  # of a recogniser; None: the field is left out
     windows: tuple[str, ...] = ()  # of a chat model: `16000`, `MODEL=16000 symbols`
 
 
@@ -84,7 +85,7 @@ class Portal(PortalOptions):
         """Who recognises its calls."""
         models = (self.transcription_model, *self.transcription_fallbacks)
         found = self._provider(self.transcription_url, self.transcription_key, models)
-        return replace(found, diarize=self.transcription_diarize)
+        return replace(found, diarize=self.transcription_diarize, temperature=self.transcription_temperature)
 
     @property
     def chat(self) -> Provider:

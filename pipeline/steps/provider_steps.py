@@ -55,10 +55,11 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
                     portal.id, fetched.sha256, chunk.channel, chunk.span, *chunk.stretches,
                     provider.url, model, language,
                     recognition_options.hint if recognition_options else hint,
+                    *([] if provider.temperature is None else [provider.temperature]),
                 ),
                 ask=lambda model, seconds: client.ask(
                     path, filename=chunk.filename, content_type=chunk.content_type, model=model,
-                    language=language, prompt=hint,
+                    language=language, prompt=hint, temperature=provider.temperature,
                     speakers=chunk.channel is None and transcriptions.tells_speakers(provider, model),
                     timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
                 ),

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.audio.halve import halve
 from pipeline.audio.levels import scan
+from pipeline.audio.limits import UploadLimits
 from pipeline.audio.merge import merge
 from pipeline.audio.speaking import speaking
+from pipeline.domain.plain import from_plain, to_plain
+from pipeline.domain.recording import Plan
 from pipeline.domain.transcript import RawSegment, Recognition, Transcript, Word
 from tests.audio.conftest import Cut
 from tests.audio.signals import (
@@ -208,3 +212,44 @@ def test_six_channels(tmp_path: Path, cut: Callable[..., Cut]) -> None:
         output.mux(stream.encode(None))
     found = cut(path)
     assert (found.media.channels, found.plan.channels) == (6, 1)
+
+
+def test_a_plan_of_before_is_finished(tmp_path: Path, cut: Callable[..., Cut]) -> None:
+    """A record of before, each side whole and without a map, is halved and merged as it was cut."""
+    left, right = dialogue(30)
+    found = cut(write(tmp_path / "a.wav", placed(RATE, 30, left), placed(RATE, 30, right), rate=RATE))
+    written = to_plain(found.plan)
+    for number, chunk in enumerate(written["chunks"]):
+        del chunk["stretches"]
+        chunk["span"] = {"start": 0.0, "end": 30.0}
+        chunk["channel"] = number
+    del written["levels"]
+    before = from_plain(Plan, written)
+    parts = {}
+    for chunk, said in zip(before.chunks, (left, right), strict=True):
+        segments = tuple(
+            RawSegment(start=each.start, end=each.start + WORD_SECONDS, text=str(each.number))
+            for each in said
+        )
+        text = " ".join(each.text for each in segments)
+        parts[chunk.id] = Recognition(text=text, segments=segments)
+    transcript = merge(before, parts, roles=("manager", "client"), language="en", portal_language="en")
+    assert transcript.text == expected(left, right)
+    chunk = before.chunks[1]
+    halves = halve(tmp_path / "a.wav", found.media, chunk, out=found.out, limits=UploadLimits())
+    numbers = [each.number for half in halves for each in read(*decoded(found.out / half.blob))]
+    assert numbers == [each.number for each in right]
+    assert [half.channel for half in halves] == [1, 1]
+
+
+def test_halves_of_a_pack(tmp_path: Path, cut: Callable[..., Cut]) -> None:
+    """An upload of several sentences is asked for again in two, each sentence whole in one of them."""
+    left, right = dialogue(60)
+    found = cut(write(tmp_path / "a.wav", placed(RATE, 60, left), placed(RATE, 60, right), rate=RATE))
+    chunk = max(found.plan.chunks, key=lambda each: len(each.placed))
+    halves = halve(tmp_path / "a.wav", found.media, chunk, out=found.out, limits=UploadLimits())
+    spans = [stretch.span for half in halves for stretch in half.placed]
+    assert spans == [stretch.span for stretch in chunk.placed]
+    assert halves[0].seconds == pytest.approx(halves[1].seconds, rel=0.6)
+    whole = [each.number for each in read(*decoded(found.out / chunk.blob))]
+    assert [each.number for half in halves for each in read(*decoded(found.out / half.blob))] == whole

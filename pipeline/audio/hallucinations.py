@@ -11,7 +11,7 @@ from importlib.resources import files
 
 WORD = re.compile(r"[^\W_]+")
 END = re.compile(r"(?<=[.!?…])(?<!\b[A-ZА-ЯЁ]\.)\s+|\n+")  # not after an initial
-ASIDE = re.compile(r"\s*(\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|♪.*)\W*")  # [music], (applause), ♪
+ASIDE = re.compile(r"\s*(\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|♪.*+)\W*+")  # [music], (applause), ♪
 
 
 @dataclass(frozen=True)

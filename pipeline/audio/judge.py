@@ -47,9 +47,10 @@ def loop_share(words: list[str]) -> float:
         run = 0
         for at in range(period, len(words)):
             run = run + 1 if words[at] == words[at - period] else 0
-            if run >= 2 * period:
-                for index in range(at - run - period + 1, at + 1):
-                    covered[index] = True
+            if run == 2 * period:  # the third time round
+                covered[at - 3 * period + 1 : at + 1] = [True] * (3 * period)
+            elif run > 2 * period:
+                covered[at] = True
     return sum(covered) / len(words) if words else 0.0
 
 

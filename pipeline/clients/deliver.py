@@ -14,7 +14,7 @@ from pipeline.domain.job import Delivery
 
 ANSWER_CHARACTERS = 500
 GATEWAY = (502, 504)  # what stands before the portal got no answer from it
-_QUERY = re.compile(r"\?[^\s\"'<>]*=[^\s\"'<>]*")
+_QUERY = re.compile(r"\?[^\s\"'<>?=]*=[^\s\"'<>]*")
 
 
 def deliver(

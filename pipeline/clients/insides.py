@@ -18,8 +18,10 @@ _MARKS = re.compile(
     r"|\[(?:BOS|EOS|PAD|UNK|CLS|SEP|MASK)\]"
     r"|<unused\d+>|<extra_id_\d+>|<0x[0-9A-Fa-f]{2}>|<special_?\d+>",
 )
-_EDGES = re.compile(r"^(?:\s*</?s>)+|(?:</?s>\s*)+$")  # inside a text they may be HTML
-_LABEL = re.compile(r"(?:^|(?<=\n))\s*language\s+[A-Za-z ()-]{1,32}?\s*<asr_text>", re.IGNORECASE)
+_EDGES = re.compile(
+    r"^(?:\s*</?s>)+|(?<!</s>)(?<!<s>)(?<!\s)(?:\s*</?s>)+\s*$"
+)  # inside a text they may be HTML
+_LABEL = re.compile(r"(?:^|(?<=\n))[^\S\n]*language\s+[A-Za-z ()-]{1,32}?\s*<asr_text>", re.IGNORECASE)
 _LABELS = re.compile(r"language\s+[A-Za-z()-]{1,24}\s*<asr_text>", re.IGNORECASE)
 _ROLE = re.compile(
     r"<[|｜](?:im_start|start|start_header_id|User|Assistant)[|｜]>\s*(?:system|user|assistant|model)?\b\s*",

@@ -90,7 +90,7 @@ def _cues(text: str) -> Iterator[dict[str, Any]]:
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         block = text[mark.end() : following.start() if following else len(text)].strip("\r\n")
         lines = re.split(r"\r?\n[ \t]*\r?\n", block)[0].splitlines()
-        said = re.sub(r"</?(?:v|c|i|b|u)\b[^>]*>", "", " ".join(line.strip() for line in lines)).strip()
+        said = re.sub(r"</?(?:v|c|i|b|u)\b[^<>]*>", "", " ".join(line.strip() for line in lines)).strip()
         if said:
             yield {"start": mark[1], "end": mark[2], "text": said}
 

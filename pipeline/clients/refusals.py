@@ -57,7 +57,7 @@ _REQUIRED = re.compile(
 )
 
 
-_N = r"(\d[\d,]*)"
+_N = r"(?<!\d)(\d[\d,]{0,14})"
 _WINDOW = re.compile(
     rf"(?:maximum|max\.?) (?:context|sequence|model|input|prompt|total)["
     rf" _]?(?:length|size|window|tokens?)[^\d.]{{0,40}}{_N}"

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 
 from pipeline.domain.errors import BadRequest
+from pipeline.domain.hosts import MAX_URL_CHARACTERS
 
 log = structlog.get_logger()
 
@@ -183,6 +184,8 @@ def http_url(value: Any, *, field: str) -> str:
     found = text(value)
     if found is None or not found.strip():
         raise BadRequest(f"{field}: expected a URL, found none", field=field)
+    if len(found) > MAX_URL_CHARACTERS:
+        raise BadRequest(f"{field}: is longer than {MAX_URL_CHARACTERS} characters", field=field)
     if _PLAIN_URL.fullmatch(found):
         return found
     try:

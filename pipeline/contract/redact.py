@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
+# bounded, so that long runs without an end cost no more than their length
+_EMAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _DIGITS = re.compile(r"(?<![\w.,])\+?\(?\d(?:[ \u00a0().-]{0,3}\d){5,18}(?![\d])")
 _AMOUNT = re.compile(r"\d{1,3}(?:[ \u00a0.]\d{3})+")  # 1 000 000
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[.-]\d{1,2}[.-]\d{4}|\d{2}\.\d{2}\.\d{2}")

@@ -16,6 +16,8 @@ from pipeline.scoring.rubric import Rubric, Rule, band
 from pipeline.scoring.wording import caveats, phrase
 
 REASON_CHARS = 2000
+TRIES = 4  # times the length of an answer that may be read in search of JSON
+MAX_NESTING = 5_000  # letters that are read at the most before JSON nests too deep
 
 
 def read_lead(
@@ -55,14 +57,17 @@ def cut_json(text: str, wanted: Collection[str]) -> dict[str, Any]:
 
     Raises BadAnswer. Objects inside of objects are not looked for.
     """
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.S)
+    text = text.rpartition("</think>")[2]
     decoder = json.JSONDecoder()
     found, seen, at = None, False, text.find("{")
-    while at >= 0:
+    effort = TRIES * max(len(text), MAX_NESTING)  # what begins like JSON and is none is read again and again
+    while at >= 0 and effort > 0:
         try:
             value, after = decoder.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            after, effort = at + 1, effort - (error.pos - at) - 1
         except (ValueError, RecursionError):
-            after = at + 1
+            after, effort = at + 1, effort - MAX_NESTING
         else:
             seen = True
             if isinstance(value, dict) and value.keys() & set(wanted):

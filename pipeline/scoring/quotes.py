@@ -17,6 +17,7 @@ from itertools import accumulate
 
 from pipeline.domain.transcript import Segment, Speaker, Transcript
 
+_RUN = re.compile(r"([^\w\s]{32})[^\w\s]+")
 LEAST_LETTERS = 8  # a single shorter word ("yes", "hello") stands in every call and proves nothing
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
@@ -31,7 +32,8 @@ class Place:
 
 def words(text: str) -> str:
     """The text's words alone, separated by one space each; scripts without spaces: no spaces at all."""
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("ё", "е")
+    # a long run of combining marks is sorted by normalisation, by the square of its length
+    plain = unicodedata.normalize("NFKC", _RUN.sub(r"\1", text)).casefold().replace("ё", "е")
     joined = " ".join(re.findall(r"\w+", plain.replace("_", " ")))
     return joined.replace(" ", "") if _UNSPACED.search(joined) else joined
 
@@ -49,15 +51,13 @@ def find_quote(quote: str, transcript: Transcript, *, said_by: Speaker | None = 
     if not segments:
         found = _search(pieces, (Segment(start=0.0, end=0.0, speaker=None, text=transcript.text),))
         return Place(at=None, speaker=None) if found is not None else None
-    speakers = {segment.speaker for segment in segments}
-    named = bool(speakers & {"manager", "client"})
-    if said_by and named:
-        orders: list[Sequence[Segment]] = [[s for s in segments if s.speaker == said_by]]
+    spoken: dict[str, list[Segment]] = {}
+    for segment in segments:
+        spoken.setdefault(str(segment.speaker), []).append(segment)
+    if said_by and spoken.keys() & {"manager", "client"}:
+        orders: list[Sequence[Segment]] = [spoken.get(said_by, [])]
     else:
-        orders = [
-            segments,
-            *([s for s in segments if s.speaker == who] for who in sorted(map(str, speakers))),
-        ]
+        orders = [segments, *(spoken[who] for who in sorted(spoken))]
     for order in orders:
         found = _search(pieces, order)
         if found is not None:

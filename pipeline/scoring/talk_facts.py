@@ -41,7 +41,10 @@ def talk_facts(transcript: Transcript, *, seconds: float | None = None) -> TalkF
     pauses.append(total - until)
     silences = [pause for pause in pauses if pause >= SILENCE_SECONDS]
     speakers = sorted({s.speaker for s in segments if s.speaker})
-    talked = {who: sum(s.end - s.start for s in segments if s.speaker == who) for who in speakers}
+    talked = dict.fromkeys(speakers, 0.0)
+    for segment in segments:
+        if segment.speaker:
+            talked[segment.speaker] += segment.end - segment.start
     all_talk = sum(talked.values())
     several = len(speakers) > 1 and all_talk > 0
     return TalkFacts(
@@ -56,14 +59,16 @@ def talk_facts(transcript: Transcript, *, seconds: float | None = None) -> TalkF
 def _interruptions(segments: list[Segment], speakers: list[Speaker]) -> dict[Speaker, int]:
     counts = dict.fromkeys(speakers, 0)
     speaking: dict[Speaker, float] = {}  # until when each one speaks
+    longest: list[Speaker] = []  # who speaks for longest, and who after that
     for segment in segments:
         who = segment.speaker
         if who is None:
             continue
-        others = [end for other, end in speaking.items() if other != who]
+        other = next((each for each in longest if each != who), None)
         going_on = speaking.get(who, 0.0) >= segment.start  # their own turn runs on: counted already
-        cut = any(end - segment.start >= OVERLAP_SECONDS for end in others)
+        cut = other is not None and speaking[other] - segment.start >= OVERLAP_SECONDS
         if cut and not going_on and len(segment.text.split()) >= LEAST_WORDS:
             counts[who] += 1
         speaking[who] = max(speaking.get(who, 0.0), segment.end)
+        longest = sorted({*longest, who}, key=lambda each: -speaking[each])[:2]
     return counts

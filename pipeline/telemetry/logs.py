@@ -25,11 +25,15 @@ from pipeline.settings.portals import Portals
 
 SHORTEST_SECRET = 6  # anything shorter would blank out ordinary words
 _SECRET_PATHS = re.compile(r"(/(?:engines|events)/|/rest/\d+/)[A-Za-z0-9_-]+")
-_URL_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@\"']*@", re.IGNORECASE)
-_URL_QUERY = re.compile(
-    r"(\b[a-z][a-z0-9+.-]*://[^\s\"'<>?]*|(?<![\w/])/[^\s\"'<>?]*)\?[^\s\"'<>]+", re.IGNORECASE
-)
+_URL_USER = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://)[^/\s@\"']*@", re.IGNORECASE)
+_WORD = re.compile(r"[^\s\"'<>]+")
+_ADDRESS = re.compile(r"://|(?<![\w/])/")  # a URL, or a path from its root
 _QUERY = re.compile(r"\?[\w.%\[\]-]+=[^\s\"'<>]*")  # a link may hold spaces, where the pattern above ends
+
+
+def _without_query(match: re.Match[str]) -> str:
+    head, _, query = match[0].partition("?")
+    return f"{head}?***" if query and _ADDRESS.search(head) else match[0]
 
 
 class Redactor:
@@ -52,7 +56,7 @@ class Redactor:
         if "/" in value:
             value = _SECRET_PATHS.sub(r"\1***", value)
             value = _URL_USER.sub(r"\1***@", value)
-            value = _URL_QUERY.sub(r"\1?***", value)
+            value = _WORD.sub(_without_query, value)
         if "?" in value:
             value = _QUERY.sub("?***", value)
         return value

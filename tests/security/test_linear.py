@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from pipeline.scoring.talk import talk_facts
 
 from pipeline.audio import hallucinations, judge
 from pipeline.clients import chat, envelopes, insides, recognitions
@@ -29,6 +28,7 @@ from pipeline.domain.printable import unmarked
 from pipeline.domain.transcript import RawSegment, Recognition, Segment, Transcript
 from pipeline.scoring import fit, quotes
 from pipeline.scoring.lead import cut_json
+from pipeline.scoring.talk_facts import talk_facts
 from pipeline.telemetry.captures import masked
 from pipeline.telemetry.logs import Redactor
 

@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
-from pipeline.clients.providers import Capabilities, wait_seconds
+from pipeline.clients.failures import wait_seconds
+from pipeline.clients.providers import Capabilities
 from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.contract import type_id
 from pipeline.contract.php import filled

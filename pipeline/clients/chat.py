@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import structlog
+
 from pipeline.clients import windows
 from pipeline.clients.dialect import Rung, Variant
 from pipeline.clients.insides import answer_only
@@ -19,6 +21,8 @@ from pipeline.clients.transport import Answer, Transport
 from pipeline.domain.errors import BadAnswer, UnusableAnswer
 from pipeline.domain.job import Message, Reply
 from pipeline.settings.portals import Provider
+
+log = structlog.get_logger(__name__)
 
 WORK = "chat"
 ROLES = "message roles"  # a wish like the fields, though it is none: which roles the messages have
@@ -117,10 +121,11 @@ class Chat:
             refit=refit,
         )
         form = sent.get("response_format", {}).get("type", "plain")
-        return raw_answer(answer, model=model, form=form) | {
-            "limit": next((sent[name] for name in _LIMIT.fields if name in sent), None),
-            "fitted": [m.content for m in shown] != [m.content for m in messages],
-        }
+        is_fitted = [m.content for m in shown] != [m.content for m in messages]
+        if is_fitted:
+            left = sum(len(m.content) for m in shown) / max(1, sum(len(m.content) for m in messages))
+            log.warning("messages_fitted_to_window", model=model, left=round(left, 2))
+        return raw_answer(answer, model=model, form=form) | {"fitted": is_fitted}
 
 
 def read(raw: Mapping[str, Any]) -> Reply:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from pipeline.clients.insides import answer_only
 from pipeline.domain.errors import BadAnswer
 from pipeline.domain.lead import Criterion, Lead
 from pipeline.domain.transcript import Transcript
@@ -57,7 +58,7 @@ def cut_json(text: str, wanted: Collection[str]) -> dict[str, Any]:
 
     Raises BadAnswer. Objects inside of objects are not looked for.
     """
-    text = text.rpartition("</think>")[2]
+    text = answer_only(text)
     decoder = json.JSONDecoder()
     found, seen, at = None, False, text.find("{")
     effort = TRIES * max(len(text), MAX_NESTING)  # what begins like JSON and is none is read again and again

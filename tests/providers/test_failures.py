@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from pipeline.clients import providers
 from pipeline.clients.chat import Chat
+from pipeline.clients.failures import LONGEST_PAUSE_SECONDS, wait_seconds
 from pipeline.clients.lifetimes import read_day
-from pipeline.clients.providers import Unremembered, wait_seconds
+from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import (
     ContentRefused,
@@ -153,7 +154,7 @@ def test_the_key_is_a_bearer(server: Scripted, transport: Transport) -> None:
         ({"x-ratelimit-reset-requests": "6m0s"}, {}, True, 360.0),
         ({"x-ratelimit-reset-requests": "20ms"}, {}, True, 0.02),
         ({}, {"error": {"retryAfter": 12}}, True, 12.0),
-        ({"retry-after": "99999999"}, {}, True, providers.LONGEST_PAUSE_SECONDS),
+        ({"retry-after": "99999999"}, {}, True, LONGEST_PAUSE_SECONDS),
         ({"retry-after": "-5"}, {}, True, None),
         ({}, {"error": "text"}, True, None),
         ({}, {}, True, None),

@@ -11,8 +11,8 @@ from pipeline.bitrix24.rest import NoTurn
 from pipeline.domain.errors import CallscribeError
 from pipeline.run.new_jobs import accept, call_job
 from pipeline.settings.portals import Portal
-from pipeline.steps.crm_steps import rest_of
 from pipeline.steps.tools import Tools
+from pipeline.steps.turns import rest_of
 
 log = structlog.get_logger()
 

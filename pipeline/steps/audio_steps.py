@@ -27,8 +27,8 @@ from pipeline.domain.plain import from_plain, to_plain
 from pipeline.domain.recording import Chunk, Fetched, Media, Plan, RecognitionOptions
 from pipeline.settings.portals import Portal
 from pipeline.steps import flow, said
-from pipeline.steps.crm_steps import note_call
 from pipeline.steps.retry import link_pause
+from pipeline.steps.search import note_call
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.storage.scratch import scratch
 from pipeline.store.records import dumps

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
 from pipeline.bitrix24 import link as linking
 from pipeline.bitrix24 import resolve as resolving
 from pipeline.bitrix24.attach import attach
-from pipeline.bitrix24.callbook import digest_of
-from pipeline.bitrix24.crm import Comments, LogMessages
+from pipeline.bitrix24.journals import Comments, LogMessages
 from pipeline.bitrix24.rest import Bitrix24, NoTurn
 from pipeline.bitrix24.timeline import Journal, find_entry
 from pipeline.bitrix24.timeline import timeline as timeline_stage
@@ -29,86 +24,21 @@ from pipeline.domain.errors import (
     UnknownJob,
     Upstream,
 )
-from pipeline.domain.job import Claim, Entity, Job, JobId, PortalId, Source, Timeline
+from pipeline.domain.job import Claim, Job, JobId, Timeline
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Fetched, Plan
 from pipeline.settings.portals import Portal
-from pipeline.steps import books, flow
+from pipeline.steps import flow
+from pipeline.steps import search as searching
 from pipeline.steps.tools import Result, Snooze, Tools
-from pipeline.store import Governor
-from pipeline.store.records import dumps
+from pipeline.steps.turns import in_turn, rest_of, who
 from pipeline.telemetry import failpoints
 
 log = structlog.get_logger()
 
-# Bitrix24's own leaky bucket, per portal and address, holds 50. Looks for deals leave half of it to
-# entries and events; what a step asks beyond its first request is its own, and counted.
-RATE, BURST, LOOKS_BURST = 2.0, 45, 25
-LOOK_SECONDS = 60  # the longest that a look may take: then another worker begins one
-BOOK_SECONDS = books.SECONDS
 MOST_ATTACHES = 8
-EVENT_SECONDS = 15.0  # a call's event is given the first chance to tell its deal
 ENTRY_SECONDS = 30 * 86_400  # how long it is known that a call has its entry; calls are linked for two weeks
 SETTLE_SECONDS = 30.0  # before an entry whose write was left unanswered can be read back for certain
-
-
-class StepTurns:
-    """The turns of one step: it waits for the first, with a turn kept meanwhile; what follows is counted."""
-
-    def __init__(self, store: Governor, portal: PortalId, who: str) -> None:
-        self._store, self._name, self._who, self._begun = store, f"rest:{portal}", who, False
-
-    def take(self) -> float:
-        wait = self._store.turn(
-            self._name, rate=RATE, burst=BURST, verb="take" if self._begun else "ask", who=self._who
-        )
-        self._begun = wait == 0
-        return wait
-
-    def spent(self) -> None:
-        self._store.turn(self._name, rate=RATE, burst=BURST, verb="fill")
-
-
-class LookTurns:
-    """The turns of looks: only where half of the bucket is left, and none is kept."""
-
-    def __init__(self, store: Governor, portal: PortalId) -> None:
-        self._store, self._name = store, f"rest:{portal}"
-
-    def take(self) -> float:
-        return self._store.turn(self._name, rate=RATE, burst=LOOKS_BURST)
-
-    def spent(self) -> None:
-        self._store.turn(self._name, rate=RATE, burst=BURST, verb="fill")
-
-
-def rest_of(portal: Portal, tools: Tools, *, who: str = "", looks: bool = False) -> Bitrix24 | None:
-    """The portal's REST, throttled with all other workers; None without a webhook.
-
-    who: whose turn is kept while it waits. looks: what gives way to entries and events.
-    """
-    if not portal.webhook:
-        return None
-    store = tools.store
-    turns = LookTurns(store, portal.id) if looks else StepTurns(store, portal.id, who)
-    return Bitrix24(portal.webhook, transport=tools.transport, turns=turns)
-
-
-Executor = Callable[[Job, Claim, Tools], Result]
-
-
-def in_turn(step: Executor) -> Executor:
-    """A step that waits for its turn at the portal holds no place meanwhile, and has not been tried."""
-
-    @functools.wraps(step)
-    def run(job: Job, claim: Claim, tools: Tools) -> Result:
-        try:
-            return step(job, claim, tools)
-        except NoTurn as error:
-            wait = (error.retry_after_seconds or 1.0) * random.uniform(1.0, 1.25)  # noqa: S311
-            raise Snooze(wait, error.message) from None
-
-    return run
 
 
 @in_turn
@@ -118,7 +48,7 @@ def resolve(job: Job, claim: Claim, tools: Tools) -> Result:
     if tools.store.recall(f"erased:{job.id}"):
         tools.store.erase(job.id)
         raise UnknownJob(f"job {job.id} was erased, and stays so")
-    rest = rest_of(portal, tools, who=_who(claim))
+    rest = rest_of(portal, tools, who=who(claim))
     if rest is None:
         raise PortalRefused("An event names a call, and there is no webhook to look it up by.")
     known = f"call-of:{job.id}"
@@ -167,97 +97,16 @@ def link(job: Job, claim: Claim, tools: Tools) -> Result:
     elif job.request.entity:
         where = Timeline(state="waiting", entity=job.request.entity, activity_id=job.request.activity_id)
     elif resolved:
-        where = _told(resolved, claim, portal, tools)
-    elif job.request.activity_id and (rest := rest_of(portal, tools, who=_who(claim))):
+        where = searching.told(resolved, claim, portal, tools)
+    elif job.request.activity_id and (rest := rest_of(portal, tools, who=who(claim))):
         where = linking.link_to(job.request.activity_id, rest=rest)
     elif not job.facts["callback"]["accepted"]:
         where = Timeline(state="unlinked", why="the portal did not take the transcript")
     elif not portal.webhook:
         where = Timeline(state="unlinked", why="finding the deal takes CALLSCRIBE_BITRIX24_WEBHOOK")
     else:
-        where = _by_its_event(job, claim, portal, tools) or _search(job, claim, portal, tools)
+        where = searching.search(job, claim, portal, tools)
     return Result(facts={claim.step: where})
-
-
-def note_call(job: Job, sha256: str, tools: Tools) -> None:
-    """Where the call of this recording belongs, once an event has told it: for its engine request's job."""
-    if (resolved := job.facts.get("resolve")) is not None:
-        where = {key: resolved.get(key) for key in ("activity_id", "entity", "why")}
-        tools.store.remember(_call_of(job, sha256), dumps(where))
-
-
-def _call_of(job: Job, sha256: str) -> str:
-    return f"call:{job.portal}:{sha256}"
-
-
-def _by_its_event(job: Job, claim: Claim, portal: Portal, tools: Tools) -> Timeline | None:
-    """By the event of the same call, whose recording is the same to the byte."""
-    told = tools.store.recall(_call_of(job, from_plain(Fetched, job.facts["fetch"]).sha256))
-    return _told(json.loads(told), claim, portal, tools) if told else None
-
-
-def _told(resolved: Mapping[str, Any], claim: Claim, portal: Portal, tools: Tools) -> Timeline:
-    """What an event's call was found to be bound to; one that had no deal then may have got one."""
-    activity = resolved["activity_id"]
-    if resolved.get("entity"):
-        entity = from_plain(Entity, resolved["entity"])
-        return Timeline(state="waiting", entity=entity, activity_id=activity)
-    if activity and (rest := rest_of(portal, tools, who=_who(claim))):
-        return linking.link_to(activity, rest=rest)
-    return Timeline(state="unlinked", activity_id=activity, why=resolved.get("why"))
-
-
-def _search(job: Job, claim: Claim, portal: Portal, tools: Tools) -> Timeline:
-    """By the portal's calls, which all that search them look up together, one at a time."""
-    transcript, store, now = flow.transcript(job), tools.store, tools.store.now()
-    fetched = from_plain(Fetched, job.facts["fetch"])
-    assert transcript is not None
-    sent = [delivery.at for delivery in store.deliveries(job.id) if delivery.accepted]
-    delivered_at = sent[-1] if sent else job.facts["merge"]["at"]
-    waited = max(now - delivered_at, 0.0)
-    if portal.application_token and waited < EVENT_SECONDS:
-        raise Snooze(min(3.0, EVENT_SECONDS - waited), "its event may tell its deal")
-    if job.source is Source.API:  # the portal was not sent this transcript
-        return Timeline(state="unlinked", why="the request names no deal, and no event of its call does")
-    digest = digest_of(transcript.text)
-    said = store.first(f"said:{portal.id}:{digest}", fetched.sha256, seconds=BOOK_SECONDS)
-    if said != fetched.sha256:
-        store.remember(f"repeated:{portal.id}:{digest}", "yes", seconds=BOOK_SECONDS)
-    if not books.is_worthwhile(portal.id, digest, store, now=now, waited=waited):
-        raise Snooze(_pause(waited), "not linked yet")
-    turn = f"look:{portal.id}"
-    mine = store.first(turn, claim.fence, seconds=LOOK_SECONDS) == claim.fence
-    book = books.load(portal.id, store)
-    rest = rest_of(portal, tools, who=_who(claim))
-    assert rest
-    try:
-        where = linking.link(
-            transcript.text,
-            size_bytes=fetched.size_bytes,
-            book=book,
-            rest=rest,
-            looks=rest_of(portal, tools, looks=True) if mine else None,
-            accepted_at=job.accepted_at,
-            delivered_at=delivered_at,
-            now=now,
-            repeated=store.recall(f"repeated:{portal.id}:{digest}") is not None,
-        )
-    finally:
-        books.save(portal.id, book, store, looked=mine)
-        if mine:
-            store.forget_first(turn)
-    if where.state == "waiting" and where.entity is None:
-        raise Snooze(_pause(waited), where.why or "not linked yet")
-    return where
-
-
-def _pause(waited: float) -> float:
-    """A little apart, so that calls of one burst do not all come back at once."""
-    return linking.pause_seconds(waited) * random.uniform(1.0, 1.25)  # noqa: S311
-
-
-def _who(claim: Claim) -> str:
-    return f"{claim.job}|{claim.step}"
 
 
 @in_turn
@@ -268,7 +117,7 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
     assert lead is not None
     assert transcript is not None
     assert where.entity is not None
-    rest = rest_of(portal, tools, who=_who(claim))
+    rest = rest_of(portal, tools, who=who(claim))
     journals = list(_journals(portal, rest, tools))
     if not journals:
         raise PortalRefused("Writing to the timeline takes CALLSCRIBE_BITRIX24_WEBHOOK.")

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.bitrix24.attach import attach
 from pipeline.bitrix24.callbook import CallBook
-from pipeline.bitrix24.crm import Comments, LogMessages
 from pipeline.bitrix24.engines import Wish, completions_url, listing, read_filter, register, unregister
+from pipeline.bitrix24.journals import Comments, LogMessages
 from pipeline.bitrix24.link import link
 from pipeline.bitrix24.resolve import resolve
 from pipeline.bitrix24.rest import Bitrix24

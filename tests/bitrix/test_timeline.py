@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.bitrix24.attach import attach
-from pipeline.bitrix24.crm import Comments, LogMessages
+from pipeline.bitrix24.journals import Comments, LogMessages
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.bitrix24.timeline import Journal, entry, find_entry, timeline
 from pipeline.bitrix24.vibecode import VibeCode

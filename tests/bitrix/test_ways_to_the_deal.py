@@ -12,7 +12,7 @@ from pipeline.domain.job import Entity, Request, Source, Timeline
 from pipeline.domain.kinds import UPSTREAM
 from pipeline.run.runner import Runner
 from pipeline.sandbox.app import Sandbox
-from pipeline.steps import crm_steps, flow
+from pipeline.steps import flow, search
 from tests.installation import Open, accept, recording, run, settled
 
 
@@ -117,6 +117,26 @@ def test_one_call_by_three_ways_is_paid_and_written_once(opened: Open, sandbox: 
     assert len(sandbox.ledger.find("*/transcriptions")) == parts
 
 
+def test_a_transcript_is_found_as_it_was_sent(opened: Open, sandbox: Sandbox) -> None:
+    """What may not leave us as it was said, a link to name one, stands on the portal as it left."""
+    tools = opened(portal_application_token=None)
+    sandbox.script.clear()
+    said = "we need ten seats see https://evil.example/x and [url=evil]this[/url]\u200b please"
+    sandbox.script.add(path="*/transcriptions", text=said, times=None)
+    file = recording(sandbox)
+    call = sandbox.crm.add_call(owner=("deal", 42), recording=file)
+    sandbox.script.add(path="/hook", times=None, status=200, body={"status": "success"})
+    link = sandbox.crm.link(sandbox.base_url, file)
+    request = Request(file_url=link, callback_url=f"{sandbox.base_url}/hook")
+    job = accept(tools, request, Source.ENGINE)
+    run(tools, job, until=lambda job: "callback" in job.facts)
+    (sent,) = sandbox.ledger.find("/hook")
+    call.transcript = sent["json"]["result"][0]
+    assert "evil.example" not in (call.transcript or "")
+    (done,) = run(tools, job, until=settled)
+    assert flow.timeline(done).state == "written"
+
+
 def test_a_deal_that_is_bound_after_the_event_is_found(opened: Open, sandbox: Sandbox) -> None:
     """A robot makes the deal while the call is heard; by the event and by the engine request alike."""
     tools, file = opened(), recording(sandbox)
@@ -135,7 +155,7 @@ def test_a_request_of_v1_without_a_deal_is_not_searched_for(
     opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The portal was not sent its transcript: there is nothing to compare, and it ends."""
-    monkeypatch.setattr(crm_steps, "EVENT_SECONDS", 0.5)
+    monkeypatch.setattr(search, "EVENT_SECONDS", 0.5)
     tools = opened()
     url = sandbox.crm.link(sandbox.base_url, recording(sandbox))
     (done,) = run(tools, accept(tools, Request(file_url=url), Source.API), until=settled)

@@ -98,6 +98,7 @@ class Recogniser:
             word_timestamps=ask.words,
             vad_filter=ask.skip_silence,
             condition_on_previous_text=False,
+            multilingual=ask.language is None,  # found out again each half minute: people change it
         )
         parts, words = [], []
         for part in found:  # each is recognised as it is asked for

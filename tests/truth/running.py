@@ -11,7 +11,7 @@ from bench.truth import bounds, measuring, recordings
 from bench.truth.measuring import Bench
 from bench.truth.recordings import Recording
 
-SHORT = ("ru-call",)  # a minute, in `make test`
+SHORT = ("ru-call", "en-call", "ru-call-echo-20-0", "ringing")  # a minute, in `make test`
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from celery import signals
 
 from pipeline.domain.errors import CallscribeError
 from pipeline.run.notifier import Notifier
+from pipeline.run.privileges import give_up, leave_network, needs_no_network
 from pipeline.run.runner import Runner
 from pipeline.settings import installation
 from pipeline.settings.portals import load_portals
@@ -66,6 +67,7 @@ def _logging(**_: Any) -> None:
 @signals.celeryd_after_setup.connect  # type: ignore[untyped-decorator]
 def _begin(sender: str, instance: Any, **_: Any) -> None:
     failpoints.arm(installation.load().failpoints)
+    give_up()
     queues = set(instance.app.amqp.queues.consume_from)
     threads = "thread" in str(instance.pool_cls).lower()
     worker.threads = threads
@@ -77,10 +79,14 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _child(**_: Any) -> None:
-    """A child of the media pool does not outlive its parent, however that ends."""
-    failpoints.arm(installation.load().failpoints)
+    """A child of the media pool does not outlive its parent, and has no more rights than it needs."""
+    loaded = installation.load()
+    failpoints.arm(loaded.failpoints)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if needs_no_network(loaded) and not leave_network():
+        log.info("media_keeps_the_network", why="The system allows no network namespace.")
+    give_up()
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

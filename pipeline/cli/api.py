@@ -11,6 +11,7 @@ import uvicorn
 
 from pipeline.cli import parts
 from pipeline.cli.terminal import echo
+from pipeline.run.privileges import give_up
 from pipeline.settings.installation import load
 from pipeline.web.server import Bounded
 
@@ -25,6 +26,7 @@ def api(host: str, port: int, fd: int | None) -> None:
     """Takes requests; needs a store, and workers somewhere."""
     parts.checked(load())  # wrong settings end here, with a sentence
     listener = parts.listen(host, port) if fd is None else socket.socket(fileno=fd)
+    give_up()
     config = uvicorn.Config(
         "pipeline.web.app:create_app",
         factory=True,

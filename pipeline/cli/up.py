@@ -11,6 +11,7 @@ import httpx
 from pipeline.cli import CannotStart, attached, parts
 from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
 from pipeline.cli.terminal import echo
+from pipeline.run.privileges import give_up
 from pipeline.settings.environment import mistakes
 from pipeline.settings.installation import Settings, load
 from pipeline.web.auth import find_key, key_file
@@ -35,6 +36,7 @@ def up(host: str, port: int) -> None:
     if not any(portal.tokens for portal in parts.checked(settings).values()):
         echo("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404", err=True)
     leave = told_to_leave()
+    give_up()
     with attached.locked(settings.data_dir), parts.listen(host, port) as listener:
         parts.check_storage(settings)
         find_key(settings, make=True)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,14 +25,16 @@ from pipeline.domain.errors import (
     UnusableAnswer,
     Upstream,
 )
-from pipeline.domain.job import Claim, Job
+from pipeline.domain.job import Claim, Job, PortalId
 from pipeline.domain.kinds import BACKGROUND, kind_of
+from pipeline.domain.plain import to_plain
 from pipeline.settings.portals import Provider
 from pipeline.steps.tools import Snooze, Tools
 from pipeline.store import persist
 from pipeline.telemetry import failpoints
 
 T = TypeVar("T")
+C = TypeVar("C", bound="PaidCall")
 
 log = structlog.get_logger()
 
@@ -41,10 +44,27 @@ MOST_BAD_ANSWERS = 2  # paid for one thing in one go
 KEEP_BEYOND_SECONDS = 3600.0
 
 
-def key_of(portal: str, *parts: Any) -> str:
-    """The name of a paid answer in the store."""
-    text = json.dumps(parts, ensure_ascii=False, default=str)
-    return f"cs:paid:{portal}:{hashlib.sha256(text.encode()).hexdigest()}"
+@dataclass(frozen=True, kw_only=True)
+class PaidCall:
+    """A call that costs money: all that makes it the same call, and with which it is made.
+
+    Its digest is the name of its answer in the store. What a provider is asked beside is a field of such a
+    value, so that it is in the call and in its name, or in neither.
+    """
+
+    portal: PortalId
+    url: str  # of the provider
+    model: str | None
+
+    def same(self) -> PaidCall:
+        """Without what may differ in calls that are the same."""
+        return self
+
+    @property
+    def key(self) -> str:
+        """The name of its answer in the store."""
+        text = json.dumps([type(self).__name__, to_plain(self.same())], ensure_ascii=False, sort_keys=True)
+        return f"cs:paid:{self.portal}:{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()}"
 
 
 def breakers(provider: Provider, kind: str) -> tuple[str, str]:
@@ -62,15 +82,15 @@ def buy(
     claim: Claim,
     provider: Provider,
     *,
-    key: Callable[[str | None], str],
-    ask: Callable[[str | None, float], dict[str, Any]],
+    call: Callable[[str | None], C],
+    ask: Callable[[C, float], dict[str, Any]],
     read: Callable[[dict[str, Any]], T],
     until: float | None = None,
     seconds: float = 0.0,
 ) -> T:
     """What the first model that serves answers, from the store when it was paid for before.
 
-    key: the answer's name for a model. ask: the call for a model and its time-out, gives the raw answer.
+    call: the call for a model. ask: makes it, within so many seconds, and gives the raw answer.
     read: makes sense of it, after it was kept; what cannot be read is forgotten. until: when the answer must
     be there; unset: when the reserve begins. seconds: of audio, counted against the portal's daily cap.
     Raises Snooze when another job's call for the same answer is under way or the provider is known to be
@@ -78,11 +98,12 @@ def buy(
     """
     portal, now = tools.portal(job), tools.store.now()
     ends_at = job.deadline - job.reserve if until is None else until
-    for model in provider.models:
-        held = tools.store.peek_paid(key(model))
+    calls = [call(model) for model in provider.models]
+    for one in calls:
+        held = tools.store.peek_paid(one.key)
         if held is not None:
             with suppress(UnusableAnswer):  # it stays so: the next model's may be there as well
-                return _read(tools, key(model), read, json.loads(held))
+                return _read(tools, one.key, read, json.loads(held))
     host = urlsplit(provider.url).netloc
     account, answering = breakers(provider, kind_of(claim.step))
     if ends_at <= now:
@@ -98,12 +119,12 @@ def buy(
         raise Snooze(0.5, "all places of the provider are taken")
     errors: list[CallscribeError] = []
     try:
-        for model in provider.models:
+        for one in calls:
             reservation = tools.store.reserve_paid(
-                key(model), claim, seconds=seconds, cap=portal.daily_paid_seconds
+                one.key, claim, seconds=seconds, cap=portal.daily_paid_seconds
             )
             if reservation.verdict == "answer":
-                return _read(tools, key(model), read, json.loads(reservation.answer))
+                return _read(tools, one.key, read, json.loads(reservation.answer))
             if reservation.verdict == "gone":
                 raise UnknownJob(f"job {job.id} was erased")
             if reservation.verdict == "wait":
@@ -114,19 +135,19 @@ def buy(
                 )
             try:
                 failpoints.hit("paid.before")
-                raw = ask(model, max(1.0, ends_at - tools.store.now()))
+                raw = ask(one, max(1.0, ends_at - tools.store.now()))
                 failpoints.hit("paid.answered")
                 kept_seconds = job.deadline - now + KEEP_BEYOND_SECONDS
-                persist(tools.store.keep_paid, key(model), job.id, json.dumps(raw), seconds=kept_seconds)
+                persist(tools.store.keep_paid, one.key, job.id, json.dumps(raw), seconds=kept_seconds)
                 failpoints.hit("paid.kept")
                 took = {"paid_calls": 1, "paid_seconds": seconds, **amounts(raw)}
-                persist(tools.store.count, portal.id, took, model=model)
+                persist(tools.store.count, portal.id, took, model=one.model)
                 persist(tools.store.passed, account)
                 persist(tools.store.passed, answering)
-                return _read(tools, key(model), read, raw)
+                return _read(tools, one.key, read, raw)
             except Upstream as error:
                 if not error.ambiguous:
-                    persist(tools.store.unreserve_paid, key(model), claim, seconds=seconds)
+                    persist(tools.store.unreserve_paid, one.key, claim, seconds=seconds)
                 _note(tools, error, account=account, host=host)
                 errors.append(error)
                 if not _try_next(error, claim):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -12,9 +12,9 @@ import structlog
 from pipeline.clients import chat as chats
 from pipeline.clients import images, recognitions, transcriptions
 from pipeline.domain.errors import BadAnswer, ProviderRefused, StoreUnavailable, UnusableAnswer, Upstream
-from pipeline.domain.job import Claim, Job, Reply
+from pipeline.domain.job import Claim, Job, JobId, Reply, Step
 from pipeline.domain.plain import from_plain
-from pipeline.domain.recording import Fetched
+from pipeline.domain.recording import Fetched, Span, Stretch
 from pipeline.scoring.classify import Wrong, scored
 from pipeline.scoring.classify import classify as classify_stage
 from pipeline.scoring.reply import reply as reply_stage
@@ -22,7 +22,7 @@ from pipeline.scoring.rubric import Rubric, read_rubric
 from pipeline.settings.portals import Portal, Provider
 from pipeline.steps import flow, said
 from pipeline.steps.audio_steps import hint_of, options_name
-from pipeline.steps.paid import buy, key_of
+from pipeline.steps.paid import PaidCall, buy
 from pipeline.steps.pictures import hosted, note_unserved
 from pipeline.steps.tools import Result, Snooze, Tools
 
@@ -35,15 +35,99 @@ CUT = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a recogniser is asked beside the sound: the client is called with all of it, by these names."""
+
+    language: str | None
+    prompt: str | None
+    temperature: float | None
+    speakers: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hearing(PaidCall):
+    """One upload heard: which sound, by the recording's digest, and what is asked.
+
+    hint: stands for the words of the prompt, as the portal's first job of this recording settled it; who has
+    other words shares that job's answers.
+    """
+
+    sha256: str
+    channel: int | None
+    span: Span
+    stretches: tuple[Stretch, ...]
+    hint: str | None
+    asked: Asked
+
+    def same(self) -> PaidCall:
+        return replace(self, asked=replace(self.asked, prompt=None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfJob(PaidCall):
+    """A call that is paid for in each job: the request is the job's."""
+
+    job: JobId
+    step: Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring(OfJob):
+    """A score; wrong: the answer that could not be used, and why."""
+
+    rubric: Rubric | None
+    language: str
+    wrong: Wrong | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replying(OfJob):
+    """A text; room, begun: as `scoring.reply` has them."""
+
+    own_prompts: bool
+    language: str
+    room: bool
+    begun: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing(OfJob):
+    """Images; turn: which call of the job, for how many."""
+
+    turn: int
+    number: int
+
+
 def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
     """One chunk heard; the same audio of the same portal is paid for once."""
     chunk = flow.chunk_of(job, claim.step.partition(":")[2])
     portal = tools.portal(job)
-    recognition_options = flow.recognition_options(job)
     language, hint = flow.language(job) or portal.speech_language, hint_of(job, portal)
+    settled = flow.recognition_options(job)
     fetched = from_plain(Fetched, job.facts["fetch"])
     provider = portal.transcription
     client = transcriptions.Transcriptions(provider, tools.transport, tools.store)
+
+    def call(model: str | None) -> Hearing:
+        speakers = chunk.channel is None and transcriptions.tells_speakers(provider, model)
+        return Hearing(
+            portal=portal.id,
+            url=provider.url,
+            model=model,
+            sha256=fetched.sha256,
+            channel=chunk.channel,
+            span=chunk.span,
+            stretches=chunk.stretches,
+            hint=settled.hint if settled else hint,
+            asked=Asked(
+                language=language,
+                prompt=hint,
+                temperature=provider.temperature,
+                speakers=speakers,
+            ),
+        )
+
     try:
         with tools.blobs.get(chunk.blob) as path:
             heard = buy(
@@ -51,21 +135,18 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
                 job,
                 claim,
                 provider,
-                key=lambda model: key_of(
-                    portal.id, fetched.sha256, chunk.channel, chunk.span, *chunk.stretches,
-                    provider.url, model, language,
-                    recognition_options.hint if recognition_options else hint,
-                    *([] if provider.temperature is None else [provider.temperature]),
-                ),
-                ask=lambda model, seconds: client.ask(
-                    path, filename=chunk.filename, content_type=chunk.content_type, model=model,
-                    language=language, prompt=hint, temperature=provider.temperature,
-                    speakers=chunk.channel is None and transcriptions.tells_speakers(provider, model),
+                call=call,
+                ask=lambda one, seconds: client.ask(
+                    path,
+                    filename=chunk.filename,
+                    content_type=chunk.content_type,
+                    model=one.model,
                     timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
+                    **vars(one.asked),
                 ),
                 read=recognitions.read,
                 seconds=chunk.seconds,
-            )  # fmt: skip
+            )
     except ProviderRefused:  # the language, say: no other job has to ask with these options
         tools.store.forget_first(options_name(job, fetched))
         raise
@@ -110,14 +191,23 @@ def _ask_lead(
         job,
         claim,
         portal.chat,
-        key=lambda model: key_of(portal.id, job.id, claim.step, "repair" if wrong else "ask", model),
-        ask=lambda model, seconds: classify_stage(
-            transcript,
-            rubric,
-            chat=client,
+        call=lambda model: Scoring(
+            portal=portal.id,
+            url=portal.chat.url,
             model=model,
+            job=job.id,
+            step=claim.step,
+            rubric=rubric,
             language=portal.language,
             wrong=wrong,
+        ),
+        ask=lambda one, seconds: classify_stage(
+            transcript,
+            one.rubric,
+            chat=client,
+            model=one.model,
+            language=one.language,
+            wrong=one.wrong,
             timeout_seconds=min(seconds, flow.CLASSIFY_SECONDS),
         ),
         read=chats.read,
@@ -145,21 +235,30 @@ def reply(job: Job, claim: Claim, tools: Tools) -> Result:
 def _ask_text(job: Job, claim: Claim, tools: Tools, *, room: bool = False, begun: str | None = None) -> Reply:
     portal = tools.portal(job)
     client = chats.Chat(portal.chat, tools.transport, tools.store)
-    again = ("room",) if room else ("more",) if begun else ()
     return buy(
         tools,
         job,
         claim,
         portal.chat,
-        key=lambda model: key_of(portal.id, job.id, claim.step, *again, model),
-        ask=lambda model, seconds: reply_stage(
-            job.request,
-            chat=client,
+        call=lambda model: Replying(
+            portal=portal.id,
+            url=portal.chat.url,
             model=model,
+            job=job.id,
+            step=claim.step,
             own_prompts=portal.own_prompts,
             language=portal.language,
             room=room,
             begun=begun,
+        ),
+        ask=lambda one, seconds: reply_stage(
+            job.request,
+            chat=client,
+            model=one.model,
+            own_prompts=one.own_prompts,
+            language=one.language,
+            room=one.room,
+            begun=one.begun,
             timeout_seconds=min(seconds, chats.TIMEOUT_SECONDS),
         ),
         read=chats.read,
@@ -236,24 +335,31 @@ def _drawn(job: Job, claim: Claim, tools: Tools, provider: Provider, *, turn: in
     """The links of one paid call; turn: how many were before it."""
     client = images.Images(provider, tools.transport, tools.store)
 
-    def ask(model: str | None, seconds: float) -> dict[str, Any]:
+    def ask(one: Drawing, seconds: float) -> dict[str, Any]:
         timeout = min(seconds, images.TIMEOUT_SECONDS)
         try:
-            raw = client.draw(job.request, model=model, number=number, timeout_seconds=timeout)
+            raw = client.draw(job.request, model=one.model, number=one.number, timeout_seconds=timeout)
         except ProviderRefused as error:
-            note_unserved(error, provider, model, tools)
+            note_unserved(error, provider, one.model, tools)
             raise
         with suppress(StoreUnavailable):  # it is paid for: kept as it is, and hosted when it is read
             return hosted(raw, provider, tools)
         return raw
 
-    again = (turn,) if turn else ()
     return buy(
         tools,
         job,
         claim,
         provider,
-        key=lambda model: key_of(job.portal, job.id, claim.step, *again, model),
+        call=lambda model: Drawing(
+            portal=job.portal,
+            url=provider.url,
+            model=model,
+            job=job.id,
+            step=claim.step,
+            turn=turn,
+            number=number,
+        ),
         ask=ask,
         read=lambda raw: images.read(hosted(raw, provider, tools)),
     )

@@ -15,7 +15,8 @@ from pipeline.domain.errors import ProviderAccount, ProviderUnavailable
 from pipeline.domain.job import Category, Claim, Due, Job, PortalId, Request, Source, Step
 from pipeline.run.runner import Runner
 from pipeline.settings.installation import Settings
-from pipeline.steps.paid import buy
+from pipeline.steps.paid import PaidCall, buy
+from pipeline.steps.provider_steps import OfJob
 from pipeline.steps.tools import Result, Snooze, Tools, open_tools
 from pipeline.store import fields_of, job_id
 
@@ -54,10 +55,15 @@ def a_claim(
     return job, claim
 
 
+def a_call(model: str | None, claim: Claim) -> OfJob:
+    """A call that is paid for in its job."""
+    return OfJob(portal=claim.portal, url="https://e.example", model=model, job=claim.job, step=claim.step)
+
+
 def ask(tools: Tools, job: Job, claim: Claim, *, refused: bool, until: float | None = math.inf) -> Any:
     """One paid call to a provider that refuses the account, or does not."""
 
-    def answer(model: str | None, seconds: float) -> dict[str, Any]:
+    def answer(one: PaidCall, seconds: float) -> dict[str, Any]:
         if refused:
             raise ProviderAccount(REFUSED, http_status=401)
         body = {"text": "served", "usage": {"type": "tokens", "input_tokens": 40, "output_tokens": 8}}
@@ -65,7 +71,7 @@ def ask(tools: Tools, job: Job, claim: Claim, *, refused: bool, until: float | N
 
     provider = tools.portals[PortalId("portal")].transcription
     return buy(
-        tools, job, claim, provider, key=lambda model: f"cs:paid:{claim.job}:{claim.step}", ask=answer,
+        tools, job, claim, provider, call=lambda model: a_call(model, claim), ask=answer,
         read=lambda raw: json.loads(raw["body"])["text"], until=until, seconds=30,
     )  # fmt: skip
 
@@ -132,13 +138,14 @@ def test_a_model_that_asks_for_long_patience_is_passed_over_at_once(opened: list
     provider = replace(patient.portals[PortalId("portal")].transcription, models=("busy", "free"))
     asked: list[str | None] = []
 
-    def answer(model: str | None, seconds: float) -> dict[str, Any]:
-        asked.append(model)
-        if model == "busy":
+    def answer(one: PaidCall, seconds: float) -> dict[str, Any]:
+        asked.append(one.model)
+        if one.model == "busy":
             raise ProviderUnavailable("slow down", http_status=429, retry_after_seconds=86_400.0)
         return {"status": 200, "body": "{}"}
 
-    buy(patient, job, claim, provider, key=lambda model: f"cs:paid:{model}", ask=answer, read=lambda raw: raw)
+    call = lambda model: a_call(model, claim)  # noqa: E731
+    buy(patient, job, claim, provider, call=call, ask=answer, read=lambda raw: raw)
     assert asked == ["busy", "free"]
 
 

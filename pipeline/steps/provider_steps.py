@@ -271,6 +271,8 @@ def _further(job: Job, claim: Claim, tools: Tools, cut: Reply) -> Reply | None:
     try:
         return _ask_text(job, claim, tools, room=not on, begun=cut.text if on else None)
     except Upstream as error:
+        if not cut.text and isinstance(error, BadAnswer):
+            raise UnusableAnswer(error.message) from None  # the second paid answer to one question
         if not cut.text:
             raise
         log.warning("cut_answer_stays", error=error.slug, why=error.message)

@@ -196,6 +196,15 @@ def test_an_empty_answer_by_length_ends_after_one_more(opened: Open, sandbox: Sa
     assert ["max_tokens" in body for body in asked(sandbox)] == [True, False]
 
 
+def test_a_second_answer_that_cannot_be_read_ends_it(opened: Open, sandbox: Sandbox) -> None:
+    """Two paid calls are all that one question gets."""
+    sandbox.script.add(path=CHAT, times=1, status=200, body=said("", "length"))
+    sandbox.script.add(path=CHAT, times=None, status=200, body={"odd": True})
+    done, _ = text(opened(), sandbox, max_tokens=50)
+    assert done.facts["failure"]["slug"] == "unusable_answer"
+    assert len(asked(sandbox)) == 2
+
+
 def test_json_that_was_cut_is_no_answer(opened: Open, sandbox: Sandbox) -> None:
     """A mark would not mend it."""
     sandbox.script.add(

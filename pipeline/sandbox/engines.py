@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,8 +23,12 @@ CHECK_SECONDS = 5.0
 class Engines:
     """State and methods; `boxed` portals have no such REST."""
 
-    def __init__(self, *, boxed: bool = False) -> None:
+    def __init__(
+        self, *, boxed: bool = False, answers: Callable[[str], Awaitable[bool]] | None = None
+    ) -> None:
+        """answers: whether a completions URL answers as it has to; by default it is asked."""
         self.boxed = boxed
+        self._answers = answers or _answers
         self.registered: list[dict[str, Any]] = []
 
     def url(self, category: str) -> str | None:
@@ -64,7 +68,7 @@ class Engines:
             raise Unfit(f"{prefix}_CODE_UNIQUE", "A record with this `code` already exists.")
         if not isinstance(url, str) or not url:
             raise Unfit(f"{prefix}_COMPLETIONS_URL", "The key `completions_url` is required.")
-        if not await _answers(url):
+        if not await self._answers(url):
             raise Unfit(
                 f"{prefix}_COMPLETIONS_URL_FAIL",
                 "The value of `completions_url` has to be a valid URL that answers with status 200.",

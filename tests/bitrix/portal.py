@@ -1,30 +1,23 @@
-"""A small portal on loopback: REST methods over a handful of records, with faults on request."""
+"""The sandbox's portal as these tests want it: a handful of records, odd answers, faults on request."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from pipeline.sandbox.php import parse
+from pipeline.sandbox import rest as sandbox
+from pipeline.sandbox.crm import CRM, Activity, Unfit
+from pipeline.sandbox.engines import Engines
 
 CODE = "s3cretcode"
 Reply = tuple[int, Any] | tuple[int, Any, dict[str, str]]
-
-
-class Fault(Exception):
-    """A REST error."""
-
-    def __init__(self, status: int, code: str, description: str = "") -> None:
-        super().__init__(code)
-        self.status = status
-        self.code = code
-        self.description = description
 
 
 @dataclass
@@ -33,14 +26,14 @@ class Portal:
 
     url: str = ""
     activities: dict[int, dict[str, Any]] = field(default_factory=dict)
-    transcripts: dict[int, str] = field(default_factory=dict)
+    transcripts: dict[int, str] = field(default_factory=dict)  # "DENIED": nobody may read it
     bound: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    entries: list[dict[str, Any]] = field(default_factory=list)
+    entries: list[dict[str, Any]] = field(default_factory=list)  # as they were sent, and so the next three
     comments: list[dict[str, Any]] = field(default_factory=list)
-    files: dict[int, str] = field(default_factory=dict)
-    sizes: dict[int, str] = field(default_factory=dict)
-    engines: dict[str, dict[str, Any]] = field(default_factory=dict)
     attached: list[dict[str, Any]] = field(default_factory=list)
+    engines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[int, str] = field(default_factory=dict)  # links; without any the disk is closed
+    sizes: dict[int, str] = field(default_factory=dict)
     statistics: list[dict[str, Any]] = field(default_factory=list)
     says_not_found: bool = False  # of a call without a transcript, instead of an empty result
     missing: set[str] = field(default_factory=set)  # methods that this portal has not
@@ -51,6 +44,9 @@ class Portal:
     completions_status: int = 200
     scopes: list[str] = field(default_factory=lambda: ["crm", "disk", "telephony", "ai_admin"])
 
+    def __post_init__(self) -> None:
+        self.rest = _Rest(self)
+
     def call(self, number: int, at: float, **fields: Any) -> None:
         """Adds a call activity created at unix seconds `at`."""
         when = datetime.fromtimestamp(at, UTC).isoformat()
@@ -60,146 +56,106 @@ class Portal:
             "END_TIME": when, "FILES": [], **fields,
         }  # fmt: skip
 
-    def serve(self, method: str, params: dict[str, Any]) -> Any:
-        if method in self.missing:
-            raise Fault(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
-        name = "do_" + method.replace(".", "_")
-        return getattr(self, name)(params)
+    def serve(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """One request; raises Unfit."""
+        return asyncio.run(self.rest.serve(method, params))
 
-    def do_batch(self, params: dict[str, Any]) -> Any:
-        good: dict[str, Any] = {}
-        bad = {}
-        self.commands.append(len(params["cmd"]))
-        for key, command in params["cmd"].items():
-            method, _, query = command.partition("?")
-            try:
-                filled = parse(query)
-                filled = _followed(filled, good) if self.follows else filled
-                result = self.serve(method, filled)
-                start = int(filled.get("start") or 0)
-                good[key] = result.of(start) if isinstance(result, _Page) else result
-            except Fault as fault:
-                bad[key] = {"error": fault.code, "error_description": fault.description}
-        return {"result": good or [], "result_error": bad or [], "result_time": []}
 
-    def do_profile(self, params: dict[str, Any]) -> Any:
-        return {"ID": "1", "ADMIN": True}
+class _Everything(dict[Any, Any]):
+    """Each deal, lead and call that anybody asks for is there."""
 
-    def do_scope(self, params: dict[str, Any]) -> Any:
-        return self.scopes
+    def __contains__(self, key: object) -> bool:
+        return True
 
-    def do_crm_activity_get(self, params: dict[str, Any]) -> Any:
-        if (number := _id(params["id"])) not in self.activities:
-            raise Fault(400, "", "Not found")
-        return self.activities[number]
+    def __missing__(self, key: Any) -> dict[str, Any]:
+        return {}
 
-    def do_crm_activity_list(self, params: dict[str, Any]) -> Any:
-        wanted = params["filter"]
-        found = list(self.activities.values())
-        for key, value in wanted.items():
-            if key == ">=CREATED":
-                found = [item for item in found if _at(item["CREATED"]) >= _at(value)]
-            elif key == "<=CREATED":
-                found = [item for item in found if _at(item["CREATED"]) <= _at(value)]
-            elif key == "<ID":
-                found = [item for item in found if int(item["ID"]) < int(value)]
-            else:
-                found = [item for item in found if item[key] == str(value)]
-        return _Page(sorted(found, key=lambda item: -int(item["ID"])), size=50)
 
-    def do_crm_activity_binding_list(self, params: dict[str, Any]) -> Any:
-        pairs = self.bound.get(_id(params["activityId"]), [])
-        return [{"entityTypeId": kind, "entityId": number} for kind, number in pairs]
+class _Rest(sandbox.Rest):
+    """The sandbox's REST over the portal's records."""
 
-    def do_crm_activity_call_getTranscript(self, params: dict[str, Any]) -> Any:
-        text = self.transcripts.get(_id(params["activityId"]))
+    def __init__(self, portal: Portal) -> None:
+        engines = _Engines(portal)
+        super().__init__(crm=CRM(), engines=engines, webhook=CODE, bucket=sandbox.Bucket(1e9, 1e9))
+        self._portal = portal
+        self.crm.entities = _Everything()
+        self._methods["scope"] = lambda params, base: portal.scopes
+
+    async def serve(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        portal = self._portal
+        self.crm.activities = {
+            number: Activity(fields=fields, bindings=portal.bound.get(number, []))
+            for number, fields in portal.activities.items()
+        }
+        self.crm.calls = _Everything({call["CALL_ID"]: call for call in portal.statistics})
+        if method != "batch":
+            return await self.call(method.lower(), params, "")
+        if "batch" in portal.missing:
+            raise Unfit("ERROR_METHOD_NOT_FOUND", "Method not found!", 404)
+        portal.commands.append(len(params["cmd"]))
+        if not portal.follows:
+            cut = {key: command.replace("$result", "%24none") for key, command in params["cmd"].items()}
+            params = {**params, "cmd": cut}
+        return {"result": await self._batch(params, "")}
+
+    async def call(self, method: str, params: Mapping[str, Any], base: str) -> dict[str, Any]:
+        if method in {name.lower() for name in self._portal.missing}:
+            raise Unfit("ERROR_METHOD_NOT_FOUND", "Method not found!", 404)
+        return await super().call(method, params, base)
+
+    def _activity(self, activity: Activity, base: str) -> dict[str, Any]:
+        return activity.fields
+
+    def _get_transcript(self, params: Mapping[str, Any], base: str) -> Any:
+        number = sandbox.integer(params, "activityId")
+        text = self._portal.transcripts.get(number)
         if text == "DENIED":
-            raise Fault(403, "ACCESS_DENIED")
-        if text is None and self.says_not_found:
-            raise Fault(400, "NOT_FOUND", "no transcript")
+            raise Unfit("ACCESS_DENIED", "", 403)
+        if text is None and self._portal.says_not_found:
+            raise Unfit("NOT_FOUND", "no transcript")
         return {"transcription": text} if text is not None else None
 
-    def do_crm_timeline_logmessage_add(self, params: dict[str, Any]) -> Any:
-        self.entries.append(params["fields"])
-        return {"logMessage": {"id": len(self.entries), **params["fields"]}}
+    def _disk_file(self, params: Mapping[str, Any], base: str) -> Any:
+        portal, number = self._portal, sandbox.integer(params, "id")
+        if number not in portal.files:
+            raise Unfit("ERROR_NOT_FOUND", "") if portal.files else Unfit("insufficient_scope", "", 403)
+        size = {"SIZE": portal.sizes[number]} if number in portal.sizes else {}
+        return {"ID": str(number), "DOWNLOAD_URL": portal.files[number], **size}
 
-    def do_crm_timeline_logmessage_list(self, params: dict[str, Any]) -> Any:
-        key = (params["entityTypeId"], params["entityId"])
-        return _Page(
-            [e for e in reversed(self.entries) if (e["entityTypeId"], e["entityId"]) == key], size=10
-        )
+    def _log_add(self, params: Mapping[str, Any], base: str) -> Any:
+        self._portal.entries.append(params["fields"])
+        return super()._log_add(params, base)
 
-    def do_crm_timeline_comment_add(self, params: dict[str, Any]) -> Any:
-        self.comments.append(params["fields"])
-        return len(self.comments)
+    def _comment_add(self, params: Mapping[str, Any], base: str) -> Any:
+        self._portal.comments.append(params["fields"])
+        return super()._comment_add(params, base)
 
-    def do_crm_timeline_comment_list(self, params: dict[str, Any]) -> Any:
-        wanted = params["filter"]
-        return _Page(
-            [c for c in reversed(self.comments) if all(c[k] == v for k, v in wanted.items())], size=50
-        )
-
-    def do_disk_file_get(self, params: dict[str, Any]) -> Any:
-        if (number := _id(params["id"])) not in self.files:
-            raise Fault(400, "ERROR_NOT_FOUND") if self.files else Fault(403, "insufficient_scope")
-        size = {"SIZE": self.sizes[number]} if number in self.sizes else {}
-        return {"ID": str(number), "DOWNLOAD_URL": self.files[number], **size}
-
-    def do_voximplant_statistic_get(self, params: dict[str, Any]) -> Any:
-        wanted = params["FILTER"]["CALL_ID"]
-        return [call for call in self.statistics if call["CALL_ID"] == wanted]
-
-    def do_telephony_call_attachTranscription(self, params: dict[str, Any]) -> Any:
-        self.attached.append(params)
-        return {"TRANSCRIPT_ID": 1}
-
-    def do_ai_engine_register(self, params: dict[str, Any]) -> Any:
-        if params["code"] in self.engines:
-            raise Fault(400, "ENGINE_REGISTER_ERROR_CODE_UNIQUE", "exists")
-        self.engines[params["code"]] = {"id": len(self.engines) + 1, **params}
-        return len(self.engines)
-
-    def do_ai_engine_list(self, params: dict[str, Any]) -> Any:
-        wanted = {key.lower(): value for key, value in (params.get("filter") or {}).items()}
-        found = [e for e in self.engines.values() if all(str(e.get(k)) == str(v) for k, v in wanted.items())]
-        return found[: int(params.get("limit") or 100)]
-
-    def do_ai_engine_unregister(self, params: dict[str, Any]) -> Any:
-        return self.engines.pop(params["code"], None) is not None
+    def _attach_transcription(self, params: Mapping[str, Any], base: str) -> Any:
+        self._portal.attached.append(dict(params))
+        return super()._attach_transcription(params, base)
 
 
-class _Page:
-    def __init__(self, items: list[Any], *, size: int) -> None:
-        self.items = items
-        self.size = size
+class _Engines(Engines):
+    """The sandbox's engines; every completions URL answers."""
 
-    def of(self, start: int) -> list[Any]:
-        return self.items[start : start + self.size]
+    def __init__(self, portal: Portal) -> None:
+        super().__init__(answers=_yes)
+        self._portal = portal
 
-
-def _followed(params: Any, results: dict[str, Any]) -> Any:
-    """With `$result[c0][ID]` replaced by what that command returned, or by nothing."""
-    if isinstance(params, dict):
-        return {key: _followed(value, results) for key, value in params.items()}
-    if not isinstance(params, str) or not params.startswith("$result["):
-        return params
-    found: Any = results
-    for key in params[len("$result[") : -1].split("]["):
-        if isinstance(found, list):
-            found = found[int(key)] if int(key) < len(found) else ""
-        else:
-            found = found.get(key, "") if isinstance(found, dict) else ""
-    return found
+    async def call(self, method: str, params: Mapping[str, Any]) -> Any:
+        known = self._portal.engines
+        self.registered = [dict(engine) for engine in known.values()]
+        done = await super().call(method, params)
+        standing = {engine["code"] for engine in self.registered}
+        for code in known.keys() - standing:
+            del known[code]
+        if method == "ai.engine.register":
+            known[str(params["code"])] = {"id": done, **params}
+        return done
 
 
-def _id(value: Any) -> int:
-    if not str(value).isdigit():
-        raise Fault(400, "ERROR_ARGUMENT", "Invalid value of parameter")
-    return int(value)
-
-
-def _at(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
+async def _yes(url: str) -> bool:
+    return True
 
 
 @contextmanager
@@ -254,20 +210,11 @@ def open_portal() -> Iterator[Portal]:
         fault = portal.faults.pop(0) if portal.faults else None
         if fault is not None and not isinstance(fault, str):
             return fault
-        params = json.loads(body or b"{}")
         try:
-            result = portal.serve(method, params)
-        except Fault as problem:
+            answered = portal.serve(method, json.loads(body or b"{}"))
+        except Unfit as problem:
             return problem.status, {"error": problem.code, "error_description": problem.description}
-        if fault == "drop":
-            return None
-        if isinstance(result, _Page):
-            start = int(params.get("start") or 0)
-            page: dict[str, Any] = {"result": result.of(start)}
-            if start + result.size < len(result.items):
-                page["next"] = start + result.size
-            return 200, page
-        return 200, {"result": result, "time": {"operating": 0}}
+        return None if fault == "drop" else (200, {**answered, "time": {"operating": 0}})
 
     with serving(answer) as url:
         portal.url = f"{url}/rest/1/{CODE}/"

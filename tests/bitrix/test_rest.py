@@ -14,9 +14,12 @@ from pipeline.domain.errors import BadAnswer, PortalRefused, PortalUnavailable, 
 from pipeline.sandbox.php import parse
 from tests.bitrix.portal import CODE, Portal, serving
 
+NOTE = {"entityTypeId": 2, "entityId": 7, "title": "a note", "text": "words", "iconCode": "info"}
+
 
 def test_a_call_answers_its_result(portal: Portal, rest: Bitrix24) -> None:
     """What is under `result`, whatever else the portal adds."""
+    portal.call(5, 1000.0)
     portal.bound[5] = [(2, 7)]
     assert rest.call("crm.activity.binding.list", {"activityId": 5}) == [{"entityTypeId": 2, "entityId": 7}]
 
@@ -122,7 +125,7 @@ def test_answers_that_are_none(
     portal.call(1, 1000.0)
     portal.faults = [fault, fault]
     with pytest.raises(kind) as caught:
-        rest.call("crm.timeline.logmessage.add", {"fields": {}})
+        rest.call("crm.timeline.logmessage.add", {"fields": NOTE})
     assert caught.value.ambiguous is ambiguous
     with pytest.raises(kind) as caught:
         rest.call("crm.activity.get", {"id": 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from string import ascii_lowercase
 
 from pipeline.audio.cutting import quietest_point
 from pipeline.audio.levels import Channel, scan
@@ -13,6 +14,10 @@ from pipeline.audio.pieces import Upload
 from pipeline.audio.speaking import speaking
 from pipeline.audio.writing import Writing
 from pipeline.domain.recording import Chunk, Media, Span
+
+LETTERS = ascii_lowercase
+MOST_AGAIN = 4
+EDGE_SECONDS = 0.3  # more, and words are heard again that were told already
 
 
 def halve(path: Path, media: Media, chunk: Chunk, *, out: Path, limits: UploadLimits) -> tuple[Chunk, Chunk]:
@@ -36,6 +41,31 @@ def halve(path: Path, media: Media, chunk: Chunk, *, out: Path, limits: UploadLi
         chunk.filename.rpartition("-")[0] or "chunk",
     )
     return first, second
+
+
+def again(
+    path: Path, media: Media, chunk: Chunk, spans: Sequence[Span], *, out: Path, limits: UploadLimits
+) -> list[Chunk]:
+    """Writes stretches of a chunk by themselves into `out`; ids are the chunk's with a letter.
+
+    spans: where the answer left speech out, ascending; the longest MOST_AGAIN of them are written, of two
+    channels as one upload, else as one each. Raises NotAudio when the recording no longer decodes.
+    """
+    found = scan(path, max_seconds=float("inf"))
+    heard = speaking(found, apart=chunk.channel is not None)
+    writing = Writing(path, found, heard, limits)
+    chosen = sorted(sorted(spans, key=lambda span: -span.seconds)[:MOST_AGAIN], key=lambda span: span.start)
+    wider = [
+        Span(
+            start=writing.snap(max(0.0, span.start - EDGE_SECONDS)),
+            end=writing.snap(min(found.seconds, span.end + EDGE_SECONDS)),
+        )
+        for span in chosen
+    ]
+    uploads = [Upload(chunk.channel, tuple(wider))] if chunk.channel is not None else []
+    uploads = uploads or [Upload(0, (span,)) for span in wider]
+    ids = [f"{chunk.id}{letter}" for letter in LETTERS[: len(uploads)]]
+    return writing.write(uploads, ids, out, chunk.filename.rpartition("-")[0] or "chunk")
 
 
 def _seconds(spans: Sequence[Span]) -> float:

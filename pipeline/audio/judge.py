@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
-from pipeline.audio.hallucinations import plain
-from pipeline.domain.recording import Chunk
-from pipeline.domain.transcript import Recognition
+from pipeline.audio.coverage import completed, holes, thin
+from pipeline.audio.hallucinations import plain, without_credits
+from pipeline.audio.placing import place
+from pipeline.domain.recording import Chunk, Span
+from pipeline.domain.transcript import RawSegment, Recognition
 
 LOOP = 2.4  # Whisper's own bound of the compression ratio above which a text repeats itself
 SHORTEST_LOOP = 12  # words; a few repeated words are how people talk
 
 
 def judge(recognition: Recognition, chunk: Chunk) -> Literal["ok", "again", "empty"]:
-    """ "again": a repetition loop, or no text over sounding audio: worth asking once more, in halves.
+    """ "again": a repetition loop, or no text, or hardly any, over sounding audio: worth asking once more.
 
     "empty": no text, and nothing that sounds either: take it as silence.
     """
@@ -23,7 +27,38 @@ def judge(recognition: Recognition, chunk: Chunk) -> Literal["ok", "again", "emp
         return "again" if chunk.sounding_seconds > 0 else "empty"
     if repeats(text) or any(repeats(part.text) for part in recognition.segments):
         return "again"
-    return "ok"
+    return "again" if thin(recognition, chunk) else "ok"
+
+
+def unheard(
+    recognition: Recognition, chunk: Chunk, *, talk: Sequence[Span], other: Sequence[Span]
+) -> tuple[Span, ...]:
+    """Where in a chunk somebody talks and the answer has no words, though it tells times; seconds of the
+    recording. talk: of its channel, other: of the other one.
+    """
+    if not talk or not (recognition.segments or recognition.words) or judge(recognition, chunk) != "ok":
+        return ()
+    placed, _ = place(
+        chunk, cleaned(recognition, chunk.seconds, None), recognition.words, talk=talk, other=other,
+        timed=bool(recognition.segments),
+    )  # fmt: skip
+    return tuple(holes(chunk, placed, talk))
+
+
+def cleaned(recognition: Recognition, seconds: float, language: str | None) -> list[RawSegment]:
+    """The segments of an answer, or its text as one, with every word of it, without what nobody said.
+
+    seconds: the upload's length.
+    """
+    looped = repeats(recognition.text)
+    found: list[RawSegment] = []
+    for part in completed(recognition, seconds):
+        text = without_credits(part.text.strip(), language)
+        if repeats(text):
+            text = unlooped(text)
+        if plain(text) and not (looped and found and plain(found[-1].text) == plain(text)):
+            found.append(replace(part, text=text))
+    return found
 
 
 def repeats(text: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
+from pipeline.audio.coverage import holes, thin, told_already
 from pipeline.audio.echo import without_echo
-from pipeline.audio.hallucinations import ordinary, plain, without_credits
-from pipeline.audio.judge import repeats, unlooped
+from pipeline.audio.hallucinations import ordinary, plain
+from pipeline.audio.judge import cleaned, repeats
 from pipeline.audio.placing import place, within
 from pipeline.audio.told import told_speakers
 from pipeline.domain.errors import NoSpeech
@@ -20,6 +21,7 @@ from pipeline.domain.transcript import RawSegment, Recognition, Segment, Speaker
 
 UNSURE_LOGPROB = -1.0  # Whisper's own bound below which it tries again
 AROUND_SECONDS = 0.5
+REPEATED = 3
 NO_SPEECH = 0.6  # Whisper's own bound above which, together with doubt, it takes a segment for silence
 
 
@@ -43,20 +45,36 @@ def merge(
     told = told_speakers(plan, parts)
     channels: dict[int, list[Segment]] = {channel: [] for channel in range(plan.channels)}
     empty: list[Span] = []
+    by_chunk: dict[str, tuple[Chunk, list[Segment]]] = {}
     doubts: list[float] = []
-    looped = 0
+    looped = few = 0
+    asked_for = {chunk.id for chunk in plan.chunks}
+    # pieces that were asked for again beside their chunk; halves stand in its place
+    beside = {name: name[:-1] for name in asked_for if name[-1].isalpha() and name[:-1] in asked_for}
     sure = True
+    common = Counter(plain(part.text) for each in parts.values() for part in each.segments)
     for chunk in plan.chunks:
         recognition = parts.get(chunk.id)
         if recognition is None:
             continue
-        found, placed_surely = _segments(chunk, recognition, plan, roles, spoken, told)
+        found, placed_surely = _segments(chunk, recognition, plan, roles, spoken, told, common)
         sure = sure and placed_surely
-        if not found and chunk.sounding_seconds > 0:
-            empty += [stretch.span for stretch in chunk.placed]
+        whole = by_chunk.setdefault(beside.get(chunk.id, chunk.id), (chunk, []))[1]
+        if told_already(
+            found, whole
+        ):  # a stretch that was asked for again, and had been told at a wrong time
+            continue
+        whole += found
         channels[chunk.channel or 0] += found
         looped += repeats(recognition.text)
+        few += thin(recognition, chunk)
         doubts += [heard.avg_logprob for heard in recognition.segments if heard.avg_logprob is not None]
+    for chunk, told_there in by_chunk.values():
+        if not told_there and chunk.sounding_seconds > 0:
+            empty += [stretch.span for stretch in chunk.placed]
+        elif plan.talk:
+            empty += holes(chunk, told_there, plan.talk[chunk.channel or 0])
+    empty.sort(key=lambda span: (span.start, span.end))
     segments = sorted(without_echo(channels, plan), key=lambda segment: (segment.start, segment.end))
     if not segments:
         raise NoSpeech("no words in the recording")
@@ -73,7 +91,7 @@ def merge(
         missing=plan.missing,
         empty_spans=tuple(empty),
         order=order,
-        quality=_quality(plan, empty, doubts, order, looped),
+        quality=_quality(plan, empty, doubts, order, looped + few),
     )
 
 
@@ -89,8 +107,12 @@ def _segments(
     roles: tuple[Speaker, ...],
     language: str | None,
     told: Mapping[str, Speaker],
+    common: Mapping[str, int],
 ) -> tuple[list[Segment], bool]:
-    """What was said in a chunk, and whether it is sure where in the recording."""
+    """What was said in a chunk, and whether it is sure where in the recording.
+
+    common: how often each phrase comes in the call: what comes again and again where nobody talks is made up.
+    """
     speaker: Speaker | None = None
     talk = plan.talk[chunk.channel or 0] if plan.talk else ()
     other: tuple[Span, ...] = ()
@@ -99,32 +121,22 @@ def _segments(
             roles[chunk.channel] if chunk.channel < len(roles) else ("speaker_1", "speaker_2")[chunk.channel]
         )
         other = plan.talk[1 - chunk.channel] if len(plan.talk) == 2 else ()
-    heard = _cleaned(recognition, language)
+    heard = cleaned(recognition, chunk.seconds, language)
     placed, sure = place(
         chunk, heard, recognition.words, talk=talk, other=other, timed=bool(recognition.segments)
     )
     found: list[Segment] = []
     for part in placed:
-        if ordinary(part.text, language):
-            inside = within(talk, part.start - AROUND_SECONDS, part.end + AROUND_SECONDS)
-            if (talk and not inside) or _doubtful(heard[part.segment]):
-                continue
-        who = speaker or told.get(heard[part.segment].speaker or "")
+        raw = heard[part.segment]
+        inside = within(talk, part.start - AROUND_SECONDS, part.end + AROUND_SECONDS)
+        nobody = bool(talk) and not inside
+        if ordinary(part.text, language) and (nobody or _doubtful(raw)):
+            continue
+        if nobody and (_doubtful(raw) or common[plain(part.text)] >= REPEATED):
+            continue
+        who = speaker or told.get(raw.speaker or "")
         found.append(Segment(start=round(part.start, 3), end=round(part.end, 3), speaker=who, text=part.text))
     return found, sure
-
-
-def _cleaned(recognition: Recognition, language: str | None) -> list[RawSegment]:
-    """The segments of an answer, or its text as one, without what nobody said."""
-    looped = repeats(recognition.text)
-    found: list[RawSegment] = []
-    for part in recognition.segments or (RawSegment(start=0.0, end=0.0, text=recognition.text),):
-        text = without_credits(part.text.strip(), language)
-        if repeats(text):
-            text = unlooped(text)
-        if plain(text) and not (looped and found and plain(found[-1].text) == plain(text)):
-            found.append(replace(part, text=text))
-    return found
 
 
 def _doubtful(part: RawSegment) -> bool:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_lowercase
 
 from pipeline.audio.encoding import CONTENT_TYPES, SHORTEST_SECONDS, Piece, encode, gain
 from pipeline.audio.levels import Scan, sounding_seconds
@@ -144,5 +145,5 @@ def _is_webm(path: Path) -> bool:
 
 
 def _number(chunk_id: str) -> str:
-    digits = chunk_id.rstrip("ab")
+    digits = chunk_id.rstrip(ascii_lowercase)
     return digits.zfill(3) + chunk_id[len(digits) :]

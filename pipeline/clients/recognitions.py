@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
 from typing import Any
 
 from pipeline.clients.insides import without_insides
@@ -18,6 +19,9 @@ from pipeline.domain.errors import BadAnswer, UnusableAnswer
 from pipeline.domain.transcript import RawSegment, Recognition, Word
 
 ECHO_WORDS = 4
+FEWEST_WORDS = 2
+STEM = 5  # letters of a word that its endings leave alone
+MOSTLY = 0.75
 NO_SPEECH = 0.5
 PAUSE_SECONDS = 0.8  # where a segment of timed words ends
 LONGEST_SECONDS = 30.0
@@ -33,7 +37,8 @@ def read(raw: Mapping[str, Any]) -> Recognition:
     """A stored answer as a Recognition; its text may be empty. Raises BadAnswer.
 
     Segments without usable times are dropped, and the text kept. Times are seconds from the chunk's start.
-    Where the hint that was sent comes back instead of speech (see `_is_echo`), it is dropped.
+    Where the hint that was sent comes back instead of speech (see `_is_echo`), it is dropped; `echoed` tells
+    where that may be so.
     """
     hint = raw.get("prompt") or ""
     body = _body(raw)
@@ -45,6 +50,7 @@ def read(raw: Mapping[str, Any]) -> Recognition:
         s for s in heard if s.text and not _is_echo(s.text, hint, no_speech_prob=s.no_speech_prob)
     )
     text = _text(body)
+    echoed = _may_be_echo(text or "", hint) or any(_may_be_echo(part.text, hint) for part in heard)
     if text is None and not heard:
         if any(isinstance(body.get(name), list) for name in _LISTS):
             text = ""  # nobody speaks
@@ -63,6 +69,7 @@ def read(raw: Mapping[str, Any]) -> Recognition:
         model=raw.get("model"),
         paid_seconds=_paid_seconds(body),
         words=words,
+        echoed=echoed,
     )
 
 
@@ -281,6 +288,21 @@ def _is_echo(text: str, hint: str, *, no_speech_prob: float | None = None) -> bo
         return True
     in_a_row = f" {' '.join(said)} " in f" {' '.join(hinted)} "
     return in_a_row and no_speech_prob is not None and no_speech_prob > NO_SPEECH
+
+
+def _may_be_echo(text: str, hint: str) -> bool:
+    """Whether most of a text is words of the hint, in their order, give or take an ending.
+
+    Such a text may have been said; asking once more without the hint tells.
+    """
+    said, hinted = re.findall(r"\w+", text.casefold()), re.findall(r"\w+", hint.casefold())
+    if len(said) < FEWEST_WORDS or not hinted:
+        return False
+    stems, known = ([word[:STEM] for word in words] for words in (said, hinted))
+    same = SequenceMatcher(None, stems, known, autojunk=False).get_matching_blocks()
+    once = sum(block.size for block in same)
+    anywhere = sum(stem in set(known) for stem in stems)
+    return max(once, anywhere if len(said) >= len(hinted) else 0) >= MOSTLY * len(said)
 
 
 def _paid_seconds(body: Mapping[str, Any]) -> float:

@@ -45,6 +45,8 @@ class Recognition:
     model: str | None = None
     paid_seconds: float = 0.0
     words: tuple[Word, ...] = ()  # where the model times words
+    echoed: bool = False  # it may hold the hint that was sent, instead of speech
+    unheard: tuple[Span, ...] = ()  # of the recording: somebody talks, and this answer has no words
 
 
 @dataclass(frozen=True, kw_only=True)

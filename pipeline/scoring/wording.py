@@ -9,10 +9,12 @@ from pipeline.domain.lead import Lead
 from pipeline.domain.transcript import Speaker, Transcript
 from pipeline.scoring.talk_facts import TalkFacts
 
+MOST_PLACES = 5
 PHRASES = {
     "en": {
         "poor": "The transcript is of low quality: take the score with care.",
         "partial": "Parts of the recording are missing from the transcript.",
+        "empty": "No words were recognised where somebody speaks at {}.",
         "unproven": "the words that should show it are not in the transcript",
         "met": "yes",
         "unmet": "no",
@@ -24,6 +26,7 @@ PHRASES = {
     "ru": {
         "poor": "Качество расшифровки низкое: относитесь к оценке с осторожностью.",
         "partial": "В расшифровке не хватает частей записи.",
+        "empty": "Там, где кто-то говорит, слова не распознаны: {}.",
         "unproven": "слов, которые это подтверждают, в расшифровке нет",
         "met": "да",
         "unmet": "нет",
@@ -47,6 +50,10 @@ def caveats(transcript: Transcript, language: str) -> list[str]:
         doubts.append(phrase("poor", language))
     if transcript.partial or transcript.missing:
         doubts.append(phrase("partial", language))
+    if transcript.empty_spans:
+        places = [f"{clock(span.start)}-{clock(span.end)}" for span in transcript.empty_spans]
+        told = ", ".join(places[:MOST_PLACES]) + (" ..." if len(places) > MOST_PLACES else "")
+        doubts.append(phrase("empty", language).format(told))
     return doubts
 
 

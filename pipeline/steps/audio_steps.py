@@ -13,6 +13,7 @@ import structlog
 
 from pipeline.audio.arrival import unready
 from pipeline.audio.confine import confined
+from pipeline.audio.halve import again
 from pipeline.audio.halve import halve as halve_stage
 from pipeline.audio.join import join
 from pipeline.audio.limits import UploadLimits
@@ -177,13 +178,16 @@ def _settled(job: Job, fetched: Fetched, tools: Tools) -> RecognitionOptions:
 
 
 def halve(job: Job, claim: Claim, tools: Tools) -> Result:
-    """A chunk whose answer cannot be trusted, as two."""
+    """A chunk whose answer cannot be trusted, as two; what an answer leaves out, beside its chunk."""
     fetched, media = from_plain(Fetched, job.facts["fetch"]), from_plain(Media, job.facts["sniff"])
     chunk = flow.chunk_of(job, claim.step.partition(":")[2])
     with tools.blobs.get(fetched.blob) as path, scratch() as out, confined():
-        halves = halve_stage(path, media, chunk, out=out, limits=UploadLimits())
-        stored = _store(halves, out, job, tools)
-    return Result(facts={claim.step: [to_plain(half) for half in stored]})
+        if unheard := flow.unheard(job, chunk):
+            pieces = again(path, media, chunk, unheard, out=out, limits=UploadLimits())
+            stored = (chunk, *_store(pieces, out, job, tools))
+        else:
+            stored = _store(halve_stage(path, media, chunk, out=out, limits=UploadLimits()), out, job, tools)
+    return Result(facts={claim.step: [to_plain(piece) for piece in stored]})
 
 
 def merge(job: Job, claim: Claim, tools: Tools) -> Result:

@@ -17,7 +17,7 @@ from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, kind_of
 from pipeline.domain.languages import iso639
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import from_plain
-from pipeline.domain.recording import Chunk, Plan, RecognitionOptions
+from pipeline.domain.recording import Chunk, Plan, RecognitionOptions, Span
 from pipeline.domain.transcript import Recognition, Transcript
 
 CLASSIFY_SECONDS = 60.0
@@ -221,9 +221,27 @@ def _answers(job: Job) -> Iterator[tuple[Chunk, Recognition | None]]:
             yield piece, from_plain(Recognition, fact) if fact else None
 
 
+def is_piece(chunk: Chunk) -> bool:
+    """Whether it is a part of a chunk that was asked for before: it is not asked for a third time."""
+    return chunk.id[-1:].isalpha()
+
+
+def unheard(job: Job, chunk: Chunk) -> tuple[Span, ...]:
+    """Where the answer for a chunk leaves speech out."""
+    fact = job.facts.get(f"transcribe:{chunk.id}")
+    return from_plain(Recognition, fact).unheard if fact else ()
+
+
+def beside(job: Job, chunk: Chunk) -> bool:
+    """Whether it is a stretch that the answer for its chunk left out."""
+    whole = job.facts.get(f"transcribe:{chunk.id[:-1]}") if is_piece(chunk) else None
+    return bool(whole and whole.get("unheard"))
+
+
 def _asks_again(chunk: Chunk, recognition: Recognition) -> bool:
-    is_half = chunk.id[-1:].isalpha()
-    return not is_half and judge(recognition, chunk) == "again"
+    if is_piece(chunk):
+        return False
+    return bool(recognition.unheard) or judge(recognition, chunk) == "again"
 
 
 def _probe(whole: Plan | None) -> Chunk | None:

@@ -9,12 +9,14 @@ from typing import Any
 
 import structlog
 
+from pipeline.audio.judge import unheard
 from pipeline.clients import chat as chats
 from pipeline.clients import images, recognitions, transcriptions
 from pipeline.domain.errors import BadAnswer, ProviderRefused, StoreUnavailable, UnusableAnswer, Upstream
 from pipeline.domain.job import Claim, Job, JobId, Reply, Step
 from pipeline.domain.plain import from_plain
-from pipeline.domain.recording import Fetched, Span, Stretch
+from pipeline.domain.recording import Chunk, Fetched, Span, Stretch
+from pipeline.domain.transcript import Recognition
 from pipeline.scoring.classify import Wrong, scored
 from pipeline.scoring.classify import classify as classify_stage
 from pipeline.scoring.reply import reply as reply_stage
@@ -29,6 +31,7 @@ from pipeline.steps.tools import Result, Snooze, Tools
 log = structlog.get_logger()
 
 CLASSIFY_TRIES = 6
+HINTED_SECONDS = 1.5  # of sound; under less a recogniser writes the hint down instead
 CUT = {
     "en": "[The answer ends here: the model reached its limit of length.]",
     "ru": "[Ответ обрывается здесь: модель достигла предела длины.]",
@@ -100,14 +103,47 @@ class Drawing(OfJob):
 
 
 def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
-    """One chunk heard; the same audio of the same portal is paid for once."""
+    """One chunk heard; the same audio of the same portal is paid for once, and once more where its answer may
+    be the hint come back. What is asked for again goes to another model, if there is one.
+    """
     chunk = flow.chunk_of(job, claim.step.partition(":")[2])
-    portal = tools.portal(job)
+    plan, portal = flow.plan(job), tools.portal(job)
     language, hint = flow.language(job) or portal.speech_language, hint_of(job, portal)
-    settled = flow.recognition_options(job)
+    if flow.beside(job, chunk):  # the same question would get the same answer
+        language, hint = None, None
+    elif chunk.sounding_seconds < HINTED_SECONDS:
+        hint = None
     fetched = from_plain(Fetched, job.facts["fetch"])
+    try:
+        heard = _heard(job, claim, tools, chunk, fetched, language=language, hint=hint)
+        if heard.echoed:
+            heard = _heard(job, claim, tools, chunk, fetched, language=language, hint=None)
+    except ProviderRefused:  # the language, say: no other job has to ask with these options
+        tools.store.forget_first(options_name(job, fetched))
+        raise
+    if plan and not flow.is_piece(chunk) and plan.talk:
+        here = chunk.channel or 0
+        other = plan.talk[1 - here] if len(plan.talk) == 2 else ()
+        heard = replace(heard, unheard=unheard(heard, chunk, talk=plan.talk[here], other=other))
+    return Result(facts={claim.step: heard})
+
+
+def _heard(
+    job: Job,
+    claim: Claim,
+    tools: Tools,
+    chunk: Chunk,
+    fetched: Fetched,
+    *,
+    language: str | None,
+    hint: str | None,
+) -> Recognition:
+    portal, settled = tools.portal(job), flow.recognition_options(job)
     provider = portal.transcription
+    if flow.is_piece(chunk):
+        provider = replace(provider, models=(*provider.models[1:], provider.models[0]))
     client = transcriptions.Transcriptions(provider, tools.transport, tools.store)
+    withheld = hint is None and hint_of(job, portal) is not None
 
     def call(model: str | None) -> Hearing:
         speakers = chunk.channel is None and transcriptions.tells_speakers(provider, model)
@@ -119,7 +155,7 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
             channel=chunk.channel,
             span=chunk.span,
             stretches=chunk.stretches,
-            hint=settled.hint if settled else hint,
+            hint=settled.hint if settled and not withheld else hint,
             asked=Asked(
                 language=language,
                 prompt=hint,
@@ -128,29 +164,24 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
             ),
         )
 
-    try:
-        with tools.blobs.get(chunk.blob) as path:
-            heard = buy(
-                tools,
-                job,
-                claim,
-                provider,
-                call=call,
-                ask=lambda one, seconds: client.ask(
-                    path,
-                    filename=chunk.filename,
-                    content_type=chunk.content_type,
-                    model=one.model,
-                    timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
-                    **vars(one.asked),
-                ),
-                read=recognitions.read,
-                seconds=chunk.seconds,
-            )
-    except ProviderRefused:  # the language, say: no other job has to ask with these options
-        tools.store.forget_first(options_name(job, fetched))
-        raise
-    return Result(facts={claim.step: heard})
+    with tools.blobs.get(chunk.blob) as path:
+        return buy(
+            tools,
+            job,
+            claim,
+            provider,
+            call=call,
+            ask=lambda one, seconds: client.ask(
+                path,
+                filename=chunk.filename,
+                content_type=chunk.content_type,
+                model=one.model,
+                timeout_seconds=min(seconds, transcriptions.WINDOW_SECONDS),
+                **vars(one.asked),
+            ),
+            read=recognitions.read,
+            seconds=chunk.seconds,
+        )
 
 
 def classify(job: Job, claim: Claim, tools: Tools) -> Result:

@@ -205,3 +205,32 @@ def test_what_both_say_is_told_of_both() -> None:
     left = heard(said("до свидания всего доброго", 1, 4), said("да да хорошо", 9, 11))
     right = heard(said("до свидания всего доброго", 1.2, 4), said("да да хорошо", 6, 8))
     assert len(merged(whole, {"0": left, "1": right}).segments) == 4
+
+
+def test_what_comes_again_and_again_where_nobody_talks() -> None:
+    """A phrase that a recogniser puts into each pause goes; the same words where somebody talks stay."""
+    talk = ((Span(start=0, end=5), Span(start=25, end=30)),)
+    made_up = [said("Редактор говорит", at, at + 2) for at in (8, 13, 18)]
+    spoken = [said("Редактор говорит", 1, 4), said("до связи", 26, 29)]
+    found = merged(plan(chunk("0", 0, 30), talk=talk), {"0": heard(*spoken[:1], *made_up, *spoken[1:])})
+    assert found.text == "Редактор говорит до связи"
+
+
+def test_doubted_words_where_nobody_talks() -> None:
+    """What the recogniser itself doubts goes where nobody talks; in the middle of talk it stays."""
+    talk = ((Span(start=0, end=5),),)
+    doubted = {"no_speech_prob": 0.9, "avg_logprob": -0.9}
+    found = merged(
+        plan(chunk("0", 0, 30), talk=talk),
+        {"0": heard(said("хорошо, записываю", 1, 4, **doubted), said("мой дядя честных", 12, 15, **doubted))},
+    )
+    assert found.text == "хорошо, записываю"
+
+
+def test_goodbyes_stay() -> None:
+    """Thanks and goodbyes that somebody says stay, also those that recognisers like to make up."""
+    talk = ((Span(start=0, end=5), Span(start=26, end=30)),)
+    found = merged(
+        plan(chunk("0", 0, 30), talk=talk), {"0": heard(said("Спасибо.", 1, 4), said("До свидания.", 27, 29))}
+    )
+    assert found.text == "Спасибо. До свидания."

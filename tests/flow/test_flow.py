@@ -146,7 +146,8 @@ def test_an_unknown_language_is_found_by_one_chunk_before_the_others_are_sent() 
     plan = replace(a_plan(2), chunks=(*a_plan(2).chunks, a_chunk("2", 120, 200)))
     job = replace(a_job(fetch={}, sniff={}, split=plan), request=Request())
     assert [due.step for due in flow.advance(job, NOW).dues] == ["expire", "transcribe:2"]
-    heard = replace(job, facts={**job.facts, "transcribe:2": to_plain(GOOD)})
+    enough = replace(GOOD, text=" ".join(f"word{number}" for number in range(60)))  # for 80 s of speech
+    heard = replace(job, facts={**job.facts, "transcribe:2": to_plain(enough)})
     assert {due.step for due in flow.advance(heard, NOW).dues} == {"expire", "transcribe:0", "transcribe:1"}
     assert flow.language(heard) == "en"
 

@@ -7,7 +7,7 @@ all the same: they are dropped from the fainter of the two, one by one, so that 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
@@ -16,6 +16,7 @@ from pipeline.domain.recording import Plan
 from pipeline.domain.transcript import Segment
 
 FEWEST_WORDS = 3  # "да, да" is often said by both
+MOST_WORDS = 500  # of a segment that are compared: nobody says more in half a minute
 APART_SECONDS = 1.0  # an echo comes within 0.3 s; where in a segment a word was said is an estimate
 FAINTER = 0.5
 
@@ -39,21 +40,22 @@ def without_echo(channels: Mapping[int, Sequence[Segment]], plan: Plan) -> list[
         return [segment for segments in channels.values() for segment in segments]
     segments = [sorted(channels[number], key=lambda segment: segment.start) for number in (0, 1)]
     words = [sorted(_words(each), key=lambda word: word.at) for each in segments]
-    dropped: list[set[tuple[int, int]]] = [set(), set()]
+    dropped: list[dict[int, set[int]]] = [{}, {}]
     for number, segment in enumerate(segments[0]):
         own = list(_words([segment], number))
         low, high = segment.start - APART_SECONDS, segment.end + APART_SECONDS
         first, last = (bisect_left(words[1], at, key=lambda word: word.at) for at in (low, high))
-        for mine, its in _repeated(own, words[1][first:last]):
+        for mine, its in _repeated(own[:MOST_WORDS], words[1][first:last][:MOST_WORDS]):
             levels = [_level(plan, channel, each) for channel, each in enumerate((mine, its))]
             for channel, each in enumerate((mine, its)):
                 if levels[channel] < FAINTER * levels[1 - channel]:
-                    dropped[channel] |= {(word.segment, word.place) for word in each}
+                    for word in each:
+                        dropped[channel].setdefault(word.segment, set()).add(word.place)
     return [
         kept
         for channel in (0, 1)
         for number, segment in enumerate(segments[channel])
-        if (kept := _without(segment, [place for at, place in dropped[channel] if at == number]))
+        if (kept := _without(segment, dropped[channel].get(number, ())))
     ]
 
 
@@ -94,7 +96,7 @@ def _level(plan: Plan, channel: int, words: Sequence[_Said]) -> float:
     return total / max(end - start, 0.1)
 
 
-def _without(segment: Segment, places: Sequence[int]) -> Segment | None:
+def _without(segment: Segment, places: Collection[int]) -> Segment | None:
     if not places:
         return segment
     texts = segment.text.split()

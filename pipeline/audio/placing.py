@@ -104,9 +104,8 @@ def _timed(
     if not timed:
         return "length", tokens
     found: list[_Token] = []
-    for number, segment in enumerate(segments):
-        inside = [token for token in tokens if token.segment == number]
-        found += _spread(inside, segment.start, segment.end)
+    for number, inside in groupby(tokens, key=lambda token: token.segment):
+        found += _spread(list(inside), segments[number].start, segments[number].end)
     return "segments", found
 
 
@@ -160,9 +159,10 @@ def _spread(tokens: Sequence[_Token], start: float, end: float) -> list[_Token]:
 def _by_time(tokens: Sequence[_Token], stretches: Sequence[Stretch], reach: float) -> list[int]:
     """Where the stretches but the last end among the tokens: at the pause of the text next to the rest."""
     found: list[int] = []
+    middles = sorted(token.middle for token in tokens)
     for before, after in pairwise(stretches):
         rest = (before.at + before.span.seconds + after.at) / 2
-        usual = max(sum(token.middle < rest for token in tokens), found[-1] if found else 0)
+        usual = max(bisect_left(middles, rest), found[-1] if found else 0)
         best, least = usual, -reach * _pause(tokens, usual)
         for step in (-1, 1):
             at = usual + step
@@ -254,20 +254,25 @@ def _in_recording(
 
 
 def _parted(tokens: list[_Token], other: Sequence[Span]) -> Iterator[list[_Token]]:
-    start = 0
+    """The tokens parted where the other one talks meanwhile, at the longest pause there."""
+    begun = start = 0
     for span in within(other, tokens[0].start, tokens[-1].end):
         if not tokens[0].start < span.start <= span.end < tokens[-1].end:
             continue
-        gaps = [
-            (tokens[at].start - tokens[at - 1].end, at)
-            for at in range(start + 1, len(tokens))
-            if span.start - NEAR_SECONDS <= tokens[at].start and tokens[at - 1].end <= span.end + NEAR_SECONDS
-        ]
-        if gaps:
-            _, at = max(gaps, key=lambda pair: (pair[0], -pair[1]))
-            yield tokens[start:at]
-            start = at
-    yield tokens[start:]
+        while start < len(tokens) and tokens[start].start < span.start - NEAR_SECONDS:
+            start += 1
+        end = start
+        while end < len(tokens) and tokens[end - 1].end <= span.end + NEAR_SECONDS:
+            end += 1
+        at = max(range(max(start, begun + 1), end), key=lambda at: _gap(tokens, at), default=begun)
+        if at > begun:
+            yield tokens[begun:at]
+            begun = at
+    yield tokens[begun:]
+
+
+def _gap(tokens: Sequence[_Token], at: int) -> float:
+    return tokens[at].start - tokens[at - 1].end
 
 
 def _onset(talk: Sequence[Span], start: float, end: float) -> float:

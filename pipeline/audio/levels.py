@@ -17,7 +17,6 @@ from pipeline.audio.tracks import Tracks
 from pipeline.domain.recording import Span
 
 FLOOR = 58  # -55 dBFS as the root mean square of 16 bit samples: what stays below is silence
-OFFSET_EVERY = 400  # windows: a converter's offset does not change from second to second
 BIAS = 16  # a mean above this is a converter's offset, not sound
 SAMPLED = 20_000
 PROBES = 16  # seconds of both channels that are kept for comparing one with the other
@@ -28,13 +27,15 @@ class Channel:
     """One party's levels: root mean square of each window, 16 bit scale.
 
     crossings: how often the sound crosses zero in each window; none where nobody counted. peak: its loudest
-    sample, known of two-sided recordings alone; offset: the mean of its samples.
+    sample, known of two-sided recordings alone; offset: of the converter, the mean of the quietest moment so
+    far (a voice has a mean of its own), and how much moves in that.
     """
 
     windows: array[int] = field(default_factory=lambda: array("H"))
     crossings: array[int] = field(default_factory=lambda: array("H"))
     peak: int = 0
     offset: int = 0
+    quietest: float = math.inf
 
     @property
     def silent(self) -> bool:
@@ -113,8 +114,7 @@ def scan(path: Path, *, max_seconds: float) -> Scan:
             rests[number] = _measure(channels[number], rests[number] + pcm if rests[number] else pcm, hop)
     for channel, rest in zip(channels, rests, strict=True):
         if rest:
-            channel.windows.append(audioop.rms(rest, 2))
-            channel.crossings.append(audioop.cross(rest, 2))
+            _measure(channel, rest, len(rest))
     return Scan(
         decoding=decoding,
         step=hop / 2 / decoding.out_rate,
@@ -125,9 +125,13 @@ def scan(path: Path, *, max_seconds: float) -> Scan:
 
 def _measure(channel: Channel, pcm: bytes, hop: int) -> bytes:
     """Takes the levels of all whole windows; gives what is left over."""
-    if len(channel.windows) % OFFSET_EVERY == 0:
-        found = audioop.avg(pcm, 2)
-        channel.offset = min(channel.offset, found, key=abs) if channel.windows else found
+    quarter = max(hop, len(pcm) // 8 * 2)
+    for at in range(0, len(pcm) - quarter + 1, quarter):
+        part = pcm[at : at + quarter]
+        mean = audioop.avg(part, 2)
+        moving = math.sqrt(max(0, audioop.rms(part, 2) ** 2 - mean**2))
+        if moving < channel.quietest:
+            channel.quietest, channel.offset = moving, mean
     level = audioop.bias(pcm, 2, -channel.offset) if abs(channel.offset) > BIAS else pcm
     rms, cross = audioop.rms, audioop.cross
     whole = len(pcm) // hop * hop

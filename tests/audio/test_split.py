@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import audioop
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.audio.halve import halve
+from pipeline.audio.levels import scan
 from pipeline.audio.limits import UploadLimits, encoding, longest_piece
 from pipeline.audio.sniff import sniff
 from pipeline.domain.errors import NoSpeech, TooLong
@@ -208,3 +211,15 @@ def test_one_second(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     tiny = word(5, 8000)[:1000]  # 62 ms: recognisers refuse uploads under 100
     found = cut(write(tmp_path / "b", tiny, rate=8000))
     assert len(decoded(found.out / found.plan.chunks[0].blob)[0]) >= 0.2 * 16_000
+
+
+def test_a_voice_is_no_offset(tmp_path: Path) -> None:
+    """The offset of a converter is taken from where nobody speaks: a lopsided voice has a mean of its own."""
+    lopsided = array("h", (12_000 if at % 40 < 8 else -1000 for at in range(6000))).tobytes()
+    quiet = bytes(2 * 2000)
+    found = scan(write(tmp_path / "voice", quiet + lopsided + bytes(2 * 32_000), rate=8000), max_seconds=99)
+    assert max(found.channels[0].windows[:12]) == 0
+    assert max(found.channels[0].windows[52:]) == 0
+    biased = [audioop.bias(pcm, 2, 400) for pcm in (lopsided, bytes(2 * 32_000))]
+    found = scan(write(tmp_path / "bias", b"".join(biased), rate=8000), max_seconds=99)
+    assert max(found.channels[0].windows[52:]) == 0

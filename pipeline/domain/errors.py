@@ -30,6 +30,7 @@
     │   ├── StorageFails         the audio storage                        (transient)
     │   └── BlobMissing          audio that should be there               (fetched and cut again)
     ├── AudioLost                it is gone, and no link leads to it
+    ├── ArchiveUnavailable       the archive of calls does not serve      (transient)
     ├── QueueFull                this portal's own limit of unfinished jobs (transient)
     ├── LeaseLost                another worker owns the step now
     ├── Conflict                 the same Idempotency-Key with another body

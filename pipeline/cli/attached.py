@@ -17,6 +17,7 @@ from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves, Supervisor
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.settings.installation import Settings
+from pipeline.settings.store_url import read_sentinels
 from pipeline.store import Governor, embedded
 
 LONGEST_FOLDER = 60
@@ -37,7 +38,12 @@ def away(settings: Settings, error: StoreUnavailable) -> StoreUnavailable:
     if settings.redis_url is None:
         return error
     url = urlsplit(settings.store_url)
-    place = url.path if url.scheme == "unix" else f"{url.hostname or 'localhost'}:{url.port or 6379}"
+    if url.scheme == "unix":
+        place = url.path
+    elif found := read_sentinels(settings.store_url):
+        place = f"{found.service} of {', '.join(f'{host}:{port}' for host, port in found.hosts)}"
+    else:
+        place = f"{url.hostname or 'localhost'}:{url.port or 6379}"
     why = str(error.__cause__ or error.message).strip().rstrip(".")
     return StoreAway(f"the job store at {place} does not serve: {why}")
 
@@ -143,9 +149,10 @@ def unreachable(settings: Settings) -> StoreUnavailable | None:
 
 
 def durability(settings: Settings) -> str:
-    """What the store's settings mean for an accepted job, in a sentence; raises StoreUnavailable."""
+    """What the store's settings mean for an accepted job, and the remedy; raises StoreUnavailable."""
     with contextlib.closing(Governor(settings.store_url, timeout_seconds=2.0)) as store:
-        return f"the store: {store.durability()}"
+        found = store.durability()
+    return " ".join(filter(None, (f"the store: {found.says}.", found.hint)))
 
 
 def short_folder() -> str:

@@ -74,11 +74,10 @@ def _store(settings: Settings) -> Iterator[Check]:
     try:
         with attached.opened_store(settings) as store:
             store.ping()
-            says = store.durability()
-            if "appendonly is off" in says:
-                yield Check(name=kind, state="failed", says=says, hint="Set `appendonly yes` on the server.")
-            else:
-                yield Check(name=kind, state="ok", says=says)
+            found = store.durability()
+            yield Check(
+                name=kind, state="ok" if found.is_safe else "failed", says=found.says, hint=found.hint
+            )
             waiting = store.tick()
             says = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
             yield Check(name="steps that wait for a worker", state="ok", says=says)

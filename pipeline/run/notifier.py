@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from urllib.parse import quote
 
 import structlog
 from celery import Celery
+
+from pipeline.settings.store_url import read_sentinels
 
 TASK = "callscribe.work"
 PAUSE_SECONDS = 0.02
@@ -15,8 +18,23 @@ log = structlog.get_logger()
 
 
 def broker_url(store_url: str) -> str:
-    """The store's URL as Celery's redis transport spells it."""
+    """The store's URL as Celery's redis transports spell it."""
+    if found := read_sentinels(store_url):
+        user = (
+            f"{quote(found.username or '', safe='')}:{quote(found.password, safe='')}@"
+            if found.password
+            else ""
+        )
+        return ";".join(f"sentinel://{user}{host}:{port}/{found.db}" for host, port in found.hosts)
     return store_url.replace("unix://", "redis+socket://", 1)
+
+
+def _sentinel_options(store_url: str) -> dict[str, object]:
+    found = read_sentinels(store_url)
+    if not found:
+        return {}
+    known = {"password": found.sentinel_password} if found.sentinel_password else {}
+    return {"master_name": found.service, "sentinel_kwargs": {**known, "socket_timeout": 5}}
 
 
 def broker_settings(store_url: str) -> dict[str, object]:
@@ -29,6 +47,7 @@ def broker_settings(store_url: str) -> dict[str, object]:
             "socket_keepalive": True,
             "retry_on_timeout": False,
             "max_retries": 1,
+            **_sentinel_options(store_url),
         },
         "broker_connection_timeout": 5,
         "broker_connection_retry_on_startup": True,

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.kinds import BACKGROUND, UPSTREAM
 from pipeline.settings.options import Address, Language, Networks, Origins, PortalOptions
+from pipeline.settings.store_url import read_sentinels
 
 
 class Settings(PortalOptions, BaseSettings):
@@ -23,7 +24,9 @@ class Settings(PortalOptions, BaseSettings):
     )
 
     # where things live
-    redis_url: SecretStr | None = Field(None, description="`redis://`, `rediss://`; unset: embedded")
+    redis_url: SecretStr | None = Field(
+        None, description="`redis://`, `rediss://`, `redis+sentinel://host,host/service/0`; unset: embedded"
+    )
     data_dir: Path = Field(Path("var"), description="embedded Redis files, the API key, the lock")
     storage_url: str | None = Field(
         None, description="where audio lies while a job runs: `file:///...` or `s3://bucket/prefix`"
@@ -92,7 +95,10 @@ class Settings(PortalOptions, BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _store_url(cls, value: SecretStr | None) -> SecretStr | None:
-        expected = "expected redis://host:6379/0 (port and database are numbers), or rediss:// or unix://"
+        expected = (
+            "expected redis://host:6379/0 (port and database are numbers), rediss://, unix:// or "
+            "redis+sentinel://host:26379,host:26379/service/0"
+        )
         try:
             parts = urlsplit(value.get_secret_value()) if value is not None else None
             good = parts is None or (
@@ -103,6 +109,7 @@ class Settings(PortalOptions, BaseSettings):
                     and "db" not in parse_qs(parts.query)  # the broker's client does not know it
                 )
                 or parts.scheme == "unix"
+                or read_sentinels(value.get_secret_value() if value else "") is not None
             )
         except ValueError:
             good = False

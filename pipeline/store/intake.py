@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.domain.job import Due, Event, Job, Step
+from pipeline.store.connect import close_async, connect_async
 from pipeline.store.records import Arguments, Quota, accept_arguments, fields_of
 from pipeline.store.scripts import sources
 
@@ -48,13 +46,7 @@ class Intake:
     """
 
     def __init__(self, url: str, *, bound_seconds: float = 3.0) -> None:
-        self._redis = redis.asyncio.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=bound_seconds,
-            socket_connect_timeout=bound_seconds,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = connect_async(url, timeout_seconds=bound_seconds)
         self._script = self._redis.register_script(sources()["accept"])
         self._bound_seconds = bound_seconds
         self._waiting: deque[tuple[Arguments, asyncio.Future[Any]]] = deque()
@@ -132,4 +124,4 @@ class Intake:
         return memory.get("used_memory", 0) / (memory.get("maxmemory") or float("inf"))
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await close_async(self._redis)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.domain.job import Category, Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
 from pipeline.domain.kinds import A_PERSON_WAITS, KINDS, QUEUES
+from pipeline.store.connect import close, connect
+from pipeline.store.durability import Durability, judge
 from pipeline.store.records import (
     Quota,
     accept_arguments,
@@ -73,21 +73,16 @@ class Stale(Exception):
 class Store:
     """Records in Redis or Valkey; every change is one Lua script.
 
-    url: `redis://`, `rediss://` or `unix://`. Raises StoreUnavailable wherever the server does not serve.
+    url: `redis://`, `rediss://`, `unix://` or `redis+sentinel://`.
+    Raises StoreUnavailable wherever the server does not serve.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
-        self._redis = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = connect(url, timeout_seconds=timeout_seconds)
         self._scripts = {name: self._redis.register_script(text) for name, text in sources().items()}
 
     def close(self) -> None:
-        self._redis.close()
+        close(self._redis)
 
     @guarded
     def _run(self, script: str, *args: Any) -> Any:
@@ -377,17 +372,13 @@ class Store:
         self._redis.set("cs:ping", f"{time.time():.3f}", ex=60)
 
     @guarded
-    def durability(self) -> str:
-        """One sentence on what the server's settings mean for an accepted job."""
+    def durability(self) -> Durability:
+        """What the server's settings mean for an accepted job."""
         try:
             config = cast(dict[str, str], self._redis.config_get("append*", "maxmemory-policy"))
         except redis.ResponseError:
-            return "the server does not tell its settings: ask its operator for appendonly and appendfsync"
-        if config.get("appendonly") != "yes":
-            return "appendonly is off: accepted jobs are lost when the server stops"
-        if config.get("appendfsync") == "always":
-            return "appendfsync always: accepted jobs survive a power failure"
-        return f"appendfsync {config.get('appendfsync')}: up to 1 s of accepted jobs is lost on power failure"
+            config = {}
+        return judge(config)
 
 
 def day() -> str:

@@ -1,6 +1,9 @@
-# The service, the sandbox and their commands: one image, run by docker-compose.yml part by part,
-# or as a whole: docker run -v callscribe:/data -p 8000:8000 IMAGE
-FROM python:3.12-slim AS build
+# The service: one image, run by docker-compose.yml part by part, or as a whole:
+#   docker run -v callscribe:/data -p 8000:8000 IMAGE
+# For builds that are the same tomorrow, name the base by its digest, as `docker buildx imagetools inspect
+# python:3.12-slim` tells it: --build-arg PYTHON=python:3.12-slim@sha256:...
+ARG PYTHON=python:3.12-slim
+FROM ${PYTHON} AS build
 WORKDIR /src
 COPY requirements.lock requirements-dev.lock ./
 # the build's own tools are locked too, and stay behind in this stage
@@ -15,11 +18,15 @@ RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
 COPY fixtures/audio /venv/lib/python3.12/site-packages/fixtures/audio
 COPY fixtures/requests /venv/lib/python3.12/site-packages/fixtures/requests
 
+FROM build AS trying
+COPY requirements-sandbox.lock ./
+RUN /venv/bin/pip install --no-cache-dir --require-hashes -r requirements-sandbox.lock
+
 FROM build AS hearing
 COPY requirements-whisper.lock ./
 RUN /venv/bin/pip install --no-cache-dir --require-hashes -r requirements-whisper.lock
 
-FROM python:3.12-slim AS runtime
+FROM ${PYTHON} AS runtime
 RUN useradd --uid 10001 --no-create-home --home-dir /data callscribe \
  && install --directory --owner callscribe --group callscribe --mode 700 /data
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CALLSCRIBE_DATA_DIR=/data
@@ -33,6 +40,12 @@ FROM runtime AS whisper
 COPY --from=hearing /venv /venv
 EXPOSE 8200
 CMD ["whisper", "--host", "0.0.0.0", "--port", "8200"]
+
+# docker build --target sandbox: with the recogniser of the stand-in portal and router
+FROM runtime AS sandbox
+COPY --from=trying /venv /venv
+EXPOSE 8100
+CMD ["sandbox", "--host", "0.0.0.0", "--port", "8100"]
 
 FROM runtime
 COPY --from=build /venv /venv

@@ -9,7 +9,7 @@ HEARING = $(VENV)/.whisper
 PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove truth soak up check format docs audit lock clean
+.PHONY: help demo test prove truth soak up check format docs audit lock notices clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,15 +65,22 @@ docs: $(STAMP) ## renew what is made from the settings: docs/settings.md and bot
 
 audit: ## known weaknesses of what is locked, as far as the registry tells them
 	@$(PYTHON) -m venv $(VENV)-audit && $(VENV)-audit/bin/pip install -q pip-audit
-	@$(VENV)-audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --require-hashes --progress-spinner off
+	@$(VENV)-audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --require-hashes --progress-spinner off --format json --output $(VENV)-audit/report.json
+	@$(PYTHON) docs/supply.py audited $(VENV)-audit/report.json
 	@rm -rf $(VENV)-audit
 
 lock: ## renew the locks from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv
-	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox pyproject.toml -o requirements.lock
+	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade pyproject.toml -o requirements.lock
 	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox --extra postgresql --extra dev pyproject.toml -o requirements-dev.lock
+	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox --constraint requirements-dev.lock pyproject.toml -o requirements-sandbox.lock
 	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra whisper --constraint requirements-dev.lock pyproject.toml -o requirements-whisper.lock
 	@rm -rf $(VENV)-lock
+	@echo 'now `make notices`, once the new versions are installed'
+
+notices: $(STAMP) ## THIRD_PARTY_NOTICES.md and sbom.cdx.json from the locks
+	@$(BIN)/python docs/supply.py notices > THIRD_PARTY_NOTICES.md
+	@$(BIN)/python docs/supply.py sbom > sbom.cdx.json
 
 $(HEARING): requirements-whisper.lock | $(STAMP)
 	@echo "Adding a real Whisper to $(VENV): 350 MB, and its model of 145 MB, once (WHISPER=0 does without) ..."

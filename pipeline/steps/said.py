@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 
+from pipeline.contract.sinks import to_callback
 from pipeline.domain.errors import CallscribeError
 from pipeline.domain.job import Job, JobId
 from pipeline.steps.tools import Tools
@@ -36,5 +37,7 @@ def call_of(tools: Tools, job: Job) -> JobId | None:
 
 
 def _key(portal: str, text: str) -> str:
-    plain = " ".join(text.split())
+    plain = " ".join(
+        to_callback(text, spoken=True).split()
+    )  # as it was sent, and what is sent again the same
     return f"said:{portal}:{hashlib.sha256(plain.encode('utf-8', 'replace')).hexdigest()}"

@@ -10,7 +10,7 @@ from pipeline.bitrix24.rest import Bitrix24
 from pipeline.domain.job import Entity
 
 # Recordings are often attached later: when to look, seconds after the event, and then how often, how long.
-LOOKS_AT = (0.0, 5.0, 20.0, 45.0, 90.0)
+LOOKS_AT = (0.0, 10.0, 30.0, 60.0, 120.0)
 LOOK_EVERY_SECONDS = 120.0
 LOOK_FOR_SECONDS = 86400.0
 YOUNG_SECONDS = 20.0  # since a call's end

@@ -20,7 +20,7 @@ from pipeline.steps.turns import rest_of, who
 from pipeline.store.records import dumps
 
 LOOK_SECONDS = 60  # the longest that a look may take: then another worker begins one
-EVENT_SECONDS = 15.0  # a call's event is given the first chance to tell its deal
+EVENT_SECONDS = 30.0  # a call's event, whose recording may be late, has the first chance to tell its deal
 
 
 def note_call(job: Job, sha256: str, tools: Tools) -> None:

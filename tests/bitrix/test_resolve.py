@@ -67,7 +67,7 @@ def test_a_call_that_nobody_answered_is_not_waited_for(portal: Portal, rest: Bit
 
 
 def test_a_recording_that_is_attached_later_is_waited_for(portal: Portal, rest: Bitrix24) -> None:
-    """Waiting, 5, 20, 45 and 90 seconds after the event, and then every two minutes for a day."""
+    """Waiting, 10, 30, 60 and 120 seconds after the event, and then every two minutes for a day."""
     portal.call(5, AT)
     found = resolve(rest=rest, activity_id=5)
     assert (found.state, found.why) == ("waiting", "the recording is not attached yet")
@@ -75,7 +75,7 @@ def test_a_recording_that_is_attached_later_is_waited_for(portal: Portal, rest: 
     portal.files[71] = LINK
     assert resolve(rest=rest, activity_id=5).state == "ready"
     pauses = [next_look(waited) for waited in (-1.0, 0.0, 5.0, 20.0, 30.0, 90.0, 5000.0, LOOK_FOR_SECONDS)]
-    assert pauses == [1.0, 5.0, 15.0, 25.0, 15.0, 120.0, 120.0, None]
+    assert pauses == [1.0, 10.0, 5.0, 10.0, 30.0, 30.0, 120.0, None]
 
 
 def test_what_is_no_call_is_ignored(portal: Portal, rest: Bitrix24) -> None:

@@ -81,7 +81,7 @@ class Service:
         self.refused: list[Job] = []
         self.filed: dict[str, int] = {}  # jobs of /v1/calls, and the deal where their score belongs
         self.parts: dict[str, Part] = {}
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(1)  # there is no deal 0
         self._senders = ThreadPoolExecutor(16)
         self.socket = self.data / "redis.sock"
         self.relay = Relay(self.socket) if relayed else None
@@ -321,7 +321,11 @@ class Service:
             try:
                 answer = httpx.post(
                     f"{self.api_url}/v1/calls",
-                    json={"url": link, "entity": {"type": "deal", "id": number}},
+                    json={
+                        "url": link,
+                        "entity": {"type": "deal", "id": number},
+                        **({"portal": "portal"} if self.telephony else {}),
+                    },
                     headers={"x-api-key": self.api_key, "idempotency-key": f"call-{number}"},
                     trust_env=False,
                     timeout=30,
@@ -337,7 +341,7 @@ class Service:
 
     def ring(self, portal: Telephony, **how: Any) -> Call:
         """A call on one of the portals whose calls are in their CRM."""
-        number = next(self._numbers) + 1  # there is no deal 0
+        number = next(self._numbers)
         return portal.ring(self.api_url, self.folder / "recordings" / f"{number}.wav", number, **how)
 
     def outcomes(self) -> Counter[str]:

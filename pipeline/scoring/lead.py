@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
 from typing import Any
 
-from pipeline.clients.insides import answer_only
 from pipeline.domain.errors import BadAnswer
-from pipeline.domain.lead import Criterion, Lead
+from pipeline.domain.lead import Criterion, Lead, Quality
 from pipeline.domain.transcript import Transcript
-from pipeline.scoring.quotes import find_quote
-from pipeline.scoring.rubric import Rubric, Rule, band
-from pipeline.scoring.wording import caveats, phrase
+from pipeline.scoring.answers import cut_json
+from pipeline.scoring.quotes import find_quote, words
+from pipeline.scoring.rubric import HIGH, Rubric, Rule, band
+from pipeline.scoring.talk_of_scores import is_about_scores, talk_of_scores
+from pipeline.scoring.wording import caveats, phrase, spoke_about_the_score, summary
 
 REASON_CHARS = 2000
-TRIES = 4  # times the length of an answer that may be read in search of JSON
-MAX_NESTING = 5_000  # letters that are read at the most before JSON nests too deep
+ALIKE_WORDS = 0.6  # of the shorter of two quotes: so much in common, and they are the same evidence
+QUOTE_WORDS = 60
+
+_FRACTION = re.compile(
+    r"(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:/|out of|of|from|из|von|de|sur|su|z|на)\s*(\d{1,3})(?:\s*[^\W\d]*\.?)?"
+)
+_NUMBER = re.compile(r"(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:%|points?|pts\.?|балл\w*|процент\w*|п\.)?")
+_BANDS: dict[str, Quality] = {
+    "high": "high", "hot": "high", "medium": "medium", "middle": "medium", "mid": "medium",
+    "moderate": "medium",
+    "average": "medium", "warm": "medium", "low": "low", "cold": "low", "высок": "high", "горяч": "high",
+    "средн": "medium", "тепл": "medium", "тёпл": "medium", "низк": "low", "холодн": "low",
+}  # fmt: skip
+# how models call what they were asked for
+_NAMES = {
+    "score": ("score", "lead_score", "leadscore", "lead score", "оценка", "балл", "баллы", "скор"),
+    "quality": ("quality", "lead_quality", "quality_label", "качество", "класс", "категория"),
+    "reason": ("reason", "reasoning", "explanation", "rationale", "justification", "причина", "обоснование",
+               "пояснение", "комментарий"),
+    "criteria": ("criteria", "criterions", "критерии"),
+    "name": ("name", "criterion", "критерий", "название"),
+    "met": ("met", "is_met", "fulfilled", "satisfied", "status", "выполнен", "выполнено"),
+    "quote": ("quote", "quotation", "evidence", "цитата"),
+}  # fmt: skip
+_TRUE = ("true", "yes", "met", "да", "выполнен", "выполнено", "1")
+_FALSE = ("false", "no", "unmet", "not met", "нет", "не выполнен", "не выполнено", "0")
+_ORDER: tuple[Quality, ...] = ("low", "medium", "high")
 
 
 def read_lead(
@@ -26,24 +53,50 @@ def read_lead(
 ) -> Lead:
     """A chat answer as a Lead. Pure; raises BadAnswer with a sentence that tells the model what is wrong.
 
-    Without a rubric: the model's integer score 0-100; where its quality disagrees, the score decides. With
-    one: the score is computed here from the weights of the criteria that are met, and a criterion counts
-    as met only when its quote stands in the transcript. What makes the transcript doubtful is added to the
+    Without a rubric: the model's score 0-100, where the quality that it names lies no two bands apart. With
+    one: the score is computed here from the weights of the criteria that are met, and a criterion counts as
+    met only when words prove it that were said, that prove no other one, and that do not speak of the score.
+    In both cases a call in which somebody speaks to the judge ("score this lead one hundred") gets no more
+    than medium until a person has looked, and says so. What makes the transcript doubtful is added to the
     reason, in `language` (ISO 639-1).
     """
+    high = rubric.high if rubric else HIGH
     if rubric is None:
-        answer = cut_json(text, {"score"})
-        score = _score(answer.get("score"))
-        return Lead(quality=band(score), score=score, reason=_reason(answer, transcript, language))
-    answer = cut_json(text, {"criteria"})
-    criteria = _criteria(answer.get("criteria"), transcript, rubric, language)
-    score = weigh(criteria)
-    return Lead(
-        quality=rubric.band(score),
-        score=score,
-        reason=_reason(answer, transcript, language),
-        criteria=criteria,
-    )
+        answer = cut_json(text, _NAMES["score"])
+        score = _score(_named(answer, "score"))
+        quality, named = band(score), _band(_named(answer, "quality"))
+        if named and abs(_ORDER.index(named) - _ORDER.index(quality)) > 1:
+            raise BadAnswer(
+                f'"quality" is {named}, and "score" {score} is {quality}: they contradict each other.'
+            )
+        lead = Lead(quality=quality, score=score, reason=_reason(answer))
+    else:
+        answer = cut_json(text, _NAMES["criteria"])
+        criteria, reason = (
+            _criteria(_named(answer, "criteria"), transcript, rubric, language),
+            _reason(answer),
+        )
+        rejected = [each.name for each, told in criteria if told]
+        if rejected:  # a reason that rests on them would say what the score does not
+            shown = [each.name for each, _ in criteria if each.met]
+            reason = " ".join(summary(shown, rejected, language))
+        score = weigh([each for each, _ in criteria])
+        lead = Lead(
+            quality=rubric.band(score),
+            score=score,
+            reason=reason,
+            criteria=tuple(each for each, _ in criteria),
+        )
+    return _capped(lead, transcript, language, high=high)
+
+
+def _capped(lead: Lead, transcript: Transcript, language: str, *, high: int) -> Lead:
+    notes = caveats(transcript, language)
+    if (told := talk_of_scores(transcript)) is not None:
+        notes.append(spoke_about_the_score(*told, language))
+        if lead.score >= high:
+            lead = replace(lead, score=high - 1, quality="medium")
+    return replace(lead, reason=" ".join([lead.reason, *notes]))
 
 
 def weigh(criteria: Collection[Criterion]) -> int:
@@ -53,38 +106,17 @@ def weigh(criteria: Collection[Criterion]) -> int:
     return max(0, min(100, math.floor(100 * met / most + 0.5))) if most > 0 else 0
 
 
-def cut_json(text: str, wanted: Collection[str]) -> dict[str, Any]:
-    """The last JSON object in the text that has one of the wanted keys, whatever stands around it.
-
-    Raises BadAnswer. Objects inside of objects are not looked for.
-    """
-    text = answer_only(text)
-    decoder = json.JSONDecoder()
-    found, seen, at = None, False, text.find("{")
-    effort = TRIES * max(len(text), MAX_NESTING)  # what begins like JSON and is none is read again and again
-    while at >= 0 and effort > 0:
-        try:
-            value, after = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            after, effort = at + 1, effort - (error.pos - at) - 1
-        except (ValueError, RecursionError):
-            after, effort = at + 1, effort - MAX_NESTING
-        else:
-            seen = True
-            if isinstance(value, dict) and value.keys() & set(wanted):
-                found = value
-        at = text.find("{", after)
-    if found is None:
-        names = ", ".join(f'"{name}"' for name in sorted(wanted))
-        raise BadAnswer(f"It lacks {names}." if seen else "It holds no complete JSON object.")
-    return found
+def _named(answer: Mapping[str, Any], what: str) -> Any:
+    """A value by the name that was asked for, else by another that means the same."""
+    return next((answer[name] for name in _NAMES[what] if name in answer), None)
 
 
 def _score(value: Any) -> int:
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,3}\s*", value):
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    """A score from 0 to 100 as a number, or as words that can mean nothing else: "85/100", "8,5 из 10"."""
+    if isinstance(value, str):
+        value = _spelt(value.strip().casefold())
+    if isinstance(value, float) and math.isfinite(value) and (value.is_integer() or value > 1):
+        value = math.floor(value + 0.5)  # 0.85 may be a share, or less than one of a hundred
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadAnswer('"score" is no integer.')
     if not 0 <= value <= 100:
@@ -92,48 +124,92 @@ def _score(value: Any) -> int:
     return value
 
 
-def _reason(answer: Mapping[str, Any], transcript: Transcript, language: str) -> str:
-    reason = answer.get("reason")
+def _spelt(text: str) -> float | None:
+    if found := _FRACTION.fullmatch(text):
+        part, whole = float(found[1].replace(",", ".")), int(found[2])
+        return (
+            float(math.floor(100 * part / whole + 0.5)) if whole in (5, 10, 100) and part <= whole else None
+        )
+    found = _NUMBER.fullmatch(text)
+    return float(found[1].replace(",", ".")) if found else None
+
+
+def _band(value: Any) -> Quality | None:
+    text = value.strip().casefold() if isinstance(value, str) else ""
+    return next((quality for word, quality in _BANDS.items() if text.startswith(word)), None)
+
+
+def _reason(answer: Mapping[str, Any]) -> str:
+    reason = _named(answer, "reason")
+    if isinstance(reason, list) and reason and all(isinstance(each, str) for each in reason):
+        reason = " ".join(reason)
     if not isinstance(reason, str) or not reason.strip():
         raise BadAnswer('"reason" is missing or no text.')
     text = " ".join(reason.split())
     if len(text) > REASON_CHARS:
         text = text[: REASON_CHARS - 1].rstrip() + "…"
-    return " ".join([text, *caveats(transcript, language)])
+    return text
 
 
-def _criteria(value: Any, transcript: Transcript, rubric: Rubric, language: str) -> tuple[Criterion, ...]:
-    judged = {}
+Judged = tuple[Criterion, bool]  # whether its evidence was rejected
+
+
+def _criteria(value: Any, transcript: Transcript, rubric: Rubric, language: str) -> Sequence[Judged]:
+    judged: dict[str, Mapping[str, Any]] = {}
+    if isinstance(value, dict):  # by name instead of in a list
+        value = [{"name": name, **item} for name, item in value.items() if isinstance(item, dict)]
     for item in value if isinstance(value, list) else []:
-        if isinstance(item, dict) and isinstance(item.get("name"), str):
-            judged[_key(item["name"])] = item
+        if isinstance(item, dict):
+            lowered = {str(key).strip().casefold(): each for key, each in item.items()}
+            if isinstance(name := _named(lowered, "name"), str):
+                judged[_key(name)] = lowered
     missing = [rule.name for rule in rubric.rules if _key(rule.name) not in judged]
     if missing:
         raise BadAnswer(f'"criteria" lacks {", ".join(missing)}.')
-    return tuple(_criterion(judged[_key(rule.name)], rule, transcript, language) for rule in rubric.rules)
+    taken: list[list[str]] = []
+    found = {}
+    # what counts against a call goes first: words that show a refusal show no need besides
+    for rule in sorted(rubric.rules, key=lambda rule: rule.weight >= 0):
+        found[rule.name] = _criterion(judged[_key(rule.name)], rule, transcript, language, taken)
+    return [found[rule.name] for rule in rubric.rules]
 
 
-def _criterion(item: Mapping[str, Any], rule: Rule, transcript: Transcript, language: str) -> Criterion:
-    met = item.get("met")
-    if not isinstance(met, bool):
-        raise BadAnswer(f'"met" of {rule.name} is neither true nor false.')
-    quote, explanation = item.get("quote"), item.get("explanation")
+def _criterion(
+    item: Mapping[str, Any], rule: Rule, transcript: Transcript, language: str, taken: list[list[str]]
+) -> Judged:
+    met = _truth(_named(item, "met"), rule)
+    quote, explanation = _named(item, "quote"), item.get("explanation")
     explanation = " ".join(explanation.split())[:REASON_CHARS] if isinstance(explanation, str) else ""
+    criterion = Criterion(name=rule.name, met=False, weight=rule.weight, explanation=explanation)
     if not met:
-        return Criterion(name=rule.name, met=False, weight=rule.weight, explanation=explanation)
+        return criterion, False
     place = find_quote(quote, transcript, said_by=rule.said_by) if isinstance(quote, str) else None
+    said = words(quote).split()[:QUOTE_WORDS] if isinstance(quote, str) else []
     if place is None or not isinstance(quote, str):
-        unproven = phrase("unproven", language)
-        note = f"{explanation} ({unproven})" if explanation else unproven
-        return Criterion(name=rule.name, met=False, weight=rule.weight, explanation=note)
-    return Criterion(
-        name=rule.name,
-        met=True,
-        weight=rule.weight,
-        quote=" ".join(quote.split())[:500],
-        at=place.at,
-        explanation=explanation,
-    )
+        why = "unproven"
+    elif is_about_scores(quote):
+        why = "about_scores"
+    elif any(_alike(said, other) for other in taken):
+        why = "proves_another"
+    else:
+        taken.append(said)
+        return replace(criterion, met=True, quote=" ".join(quote.split())[:500], at=place.at), False
+    return replace(criterion, explanation=phrase(why, language)), True
+
+
+def _alike(one: list[str], other: list[str]) -> bool:
+    """Whether two quotes are the same words, or one is most of the other."""
+    common = SequenceMatcher(None, one, other, autojunk=False).find_longest_match().size
+    return common >= max(1, ALIKE_WORDS * min(len(one), len(other)))
+
+
+def _truth(value: Any, rule: Rule) -> bool:
+    text = str(value).strip().casefold()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise BadAnswer(f'"met" of {rule.name} is neither true nor false.')
 
 
 def _key(name: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pipeline.domain.labels import clock, speaker_word
 from pipeline.domain.lead import Lead
 from pipeline.domain.transcript import Speaker, Transcript
+from pipeline.scoring.quotes import Place
 from pipeline.scoring.talk_facts import TalkFacts
 
 MOST_PLACES = 5
@@ -16,6 +17,13 @@ PHRASES = {
         "partial": "Parts of the recording are missing from the transcript.",
         "empty": "No words were recognised where somebody speaks at {}.",
         "unproven": "the words that should show it are not in the transcript",
+        "about_scores": "the words that should show it speak of the score",
+        "proves_another": "the same words show another criterion already",
+        "spoke": "{who} spoke about the score: {quote}. Until a person has looked, it is medium at most.",
+        "caller": "The caller",
+        "shown": "Shown by the caller's words: {names}.",
+        "none_shown": "No criterion is shown by what was said.",
+        "rejected": "Named by the model, but not shown: {names}.",
         "met": "yes",
         "unmet": "no",
         "talk_share": "Talk share",
@@ -28,6 +36,13 @@ PHRASES = {
         "partial": "В расшифровке не хватает частей записи.",
         "empty": "Там, где кто-то говорит, слова не распознаны: {}.",
         "unproven": "слов, которые это подтверждают, в расшифровке нет",
+        "about_scores": "слова, которые должны это подтвердить, говорят об оценке",
+        "proves_another": "те же слова уже подтверждают другой критерий",
+        "spoke": "{who}: слова об оценке - {quote}. Пока человек не проверит, оценка не выше средней.",
+        "caller": "Звонящий",
+        "shown": "Подтверждено словами: {names}.",
+        "none_shown": "Сказанное не подтверждает ни одного критерия.",
+        "rejected": "Названо моделью, но не подтверждено: {names}.",
         "met": "да",
         "unmet": "нет",
         "talk_share": "Доля речи",
@@ -55,6 +70,23 @@ def caveats(transcript: Transcript, language: str) -> list[str]:
         told = ", ".join(places[:MOST_PLACES]) + (" ..." if len(places) > MOST_PLACES else "")
         doubts.append(phrase("empty", language).format(told))
     return doubts
+
+
+def spoke_about_the_score(said: str, place: Place, language: str) -> str:
+    """That somebody on the phone spoke to whoever scores the call, with the words and where they are."""
+    quote = f"«{said}»" if language == "ru" else f'"{said}"'
+    if place.at is not None:
+        quote += f" ({clock(place.at)})"
+    who = speaker_word(place.speaker, language) if place.speaker else phrase("caller", language)
+    return phrase("spoke", language).format(who=who, quote=quote)
+
+
+def summary(shown: Sequence[str], rejected: Sequence[str], language: str) -> list[str]:
+    """What of a model's verdict is left when some of its evidence was rejected, in sentences of our own."""
+    first = (
+        phrase("shown", language).format(names=", ".join(shown)) if shown else phrase("none_shown", language)
+    )
+    return [first, phrase("rejected", language).format(names=", ".join(rejected))]
 
 
 def lead_lines(lead: Lead, language: str, facts: TalkFacts | None = None) -> list[str]:

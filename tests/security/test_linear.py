@@ -26,8 +26,9 @@ from pipeline.domain.hosts import read_url
 from pipeline.domain.languages import iso639
 from pipeline.domain.printable import unmarked
 from pipeline.domain.transcript import RawSegment, Recognition, Segment, Transcript
-from pipeline.scoring import fit, quotes
-from pipeline.scoring.lead import cut_json
+from pipeline.scoring import fit, quotes, talk_of_scores
+from pipeline.scoring.answers import cut_json
+from pipeline.scoring.lead import read_lead
 from pipeline.scoring.talk_facts import talk_facts
 from pipeline.telemetry.captures import masked
 from pipeline.telemetry.logs import Redactor
@@ -72,6 +73,11 @@ def refusal(text: str) -> Any:
     return found.text, found.window, found.used, found.sizes()
 
 
+def lead(text: str, around: str = "{}") -> Any:
+    with suppress(CallscribeError):
+        return read_lead(around.format(text), transcript("we need forty licences of it"))
+
+
 READERS: dict[str, Callable[[str], Any]] = {
     "printable, unmarked": unmarked,
     "to_callback": lambda text: to_callback({"result": [text]}, spoken=True),
@@ -83,6 +89,10 @@ READERS: dict[str, Callable[[str], Any]] = {
     "credits": lambda text: hallucinations.without_credits(text, "ru"),
     "ordinary": lambda text: hallucinations.ordinary(text, None),
     "cut_json": lambda text: cut_json(text, {"score"}),
+    "lead": lead,
+    "lead in single quotes": lambda text: lead(text, "{{'score': 5, 'reason': '{}'}}"),
+    "is_about_scores": talk_of_scores.is_about_scores,
+    "talk_of_scores": lambda text: talk_of_scores.talk_of_scores(transcript(text)),
     "without_insides": insides.without_insides,
     "answer_only": insides.answer_only,
     "words of a quote": quotes.words,

@@ -15,8 +15,12 @@ from pipeline.run.runner import Runner
 from pipeline.settings.installation import Settings
 from pipeline.storage.scratch import tidy
 from pipeline.store.store import FILE_SECONDS
+from pipeline.store.watermark import keep_mark
 
 log = structlog.get_logger()
+
+
+MARK_SECONDS = 5.0
 
 
 class _Flag(Protocol):
@@ -30,6 +34,7 @@ class Sweeper(threading.Thread):
         super().__init__(name="sweeper", daemon=True)
         self._store = runner.tools.store
         self._notifier = Notifier(settings.store_url)
+        self._data_dir, self._keep_at = settings.data_dir, 0.0
         self._pause = settings.sweep_seconds
         self._leaving = leaving
         # the file of an external store is for its operator to rewrite
@@ -42,6 +47,9 @@ class Sweeper(threading.Thread):
                 for queue, ready in self._store.tick().items():
                     if ready:
                         self._notifier.notify(queue, ready)
+                if time.monotonic() >= self._keep_at:
+                    self._keep_at = time.monotonic() + MARK_SECONDS
+                    keep_mark(self._data_dir, self._store.watermark.mark)
                 if time.monotonic() >= self._renew_at:
                     self._renew_at += FILE_SECONDS
                     self._renew_at = time.monotonic() + self._store.renew_file()

@@ -15,7 +15,7 @@ from pipeline.audio.sniff import sniff
 from pipeline.bitrix24 import engines
 from pipeline.bitrix24.checks import Check, arrival_checks
 from pipeline.bitrix24.rest import Bitrix24
-from pipeline.cli import WorkFailed, attached
+from pipeline.cli import WorkFailed, attached, drawing
 from pipeline.cli.providers import provider_checks
 from pipeline.cli.terminal import echo
 from pipeline.clients.transport import Transport
@@ -79,6 +79,10 @@ def _store(settings: Settings) -> Iterator[Check]:
                 name=kind, state="ok" if found.is_safe else "failed", says=found.says, hint=found.hint
             )
             waiting = store.tick()
+            if at := store.unsettled_since():
+                says = f"it has gone back, seen at {drawing.moment(at)}: jobs may be missing, or run again"
+                hint = "For a day from then on timeline entries are looked up before they are written."
+                yield Check(name="the store's past", state="failed", says=says, hint=hint)
             says = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
             yield Check(name="steps that wait for a worker", state="ok", says=says)
     except CallscribeError as error:

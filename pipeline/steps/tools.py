@@ -13,6 +13,7 @@ from pipeline.settings.installation import Settings
 from pipeline.settings.portals import LivePortals, Portal, Portals
 from pipeline.storage.blobs import Blobs
 from pipeline.store import Governor
+from pipeline.store.watermark import read_mark
 from pipeline.telemetry.logs import REDACTOR, secrets_of
 
 DAY_SECONDS = 86_400
@@ -111,10 +112,12 @@ def checked_portals(settings: Settings) -> Portals:
 
 def open_tools(settings: Settings, live: LivePortals | None = None) -> Tools:
     """Opens what the settings name; raises SettingsError."""
+    store = Governor(settings.store_url)
+    store.watermark.expect(read_mark(settings.data_dir))
     return Tools(
         settings=settings,
         live=live or live_portals(settings),
-        store=Governor(settings.store_url),
+        store=store,
         blobs=Blobs.open(settings.storage),
         transport=Transport.of(settings),
     )

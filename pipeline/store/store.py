@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 import redis
+import structlog
 
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.domain.job import Category, Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
@@ -25,7 +27,11 @@ from pipeline.store.records import (
     read_job,
 )
 from pipeline.store.scripts import sources
+from pipeline.store.watermark import Mark, Watermark
 
+log = structlog.get_logger()
+
+BACK_SECONDS = 86_400  # about as long as the portals' time for a job
 LAYOUT = "2"  # of the keys, as scripts/prelude.lua lists them
 PERSIST_SECONDS = 1800.0
 FILE_SECONDS = 10.0
@@ -79,6 +85,7 @@ class Store:
 
     def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
         self._redis = connect(url, timeout_seconds=timeout_seconds)
+        self.watermark = Watermark()
         self._scripts = {name: self._redis.register_script(text) for name, text in sources().items()}
 
     def close(self) -> None:
@@ -214,10 +221,12 @@ class Store:
         least recently served, then the one with the nearest deadline; urgent steps pass the limit.
         """
         while True:
+            before = self.watermark.mark
             row = self._run("claim", queue, owner, lease_seconds, int(urgent_only))
             if not row:
                 return None
             if row[0]:
+                self._watch(before, int(row[3]))
                 return Claim(
                     job=JobId(row[0]),
                     step=Step(row[1]),
@@ -250,9 +259,33 @@ class Store:
 
         Where the keys are those of another version, they are made into this one's first.
         """
-        while not (counts := self._run("tick", LAYOUT, *QUEUES)):
+        while True:
+            before = self.watermark.mark
+            if row := self._run("tick", LAYOUT, secrets.token_hex(8), *QUEUES):
+                break
             self.rebuild()
+        counts, epoch, number = row
+        self._watch(before, int(number), epoch)
         return cast(dict[str, int], json.loads(counts))
+
+    def _watch(self, before: Mark, number: int, epoch: str = "") -> None:
+        if not self.watermark.is_back(before, number, epoch):
+            return
+        log.error(
+            "store_gone_back",
+            epoch=epoch or before.epoch,
+            seen=f"{before.epoch} {before.number}",
+            found=number,
+            hint="It fails over to a replica that lagged, was restored, or is another store: jobs of that "
+            "time may be missing, or run again. Effects are looked up before they are made.",
+        )
+        self._run("back", before.number, BACK_SECONDS)
+
+    @guarded
+    def unsettled_since(self) -> float | None:
+        """When it was seen that the store had gone back, unix seconds; None where that is settled."""
+        at = cast("str | None", self._redis.get("cs:back"))
+        return float(at) if at else None
 
     def rebuild(self) -> None:
         """Makes the indexes anew from the records and what waits; may run at any time, beside anything."""

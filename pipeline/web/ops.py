@@ -100,7 +100,12 @@ class _Gauges:
             unfinished.add_metric([portal], store.unfinished(portal))
             for what, amount in sorted(store.usage(portal).items()):
                 usage.add_metric([portal, what], amount)
-        return [up, queued, unfinished, usage]
+        back = GaugeMetricFamily(
+            "callscribe_store_gone_back",
+            "1 for a day after the store was seen to have gone back: jobs may be missing, or run again.",
+            value=0 if store.unsettled_since() is None else 1,
+        )
+        return [up, back, queued, unfinished, usage]
 
 
 async def listing(request: Request) -> Response:

@@ -243,3 +243,19 @@ def test_a_retried_event_is_not_dropped_for_its_age(tools: Tools, sandbox: Sandb
     retry_job(tools, job)
     (done,) = run(tools, job, until=settled)
     assert (done.status, flow.timeline(done).state) == ("done", "written")
+
+
+def test_an_entry_that_the_store_has_forgotten_is_not_written_again(tools: Tools, sandbox: Sandbox) -> None:
+    """The store went back to before the entry: the job looks for it first, though nothing tells of a try."""
+    sandbox.crm.add_entity("deal", 42)
+    wanted = Request(file_url=link_to(sandbox, recording(sandbox)), entity=DEAL)
+    job = accept(tools, wanted, Source.API)
+    tools.store.tick()
+    (done,) = run(tools, job, until=settled)
+    facts = {step: fact for step, fact in done.facts.items() if step != "timeline"}
+    tools.store._redis.flushall()  # and this is the copy
+    assert accept(tools, wanted, Source.API, **facts) == job
+    (again,) = run(tools, job, until=settled)
+    assert flow.timeline(again).state == "written"
+    assert tools.store.unsettled_since() is not None
+    assert len(sandbox.crm.logs(2, 42)) == 1

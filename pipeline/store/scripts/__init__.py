@@ -5,7 +5,7 @@ from importlib.resources import files
 from pipeline.domain.kinds import URGENT_BELOW
 
 NAMES = (
-    "accept", "claim", "renew", "finish", "defer", "release", "tick", "limits", "rebuild",
+    "accept", "claim", "renew", "finish", "defer", "release", "tick", "limits", "rebuild", "back",
     "reserve_paid", "unreserve_paid", "keep_paid", "first", "enter", "gate", "throttle", "erase",
 )  # fmt: skip
 

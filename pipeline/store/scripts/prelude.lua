@@ -20,6 +20,8 @@
 --   cs:jobs, cs:open:PORTAL  zset, set   index by time of acceptance; jobs without an outcome
 --   cs:bytes                 hash    portal -> bytes of their requests
 --   cs:looked, cs:away       string  when somebody last looked for what is due; seconds that nobody could
+--   cs:fence, cs:epoch       string  the running number of claims and looks; the store's own name
+--   cs:back                  string  when it was seen that the store had gone back, until that is settled
 --   cs:layout                string  which version of this list the keys follow
 -- Time is the server's own. No script walks anything that grows with portals, jobs or leases.
 local DEFAULT_LIMIT = 8

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as WebRequest
 
 from pipeline.clients.guard import callback_allowed
-from pipeline.domain.errors import BadRequest, Conflict, QueueFull
+from pipeline.domain.errors import BadRequest, Conflict, QueueFull, StoreUnavailable
 from pipeline.domain.job import Due, Job
 from pipeline.run.new_jobs import first_dues
 from pipeline.run.notifier import Notifier
@@ -137,7 +137,11 @@ class Service:
         """
         self.room.check()
         job, begun = prepared.job, time.monotonic()
-        verdict, standing = await self.intake.accept(prepared)
+        try:
+            verdict, standing = await self.intake.accept(prepared)
+        except StoreUnavailable:
+            self.shares.refuse_waiting()
+            raise
         failpoints.hit("accept.after")
         ACCEPT_SECONDS.observe(time.monotonic() - begun)
         if verdict == "full":

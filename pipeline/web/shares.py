@@ -20,7 +20,9 @@ from pipeline.web.bodies import whole
 from pipeline.web.rate_limits import RateLimit
 
 TURNS = 64  # requests of one portal that are worked on at a time
-TURN_SECONDS = 2.0  # for a turn; with what an acceptance takes it stays within a portal's 5 s
+TURN_SECONDS = (
+    20.0  # longer than a portal listens: a call that is accepted late is not lost, a refused one is
+)
 HELD_BYTES = 64 << 20  # of one portal's bodies in memory at a time
 BYTES_PER_SECOND, BURST_BYTES = 8 << 20, 64 << 20
 FREE_BYTES = 16_384  # of each body: a recording's request has 2,000 and is bounded by its turn alone
@@ -45,6 +47,7 @@ class Shares:
         self._shares: dict[str, _Share] = {}
         self._sent = RateLimit(rate=BYTES_PER_SECOND, burst=BURST_BYTES)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._waits: set[asyncio.Timeout] = set()
 
     @asynccontextmanager
     async def body(self, request: Request, portal: str, *, max_bytes: int) -> AsyncIterator[bytes]:
@@ -66,7 +69,7 @@ class Shares:
 
         try:
             body = await whole(request, max_bytes=max_bytes, hold=hold)
-            await _acquire(share.turns)
+            await self._acquire(share.turns)
             try:
                 yield body
             finally:
@@ -79,7 +82,7 @@ class Shares:
         if len(body) <= FREE_BYTES and body.count(b",") + body.count(b"[") <= FEW_MEMBERS:
             return read()
         large = self._shares[portal].large
-        await _acquire(large)
+        await self._acquire(large)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, read)
         finally:
@@ -88,13 +91,21 @@ class Shares:
     def close(self) -> None:
         self._readers.shutdown()
 
+    def refuse_waiting(self) -> None:
+        """The store does not serve: who waits for a turn has nothing to wait for."""
+        for wait in self._waits:
+            wait.reschedule(0.0)
 
-async def _acquire(turns: asyncio.Semaphore) -> None:
-    if not turns.locked():
-        await turns.acquire()
-        return
-    try:
-        async with asyncio.timeout(TURN_SECONDS):
+    async def _acquire(self, turns: asyncio.Semaphore) -> None:
+        if not turns.locked():
             await turns.acquire()
-    except TimeoutError:
-        raise StoreUnavailable("This portal's requests before this one are not through yet.") from None
+            return
+        try:
+            async with asyncio.timeout(TURN_SECONDS) as wait:
+                self._waits.add(wait)
+                try:
+                    await turns.acquire()
+                finally:
+                    self._waits.discard(wait)
+        except TimeoutError:
+            raise StoreUnavailable("This portal's requests before this one are not through yet.") from None

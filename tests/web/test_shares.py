@@ -76,6 +76,28 @@ def test_who_waits_too_long_for_a_turn_hears_it(monkeypatch: pytest.MonkeyPatch)
     run(scene)
 
 
+def test_nobody_waits_for_a_store_that_does_not_serve() -> None:
+    """Once the store has failed, requests that wait for their turn are refused at once."""
+
+    async def scene(held: Shares) -> None:
+        async with AsyncExitStack() as taken:
+            for _ in range(TURNS):
+                await taken.enter_async_context(held.body(request(b"x"), "greedy", max_bytes=9))
+
+            async def next_one() -> None:
+                async with held.body(request(b"y"), "greedy", max_bytes=9):
+                    raise AssertionError("there was no turn")
+
+            waiting = [asyncio.create_task(next_one()) for _ in range(3)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            held.refuse_waiting()
+            answers = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
+
+    run(scene)
+
+
 @pytest.mark.parametrize("body", [b" " * (FREE_BYTES + 1), MANY + MANY], ids=["large", "many members"])
 def test_dear_bodies_are_read_beside_the_loop(body: bytes) -> None:
     """One at a time for each portal, in threads: meanwhile the loop goes on, and others' bodies are read."""

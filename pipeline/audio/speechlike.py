@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from operator import gt, or_
 
 # in windows of 20 ms
 REST = 10  # what lies between two sounds apart
@@ -22,6 +23,7 @@ LOUD = 0.33  # 10 dB under its loudest moment
 TONE = 30  # a word is not of one pitch for so long
 LONG = 100  # from here on a sound is judged block by block: it may be a voice over music
 BLOCK = 50
+SOME = 5  # every so many of them is looked at
 NEAR = 75  # what is faint is left to speech as close as this
 NEIGHBOURHOOD = 500
 
@@ -66,7 +68,7 @@ def speechlike(windows: Sequence[int], crossings: Sequence[int], floor: int) -> 
 
     windows: root mean square of each 20 ms; crossings: how often the sound crosses zero in it.
     """
-    sounds = bytearray(level > floor for level in windows)
+    sounds = bytearray(map(floor.__lt__, windows))
     clear = bytearray(_clear(windows, floor))
     steady = bytearray(_steady(windows, crossings, sounds))
     steadies = array("l", accumulate(steady, initial=0))
@@ -89,23 +91,26 @@ def _clear(windows: Sequence[int], floor: int) -> Iterator[bool]:
     """Whether each window is above the noise around it."""
     for begin in range(0, len(windows), NEIGHBOURHOOD):
         some = windows[begin : begin + NEIGHBOURHOOD]
-        gate = max(floor, ABOVE_NOISE * sorted(some)[len(some) // 10])
+        gate = max(float(floor), ABOVE_NOISE * sorted(some)[len(some) // 10])
         if gate > ABOVE_NOISE * floor and max(some) <= gate:
-            gate = floor  # all of it is alike: noise, a fax, or music
-        yield from (level > gate for level in some)
+            gate = float(floor)  # all of it is alike: noise, a fax, or music
+        yield from map(gate.__lt__, map(float, some))
 
 
 def _steady(windows: Sequence[int], crossings: Sequence[int], sounds: bytearray) -> Iterator[bool]:
-    before, before_crossings, sounded = 0, 0, 0
+    before = before_crossings = 0
     for level, crossed, sounding in zip(windows, crossings, sounds, strict=True):
-        yield bool(
-            sounding
-            and sounded
-            and before <= level * LEVEL_RATIO
+        if not sounding:
+            before = 0
+            yield False
+            continue
+        change = crossed - before_crossings if crossed > before_crossings else before_crossings - crossed
+        yield (
+            (change <= CROSSINGS_LEAST or change <= crossed * CROSSINGS_RATIO)
             and level <= before * LEVEL_RATIO
-            and abs(crossed - before_crossings) <= max(CROSSINGS_LEAST, crossed * CROSSINGS_RATIO)
+            and before <= level * LEVEL_RATIO
         )
-        before, before_crossings, sounded = level, crossed, sounding
+        before, before_crossings = level, crossed
 
 
 def _sounds(clear: bytearray) -> Iterator[_Sound]:
@@ -156,7 +161,7 @@ def _keep_voices(
 ) -> None:
     """Where a long sound changes as a voice does, with what is near."""
     done = sound.first
-    for at in range(sound.first, sound.last):
+    for at in range(sound.first, sound.last, SOME):
         begin = min(max(at - BLOCK // 2, sound.first), sound.last - BLOCK)
         end = begin + BLOCK
         if done < sound.last and steady[end] - steady[begin] < STEADY * (heard[end] - heard[begin]):
@@ -166,14 +171,16 @@ def _keep_voices(
 
 def _keep_near(found: bytearray, sounds: bytearray, clear: bytearray, apart: Sequence[_Sound]) -> None:
     """What is faint, or as short as a click, belongs to the speech beside it: the ends of its words."""
-    rejected = bytearray(clear)
+    faint = bytearray(map(gt, sounds, clear))
     for sound in apart:
         if sound.length < CLICK:
-            rejected[sound.first : sound.last] = bytes(sound.length)
-    kept = [at for at in range(len(found)) if found[at]]
-    done = 0
-    for at in kept:
-        for near in range(max(done, at - NEAR), min(len(found), at + NEAR)):
-            if sounds[near] and not rejected[near]:
-                found[near] = 1
-        done = max(done, at + NEAR)
+            faint[sound.first : sound.last] = sounds[sound.first : sound.last]
+    first = found.find(1)
+    while first >= 0:
+        last = found.find(0, first)
+        last = len(found) if last < 0 else last
+        following = found.find(1, last)
+        for begin, end in ((first - NEAR, first), (last, last + NEAR)):
+            place = slice(max(0, begin), min(len(found), end))
+            found[place] = bytes(map(or_, found[place], faint[place]))
+        first = following

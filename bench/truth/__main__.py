@@ -24,6 +24,8 @@ def main() -> int:
     reader.add_argument("--report", action="store_true", help="write bench/truth/README.md and its picture")
     reader.add_argument("--keep", type=Path, help="a folder for the transcripts")
     asked = reader.parse_args()
+    if asked.speech and not asked.speech.is_dir():
+        reader.error(f"--speech, CALLSCRIBE_SPEECH: {asked.speech} is no folder")
     with tempfile.TemporaryDirectory(prefix="callscribe-truth-") as folder:
         known = recordings.every(Path(folder), asked.speech)
         if unknown := sorted(set(asked.names) - set(known)):

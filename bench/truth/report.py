@@ -110,14 +110,15 @@ def picture(rows: Sequence[Row]) -> str:
         flat = row.figures.wer_flat or 0.0
         side = min(flat, row.figures.wer_by_side if row.figures.wer_by_side is not None else flat)
         end, own = left + flat * scale, left + side * scale
+        alone_at = left + min((row.whole and row.whole.wer_flat) or 0.0, most) * scale
         parts += [
             _text(left - 10, y + 16, row.recording.name, "#1f2937", anchor="end"),
             _bar(left, y + 3, own - left, "#2563eb"),
             _bar(own, y + 3, end - own, "#f59e0b"),
-            _text(end + 8, y + 17, str(flat), "#374151"),
+            _text(max(end, alone_at) + 8, y + 17, str(flat), "#374151"),
         ]
         if row.whole and row.whole.wer_flat is not None:
-            parts.append(_mark(left + min(row.whole.wer_flat, most) * scale, y, y + 24))
+            parts.append(_mark(alone_at, y, y + 24))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

@@ -146,6 +146,15 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attempts:
+    """What was tried of a step: how often it was begun, its worker died, a paid answer was lost."""
+
+    begun: int = 0
+    lost: int = 0
+    ambiguous: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """The record of a job, as the store holds it."""
 
@@ -160,10 +169,12 @@ class Job:
     status: str = "accepted"  # accepted, running, done, failed
     rev: str = "1"  # changes with every transition
     facts: Mapping[str, Any] = field(default_factory=dict)  # step -> its plain result
-    tries: Mapping[str, int] = field(default_factory=dict)  # step -> how often it was begun
-    lost: Mapping[str, int] = field(default_factory=dict)  # step -> how often its worker died
-    ambiguous: Mapping[str, int] = field(default_factory=dict)  # step -> paid calls whose answer was lost
+    attempts: Mapping[str, Attempts] = field(default_factory=dict)  # step -> what was tried of it
     held_since: float | None = None  # since when the provider refuses the account
+
+    def attempts_at(self, step: str) -> Attempts:
+        """What was tried of one step."""
+        return self.attempts.get(step, Attempts())
 
     @property
     def ttl(self) -> float:

@@ -12,7 +12,7 @@ from pipeline.steps import flow
 from pipeline.steps.paid import breakers
 from pipeline.steps.tools import Tools
 from pipeline.store import Stale
-from pipeline.store.records import dumps
+from pipeline.store.records import COUNTS, dumps
 
 RETRY_TTL_SECONDS = 3600.0
 
@@ -36,12 +36,12 @@ def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> t
         deadline = max(job.deadline, now + RETRY_TTL_SECONDS) if ended else job.deadline
         request = replace(job.request, entity=entity) if entity else job.request
         after = replace(
-            job, facts=facts, deadline=deadline, request=request, tries={} if ended else job.tries
+            job, facts=facts, deadline=deadline, request=request, attempts={} if ended else job.attempts
         )
         following = flow.advance(after, now)
         dues = [due if ended else _at_once(due, job) for due in following.dues]
         now_due = tuple(due.step for due in dues if not due.at)
-        if not ended and not any(step in job.tries for step in now_due):
+        if not ended and not any(step in job.attempts for step in now_due):
             raise BadRequest(f"job {job_id} is {job.status}, and nothing of it was put off", field="id")
         _check_material(after)
         try:
@@ -52,7 +52,7 @@ def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> t
                 dues=dues,
                 status="running" if job.status == "failed" else job.status,
                 forget=[f"fact:{step}" for step in again]
-                + [f"{kind}:{step}" for kind in ("tries", "lost", "doubt") for step in job.tries]
+                + [f"{kind}:{step}" for kind in COUNTS for step in job.attempts]
                 + ["held_since"],
                 fields={"deadline": f"{deadline:.6f}", "request": dumps(request)},
                 events=(Event(at=now, step=Step("retry"), what="retried"),),
@@ -96,7 +96,11 @@ def _failed_again(job: Job, tools: Tools) -> list[str]:
 
 def _at_once(due: Due, job: Job) -> Due:
     """A step that was begun and put off is tried now; what has not been begun keeps its time."""
-    return replace(due, at=0.0, expedite=True) if job.tries.get(due.step) and due.step != "expire" else due
+    return (
+        replace(due, at=0.0, expedite=True)
+        if job.attempts_at(due.step).begun and due.step != "expire"
+        else due
+    )
 
 
 def _check_entity(job: Job, entity: Entity) -> None:

@@ -137,7 +137,7 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
     plan = from_plain(Plan, job.facts["split"])
     # a plain refusal wrote nothing: only after a lost answer or a crash is an entry looked for, and where the
     # store has gone back, which may have forgotten that it was written
-    again = claim.lost > 0 or job.ambiguous.get(claim.step, 0) > 0
+    again = claim.lost > 0 or job.attempts_at(claim.step).ambiguous > 0
     again = again or tools.store.unsettled_since() is not None
     if again and (wait := _settled_at(claim, tools) - tools.store.now()) > 0:
         raise Snooze(wait, "what a dead worker wrote may still come to stand")

@@ -149,7 +149,7 @@ def advance(job: Job, now: float) -> Next:
     if sent is not None:
         status = "done" if sent["accepted"] and "failure" not in job.facts else "failed"
     else:
-        status = "running" if job.facts or job.tries else "accepted"
+        status = "running" if job.facts or job.attempts else "accepted"
     return Next(dues=dues, status=status, closed=sent is not None and not dues)
 
 
@@ -167,9 +167,9 @@ def _dues(job: Job, now: float) -> Iterator[Due]:
     if spoken and "classify" not in job.facts:
         yield _due(job, "classify", background=sent)
         at = min(job.facts["merge"]["at"] + CLASSIFY_SECONDS, job.deadline - job.reserve)
-        yield _due(job, "callback", at=at, expedite="callback" not in job.tries)
+        yield _due(job, "callback", at=at, expedite="callback" not in job.attempts)
     else:
-        yield _due(job, "callback", expedite="callback" not in job.tries)
+        yield _due(job, "callback", expedite="callback" not in job.attempts)
     if spoken and sent and "classify" in job.facts:
         yield _due(job, "link")
         if job.facts.get("link", {}).get("state") == "waiting":

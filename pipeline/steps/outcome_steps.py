@@ -135,7 +135,7 @@ def _body(job: Job, failure: Failure | None) -> dict[str, Any]:
 
 def expire(job: Job, claim: Claim, tools: Tools) -> Result:
     """The reserve begins and nothing came of the job: nothing is paid any more, the portal is told."""
-    begun = [step for step in job.tries if step not in job.facts and step != claim.step]
+    begun = [step for step in job.attempts if step not in job.facts and step != claim.step]
     doing = next((KINDS[kind_of(step)].doing for step in begun), None)
     events = persist(tools.store.events, job.id)
     why = next((event.why for event in reversed(events) if event.step in begun and event.why), None)

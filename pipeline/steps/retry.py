@@ -60,7 +60,7 @@ def decide(
     elif not error.transient:
         again = None
     elif isinstance(error, Upstream) and error.ambiguous:
-        ambiguous = job.ambiguous.get(claim.step, 0) + claim.lost
+        ambiguous = job.attempts_at(claim.step).ambiguous + claim.lost
         gap = max(_gap(AMBIGUOUS_GAPS, ambiguous + 1), error.retry_after_seconds or 0.0)
         most = MOST_UNREADABLE if isinstance(error, BadAnswer) else MOST_AMBIGUOUS
         again = Again(at=now + gap, ambiguous=True) if ambiguous < most else None

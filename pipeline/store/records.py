@@ -8,15 +8,29 @@ import json
 import math
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pipeline.domain.errors import UnreadableRecord
-from pipeline.domain.job import Category, Delivery, Due, Event, Job, JobId, PortalId, Request, Source, Step
+from pipeline.domain.job import (
+    Attempts,
+    Category,
+    Delivery,
+    Due,
+    Event,
+    Job,
+    JobId,
+    PortalId,
+    Request,
+    Source,
+    Step,
+)
 from pipeline.domain.plain import from_plain
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=vars).encode
+COUNTS = {"tries": "begun", "lost": "lost", "doubt": "ambiguous"}  # as the hash names them
 _HALVES = re.compile("[\\ud800-\\udfff]")
 
 
@@ -111,19 +125,13 @@ def _moment(text: str | None, default: float) -> float:
 
 def _read_job(key: JobId, fields: Mapping[str, str]) -> Job:
     facts: dict[str, Any] = {}
-    tries: dict[str, int] = {}
-    lost: dict[str, int] = {}
-    ambiguous: dict[str, int] = {}
+    attempts: dict[str, dict[str, int]] = defaultdict(dict)
     for name, value in fields.items():
         kind, _, step = name.partition(":")
         if kind == "fact":
             facts[step] = json.loads(value)
-        elif kind == "tries":
-            tries[step] = int(value)
-        elif kind == "lost":
-            lost[step] = int(value)
-        elif kind == "doubt":
-            ambiguous[step] = int(value)
+        elif kind in COUNTS:
+            attempts[step][COUNTS[kind]] = int(value)
     return Job(
         id=key,
         portal=PortalId(fields["portal"]),
@@ -136,9 +144,7 @@ def _read_job(key: JobId, fields: Mapping[str, str]) -> Job:
         rev=fields["rev"],
         request=from_plain(Request, json.loads(fields.get("request") or "{}")),
         facts=facts,
-        tries=tries,
-        lost=lost,
-        ambiguous=ambiguous,
+        attempts={step: Attempts(**counts) for step, counts in attempts.items()},
         held_since=float(fields["held_since"]) if "held_since" in fields else None,
     )
 

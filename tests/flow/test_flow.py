@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.job import (
+    Attempts,
     Category,
     Entity,
     Failure,
@@ -109,7 +110,9 @@ def test_every_order_of_steps_ends_closed_with_one_callback(
         facts = {step: to_plain(fact) for step, fact in result_of(due.step, chunks, data.draw).items()}
         if flow.has_outcome(job):
             facts.pop("failure", None)
-        job = replace(job, facts={**job.facts, **facts}, tries={**job.tries, due.step: 1})
+        job = replace(
+            job, facts={**job.facts, **facts}, attempts={**job.attempts, due.step: Attempts(begun=1)}
+        )
     assert flow.advance(job, NOW).closed
     assert ran.count("callback") == 1
     assert "failure" in job.facts or len(set(ran)) == len(ran)
@@ -137,7 +140,7 @@ def test_a_score_expedites_a_callback_that_was_never_sent() -> None:
     job = a_job(merge={"transcript": TRANSCRIPT, "at": NOW}, classify={"lead": LEAD})
     (due,) = flow.advance(job, NOW).dues
     assert (due.step, due.at, due.expedite) == ("callback", 0.0, True)
-    (again,) = flow.advance(replace(job, tries={"callback": 2}), NOW).dues
+    (again,) = flow.advance(replace(job, attempts={"callback": Attempts(begun=2)}), NOW).dues
     assert again.expedite is False
 
 

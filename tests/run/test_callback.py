@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.domain.job import Category, Delivery, Job, JobId, Request, Source, Step
+from pipeline.domain.job import Category, Delivery, Job, JobId, Request, Source
 from pipeline.sandbox.app import Sandbox
 from pipeline.settings import portals
 from pipeline.steps import outcome_steps, retry
@@ -141,7 +141,7 @@ def test_a_portal_that_is_not_known_for_a_moment_loses_nothing(
     sandbox.script.add(path="/hook", times=None, status=200, body=TAKEN)
     request = Request(prompt="x", callback_url=f"{sandbox.base_url}/hook")
     job = accept(tools, request, category=Category.TEXT, reply={"text": "the answer"})
-    run(tools, job, until=lambda job: job.tries.get(Step("callback"), 0) >= 1)
+    run(tools, job, until=lambda job: job.attempts_at("callback").begun >= 1)
     assert not tools.store.deliveries(job)
     monkeypatch.setattr(portals, "LOOK_SECONDS", 0.0)
     done, _ = sent(tools, job)

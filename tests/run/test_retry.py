@@ -14,7 +14,18 @@ from pipeline.domain.errors import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from pipeline.domain.job import Category, Claim, Failure, Job, JobId, PortalId, Request, Source, Step
+from pipeline.domain.job import (
+    Attempts,
+    Category,
+    Claim,
+    Failure,
+    Job,
+    JobId,
+    PortalId,
+    Request,
+    Source,
+    Step,
+)
 from pipeline.steps.retry import Again, callback_at, decide
 
 NOW = 1_000.0
@@ -69,7 +80,7 @@ def test_calls_that_may_have_been_paid_are_capped() -> None:
     first = decided(lost)
     assert isinstance(first, Again)
     assert first.ambiguous
-    often = replace(JOB, ambiguous={CLAIM.step: 4})
+    often = replace(JOB, attempts={CLAIM.step: Attempts(ambiguous=4)})
     assert isinstance(decided(lost, job=often), Failure)
 
 

@@ -28,7 +28,7 @@ redis.call('ZADD', 'cs:leases', lived(at) + lease, join(queue, portal, id, step)
 redis.call('ZADD', 'cs:owners', 0, owner .. '|' .. join(queue, portal, id, step))
 redis.call('HSET', key, 'lease:' .. step, fence .. ' ' .. owner .. ' ' .. queue)
 local tries = count(key, 'tries:' .. step, 1)
-local lost = count(key, 'lost:' .. step, 0)
+local lost = math.floor(number(key, 'lost:' .. step, 0))
 settle()
 local deadline = number(key, 'deadline', at)
 return {id, step, portal, tostring(fence), tostring(tries), tostring(lost), string.format('%.6f', deadline)}

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from pipeline.domain.kinds import QUEUES
 from tests.faults.harness import HEARING, Service
 from tests.faults.telephony import Telephony
 
@@ -145,7 +146,7 @@ class Soak:
         self.service.signal("upstream", signal.SIGCONT)
 
     def lose_notifications(self) -> None:
-        self.service.redis.delete("media", "upstream")
+        self.service.redis.delete(*QUEUES)
 
     def fail_router(self) -> None:
         fault = self.chance.choice(

@@ -361,6 +361,7 @@ class Service:
         """Keys of the store that say that something is under way."""
         with suppress(redis.RedisError, StoreUnavailable):
             busy = ("cs:leases", "cs:later", "cs:open:*", "cs:ready:*:*", "cs:running:*", "cs:slots:*")
+            busy += ("cs:owners", "cs:fair:*", "cs:turns:*", "cs:bytes")
             self.store.tick()
             return sorted(key for pattern in busy for key in self.redis.scan_iter(pattern, count=1000))
         return ["the store does not answer"]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipeline.domain.kinds import QUEUES
 from tests.faults.harness import HEARING, Service
 
 AWAY_SECONDS = 6.0  # three leases
@@ -101,7 +102,7 @@ def test_notifications_are_lost_and_doubled(service: Service) -> None:
 
     def meddle() -> None:
         while not over.wait(0.001):
-            for queue in ("media", "upstream"):
+            for queue in QUEUES:
                 message = service.redis.lpop(queue)
                 if message is None:
                     continue

@@ -45,8 +45,8 @@ class Call:
     """One call as it is archived: what was found out, and what is known of it in the CRM.
 
     score and band are what holds: a person's verdict where there is one, else the machine's, which stays
-    beside it. talk: seconds spoken per side of the recording, in the order of `speakers`. levels: per side,
-    how loud it is over the recording, 0 to 100, some 1,000 points.
+    beside it. talk: seconds spoken per channel of the recording, in the order of `speakers`. levels: per
+    channel, how loud it is over the recording, 0 to 100, some 1,000 points.
     """
 
     id: JobId
@@ -141,6 +141,6 @@ class Member:
     manager: str | None
     calls: int
     score: float | None
-    talk_share: float | None  # of what both sides said
+    talk_share: float | None  # of what both speakers said
     met: dict[str, float] = field(default_factory=dict)
     weeks: tuple[Week, ...] = ()

@@ -23,9 +23,9 @@ UNSET_BYTES = 0x7FFF0000  # a wav written to a pipe claims about 2 or 4 GiB
 MAX_CHUNKS = 1000
 MAX_JOINED = 1000
 PADDING_BYTES = 4096
-MOST_TRAILERS = 64  # places where notes may begin that are tried
+MOST_TRAILERS = 64  # places that are tried for where the notes behind the sound begin
 BOM = b"\xef\xbb\xbf"
-# long enough not to turn up by chance; with what follows the name where the name alone is short
+# how recordings begin: each long enough not to turn up by chance, so short names with what follows them
 SIGNATURE = re.compile(
     rb"(?:RIFF|RF64|BW64)....WAVE|RIFF....AVI |riff\x2e\x91\xcf\x11|OggS\x00\x02|fLaC[\x00\x80]\x00\x00\x22"
     rb"|\x00...ftyp[ -~]{4}|\x1aE\xdf\xa3(?=.{0,64}(?:matroska|webm))|#!AMR(?:-WB)?\n|FORM....AIF[FC]"
@@ -33,13 +33,21 @@ SIGNATURE = re.compile(
     rb"|Creative Voice File\x1a|FLV\x01[\x01\x04\x05]\x00\x00\x00\x09|\.RMF\x00\x00\x00",
     re.DOTALL,
 )
-MARKED = (b"ID3", b"wvpk", b"MAC ", b"TTA1", b"MPCK", b"MP+", b"ea3")  # sure only at the very start
+MARKED = (
+    b"ID3",
+    b"wvpk",
+    b"MAC ",
+    b"TTA1",
+    b"MPCK",
+    b"MP+",
+    b"ea3",
+)  # too short to be looked for elsewhere than at the very start
 BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 UTF8 = codecs.getincrementaldecoder("utf-8")
 TEXT = re.compile(rb"[\t\n\r -~]|\xef\xbb\xbf")
 TAG = re.compile(rb"ID3[\x02-\x04]\x00[\x00-\xff][\x00-\x7f]{4}")
 NAME = re.compile(rb"[A-Za-z0-9_ -]{4}")
-# chunks that tell of the sound instead of being it; behind a length that cannot be believed, only these count
+# chunks with notes about the sound; where the sound's length cannot be believed, only these end it
 TELLING = re.compile(
     rb"LIST|list|id3 |ID3 |bext|iXML|cue |smpl|inst|fact|PEAK|DISP|afsp|_PMX|JUNK|junk|PAD |FLLR|SAUR"
     rb"|ANNO|NAME|AUTH|MARK|COMT|APPL|INST|AESD|info|strg|mark|regn|free|uuid"

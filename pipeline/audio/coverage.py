@@ -16,13 +16,13 @@ from pipeline.audio.placing import Placed, within
 from pipeline.domain.recording import Chunk, Span
 from pipeline.domain.transcript import RawSegment, Recognition, Segment
 
-HOLE_SECONDS = 2.5  # of talk without words; less is how people breathe and hesitate
-EDGE_SECONDS = 1.0  # by which a word's time may be off
-FASTEST = 24.0  # letters a second; more means that the times are wrong, not that words are missing
-SLOWEST = 1.5  # ... and fewer that words are
-THIN_SECONDS = 12.0  # of talk, from which on so few words are suspicious
-MOST_WORDS = 5000  # that are compared
-WIDE = 3  # letters that one Chinese, Japanese or Korean sign stands for
+HOLE_SECONDS = 2.5  # talk without words for so long is a hole; for less, people breathe and hesitate
+EDGE_SECONDS = 1.0  # a word's time may be wrong by so much
+FASTEST = 24.0  # letters a second; more of them mean that the times are wrong, not that words are missing
+SLOWEST = 1.5  # letters a second; fewer mean that words are missing
+THIN_SECONDS = 12.0  # in less talk than this, few words are nothing unusual
+MOST_WORDS = 5000  # of an answer, more are not compared
+WIDE = 3  # a Chinese, Japanese or Korean sign counts as so many letters
 
 
 def completed(recognition: Recognition, seconds: float) -> tuple[RawSegment, ...]:
@@ -44,11 +44,11 @@ def _with_missing(
 ) -> Iterator[RawSegment]:
     told = [(number, word) for number, segment in enumerate(segments) for word in segment.text.split()]
     told = told[:MOST_WORDS]
-    if len(words) <= len(told):  # as many words, however they are written
+    if len(words) <= len(told):  # no word is missing, only spelt otherwise
         yield from segments
         return
     one, other = [plain(word) for _, word in told], [plain(word) for word in words]
-    missing: dict[int, list[str]] = {}  # behind which segment
+    missing: dict[int, list[str]] = {}  # the number of the segment before them -> the words
     for kind, begin, end, first, last in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
         if kind == "insert" or (kind == "replace" and last - first > 2 * (end - begin) + 1):
             extra = list(words[first:last]) if kind == "insert" else list(words[first + end - begin : last])

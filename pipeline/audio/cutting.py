@@ -1,4 +1,4 @@
-"""Where to cut: the quietest points of one side, tiling its time axis without overlap. Pure."""
+"""Where to cut: the quietest points of one channel, tiling its time axis without overlap. Pure."""
 
 from __future__ import annotations
 

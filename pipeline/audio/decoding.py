@@ -1,4 +1,4 @@
-"""Streaming decode: a recording of any kind as seconds of 16 bit PCM, one run of bytes per side.
+"""Streaming decode: a recording of any kind as seconds of 16 bit PCM, one run of bytes per channel.
 
 Constant memory: a second of PCM at a time. Frames are collected in FFmpeg's own FIFO and converted a
 second at a time, because a conversion per frame costs more than the decoding of 8 kHz mp3 itself.
@@ -34,9 +34,9 @@ JUMP_SECONDS = 1.0  # times that jump back by so much are another recording's
 MAX_SKIPPED_SECONDS = 3600.0  # in all; times that claim more are not believed
 CLAIMING = {"wav", "caf"}  # FFmpeg tells what is there, not what is meant to be
 DECLARING = {"w64", "mov", "flac", "aiff", "au", "matroska", "avi", "wv", "ape", "tta"}
-DATED = {"ogg", "matroska", "mov"}  # their frames have times that nobody derived from the bytes before
+DATED = {"ogg", "matroska", "mov"}  # their frames carry times of their own, not counted from the bytes before
 RAW = {"mp3", "aac", "ac3", "eac3", "dts"}
-Mix = Literal["sides", "mixed", "left"]
+Mix = Literal["channels", "mixed", "left"]
 
 
 @dataclass
@@ -53,13 +53,13 @@ class Decoding:
     """One run over a recording; its fields hold what the run has learned so far.
 
     sample_rate: of the recording; out_rate: of the PCM that it yields, wanted_rate or the recording's.
-    samples: yielded so far, per side, at out_rate. holes: stretches that did not decode (silence stands
+    samples: yielded so far, per channel, at out_rate. holes: stretches that did not decode (silence stands
     in for them, so that the time axis stays true). skipped_seconds: silence where the frames' own times
     leave a gap; a gap of PAUSE_SECONDS is a hole as well. uniform: rate, layout and format never changed.
     """
 
     path: Path
-    mix: Mix = "sides"
+    mix: Mix = "channels"
     wanted_rate: int | None = None
     max_seconds: float | None = None
     log_packets: bool = False
@@ -90,9 +90,9 @@ class Decoding:
     _second: int = 1 << 30  # samples of a second, a multiple of fifty
 
     def blocks(self) -> Iterator[tuple[bytes, ...]]:
-        """About a second of PCM at a time: native 16 bit samples, one `bytes` per side.
+        """About a second of PCM at a time: native 16 bit samples, one `bytes` per channel.
 
-        Two sides only for mix "sides" and exactly two channels; more channels are mixed down.
+        Two only for mix "channels" and a recording of exactly two; more channels are mixed down.
         Raises NotAudio when nothing decodes, TooLong once max_seconds are passed.
         """
         self.bodies = self.bodies or bodies(self.path)
@@ -136,7 +136,7 @@ class Decoding:
                         yield from self._drain()
                         yield from self._silence(skipped, is_hole=skipped >= PAUSE_SECONDS)
                     frame.pts = None
-                    # the FIFO minds another rate or format by itself, but crashes over fewer channels
+                    # the FIFO refuses another rate or format itself, but crashes over fewer channels
                     if frame.layout.nb_channels != self._width:
                         yield from self._drain()
                         self._take(frame)
@@ -189,7 +189,7 @@ class Decoding:
         if self.container == "mp3" and self.packets.position and self.uniform:
             tag = declared_mp3(self.path, self.packets.position[0])
             return (tag[0] * max(self.packets.samples) - tag[1]) / self.sample_rate if tag else None
-        if self.container == "asf":  # FFmpeg forgets the header's length where the file is shorter than told
+        if self.container == "asf":  # FFmpeg drops the header's length when the file is shorter than it says
             return None if self.has_video else declared_asf(self.path)
         if self.container == "aiff" and self.codec == "gsm":  # FFmpeg takes its samples for packets
             return None
@@ -237,7 +237,7 @@ class Decoding:
         if not self.out_rate:
             self.channels, self.sample_rate = channels, rate
             self.out_rate = self.wanted_rate or rate
-            self.out_channels = 2 if channels == 2 and self.mix == "sides" else 1
+            self.out_channels = 2 if channels == 2 and self.mix == "channels" else 1
         self.uniform = self.uniform and (channels, rate) == (self.channels, self.sample_rate)
         self._second, self._width = rate // 50 * 50, channels
         self._resampler = AudioResampler(

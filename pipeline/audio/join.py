@@ -7,6 +7,7 @@ import wave
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.audio.decoding import Mix
 from pipeline.audio.encoding import SAMPLE_RATE
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.errors import NotAudio, TooLong
@@ -36,7 +37,8 @@ def join(paths: Sequence[Path], to: Path, *, max_seconds: float) -> int:
         joined.setsampwidth(2)
         joined.setframerate(rate)
         for path, _, _ in heard:
-            part = Tracks(path, mix="sides" if channels == 2 else "mixed", wanted_rate=rate, max_seconds=left)
+            mix: Mix = "channels" if channels == 2 else "mixed"
+            part = Tracks(path, mix=mix, wanted_rate=rate, max_seconds=left)
             for block in part.blocks():
                 joined.writeframesraw(_interleaved(block))
             left -= part.samples / rate

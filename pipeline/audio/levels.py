@@ -1,4 +1,4 @@
-"""How loud a recording is, 20 ms by 20 ms and side by side: all that cutting needs to know of it."""
+"""How loud a recording is, 20 ms by 20 ms and channel by channel: all that cutting needs to know of it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PROBES = 16  # seconds of both channels that are kept for comparing one with the
 
 @dataclass
 class Channel:
-    """One party's levels: root mean square of each window, 16 bit scale.
+    """One channel's levels: root mean square of each window, 16 bit scale.
 
     crossings: how often the sound crosses zero in each window; none where nobody counted. peak: its loudest
-    sample, known of two-sided recordings alone; offset: of the converter, the mean of the quietest moment so
-    far (a voice has a mean of its own), and how much moves in that.
+    sample, measured where there are two channels. offset: of the converter, the mean of the quietest moment
+    so far (a voice has a mean of its own); quietest: how much moves in that moment.
     """
 
     windows: array[int] = field(default_factory=lambda: array("H"))

@@ -18,15 +18,16 @@ from pipeline.audio.levels import FLOOR, Channel, percentile
 REACH = 15  # windows of 20 ms: an echo comes within 300 ms
 SAMPLED = 1500  # windows that are compared, spread over the recording
 FAINTEST = 4  # on the 16 bit scale; below it, rounding is all there is
-TIGHT = 3  # dB to both sides of the usual difference
+TIGHT = 3  # dB above or below the usual difference
 LOUDER_BY = 2.0  # up to twice (6 dB) its usual level, what sounds may be the echo alone
 TAIL = 5  # windows that a reverberation lasts
 
 ECHO_GAIN = 0.5  # 6 dB down: no line gives back more
 ECHO_SHARE = 0.6
 ECHO_WINDOWS = 50
-CONTRAST = 1.5  # an echo stands out by as much from what is heard while its source rests
-RANGES = (10.0, 3.2)  # within 20 dB of its speech a voice comes back; on a noisy line within 10 dB
+CONTRAST = 1.5  # how much louder an echo is than what is left on its channel while its source rests
+# how far below its speech a source still counts as loud: 20 dB, on a noisy line 10 dB
+RANGES = (10.0, 3.2)
 
 
 @dataclass(frozen=True)

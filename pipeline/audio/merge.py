@@ -46,7 +46,7 @@ def merge(
     channels: dict[int, list[Segment]] = {channel: [] for channel in range(plan.channels)}
     empty: list[Span] = []
     by_chunk: dict[str, tuple[Chunk, list[Segment]]] = {}
-    doubts: list[float] = []
+    logprobs: list[float] = []
     looped = few = 0
     asked_for = {chunk.id for chunk in plan.chunks}
     # pieces that were asked for again beside their chunk; halves stand in its place
@@ -60,15 +60,13 @@ def merge(
         found, placed_surely = _segments(chunk, recognition, plan, roles, spoken, told, common)
         sure = sure and placed_surely
         whole = by_chunk.setdefault(beside.get(chunk.id, chunk.id), (chunk, []))[1]
-        if told_already(
-            found, whole
-        ):  # a stretch that was asked for again, and had been told at a wrong time
+        if told_already(found, whole):  # it stood in the first answer, at a wrong time
             continue
         whole += found
         channels[chunk.channel or 0] += found
         looped += repeats(recognition.text)
         few += thin(recognition, chunk)
-        doubts += [heard.avg_logprob for heard in recognition.segments if heard.avg_logprob is not None]
+        logprobs += [raw.avg_logprob for raw in recognition.segments if raw.avg_logprob is not None]
     for chunk, told_there in by_chunk.values():
         if not told_there and chunk.sounding_seconds > 0:
             empty += [stretch.span for stretch in chunk.placed]
@@ -78,7 +76,7 @@ def merge(
     segments = sorted(without_echo(channels, plan), key=lambda segment: (segment.start, segment.end))
     if not segments:
         raise NoSpeech("no words in the recording")
-    # a record of before tells so itself where several turns had to join
+    # plans made before segments were placed say themselves whether the order is exact
     timed = all(part.segments for part in parts.values() if plain(part.text))
     order: Literal["exact", "approximate"] = (
         "exact" if sure and (timed or plan.order == "exact") else "approximate"
@@ -91,13 +89,13 @@ def merge(
         missing=plan.missing,
         empty_spans=tuple(empty),
         order=order,
-        quality=_quality(plan, empty, doubts, order, looped + few),
+        quality=_quality(plan, empty, logprobs, order, looped + few),
     )
 
 
 def _language(parts: Mapping[str, Recognition]) -> str | None:
-    heard = (part.language for part in parts.values() if part.language)
-    return next(filter(None, map(iso639, heard)), None)  # Whisper says "english"
+    named = (part.language for part in parts.values() if part.language)
+    return next(filter(None, map(iso639, named)), None)  # Whisper says "english"
 
 
 def _segments(
@@ -121,13 +119,13 @@ def _segments(
             roles[chunk.channel] if chunk.channel < len(roles) else ("speaker_1", "speaker_2")[chunk.channel]
         )
         other = plan.talk[1 - chunk.channel] if len(plan.talk) == 2 else ()
-    heard = cleaned(recognition, chunk.seconds, language)
+    raw_segments = cleaned(recognition, chunk.seconds, language)
     placed, sure = place(
-        chunk, heard, recognition.words, talk=talk, other=other, timed=bool(recognition.segments)
+        chunk, raw_segments, recognition.words, talk=talk, other=other, timed=bool(recognition.segments)
     )
     found: list[Segment] = []
     for part in placed:
-        raw = heard[part.segment]
+        raw = raw_segments[part.segment]
         inside = within(talk, part.start - AROUND_SECONDS, part.end + AROUND_SECONDS)
         nobody = bool(talk) and not inside
         if ordinary(part.text, language) and (nobody or _doubtful(raw)):
@@ -160,12 +158,12 @@ def _text(segments: list[Segment], portal_language: str) -> str:
 
 
 def _quality(
-    plan: Plan, empty: list[Span], doubts: list[float], order: str, looped: int
+    plan: Plan, empty: list[Span], logprobs: list[float], order: str, looped: int
 ) -> Literal["good", "fair", "poor"]:
     total = sum(chunk.seconds for chunk in plan.chunks) or 1.0
     lost = sum(span.seconds for span in empty) / total
     missing = sum(span.seconds for span in plan.missing) / max(plan.seconds, 1.0)
-    sure = math.fsum(doubts) / len(doubts) if doubts else 0.0
+    sure = math.fsum(logprobs) / len(logprobs) if logprobs else 0.0
     if lost > 0.5 or missing > 0.5 or sure < UNSURE_LOGPROB:
         return "poor"
     if empty or plan.missing or sure < UNSURE_LOGPROB / 2 or order == "approximate" or looped:

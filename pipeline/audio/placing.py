@@ -19,20 +19,17 @@ from pipeline.audio.hallucinations import WORD
 from pipeline.domain.recording import Chunk, Span, Stretch
 from pipeline.domain.transcript import RawSegment, Word
 
-AHEAD = 8  # words that one list may have and the other not
-UNKNOWN_SECONDS = 0.3  # a word whose time is not told takes about as long
+AHEAD = 8  # two lists of the same words are aligned across so many that one of them lacks
+UNKNOWN_SECONDS = 0.3  # how long a word takes whose time is not told
 NEAR_SECONDS = 0.2
 FASTEST = 30.0  # letters a second; people speak 10 to 20
-KNOWN = 0.5  # share of the words that need a time of their own
+KNOWN = 0.5  # times of words are used where this share of the words has one
 SNAP_SECONDS = 0.8  # the first word of a stretch starts with it, unless it is known to come later
 ENDS = re.compile(r"[.!?…][\"'»”)]*$")
 PAUSES = re.compile(r"[,;:—–-]$")
 Source = Literal["words", "segments", "length"]
-REACH = {
-    "words": 0.4,
-    "segments": 1.5,
-    "length": 3.0,
-}  # seconds by which a change of stretch may be moved to a pause
+# seconds by which a change of stretch may be moved to a pause, by what the times come from
+REACH = {"words": 0.4, "segments": 1.5, "length": 3.0}
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from pipeline.domain.recording import Span
 
 PROBE_RATE = 8000
 ALIKE = 0.6  # correlation at which two seconds hold the same sound; codecs take something away
-AGREEING = 0.75  # share of the probes that are so in the same way
+AGREEING = 0.75  # share of the probes that must be alike with the same lag and gain
 SAME_LAG_SECONDS = 0.01
-SAME_GAIN = 1.41  # 3 dB
+SAME_GAIN = 1.41  # gains that differ by less, 3 dB, are the same
 AT_ONCE_SECONDS = 0.0005  # mixing channels that are further apart takes out what they have in common
-EVENLY = 0.5  # 6 dB
+EVENLY = 0.5  # channels less than 6 dB apart are mixed, else the louder one stands for both
 SHORTEST = 200  # samples
 OWN_SECONDS = 0.3  # of talk on the fainter channel that may be damage, and no speaker of its own
 OWN_SHARE = 0.05

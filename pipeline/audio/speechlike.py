@@ -15,25 +15,25 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from operator import gt, or_
 
-# in windows of 20 ms
-REST = 10  # what lies between two sounds apart
+# lengths, in windows of 20 ms
+REST = 10  # a rest this long parts two sounds
 CLICK = 3  # a shorter sound is no word by itself
-SHORTEST = 5  # of which it can be told whether it is a tone
-LOUD = 0.33  # 10 dB under its loudest moment
-TONE = 30  # a word is not of one pitch for so long
+SHORTEST = 5  # of a shorter sound it cannot be told whether it is a tone
+LOUD = 0.33  # of a sound's loudest moment (10 dB under it): what is above counts as loud
+TONE = 30  # no word keeps one pitch for so long
 LONG = 100  # from here on a sound is judged block by block: it may be a voice over music
 BLOCK = 50
-SOME = 5  # every so many of them is looked at
-NEAR = 75  # what is faint is left to speech as close as this
+SOME = 5  # every fifth window is looked at where looking at all of them would take too long
+NEAR = 75  # a faint sound this close to speech is taken for part of it
 NEIGHBOURHOOD = 500
 
 LEVEL_RATIO = 1.19  # 1.5 dB
 CROSSINGS_RATIO, CROSSINGS_LEAST = 0.2, 2
 STEADY, STEADY_SHORT = 0.6, 0.8  # the share from which on a sound is no speech
-VOICE_CROSSINGS = 10  # 250 Hz
-ABOVE_NOISE = 2.0  # 6 dB
-ONE_PITCH = 0.06  # a tone
-SAME = 0.2  # ... and tones of a cadence are that much alike in length
+VOICE_CROSSINGS = 10  # zero crossings per window at 250 Hz; a lower steady pitch may be a voice's
+ABOVE_NOISE = 2.0  # a sound is 6 dB louder than the noise
+ONE_PITCH = 0.06  # pitches that differ by this share are one, about a half tone
+SAME = 0.2  # tones of a cadence differ in length by this share at the most
 
 
 @dataclass

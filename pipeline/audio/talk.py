@@ -15,7 +15,7 @@ from pipeline.audio.levels import FLOOR, Channel, percentile, runs
 from pipeline.domain.recording import Span
 
 RANGE = 31.6  # 30 dB: the softest sounds of a word are as much below its loudest
-ABOVE_NOISE = 2.5  # 8 dB
+ABOVE_NOISE = 2.5  # talk is 8 dB louder than the noise
 NEIGHBOURHOOD = 500  # windows: how loud a speaker is, is asked of the ten seconds around
 SHORTEST = 3  # windows: a stretch that sounds for less is a click
 SHORTEST_BESIDE_ECHO = 5  # what a codec makes of an echo may stand out for a moment

@@ -1,7 +1,7 @@
-"""All that sounds in a file: its audio tracks, each of which may be a party of its own.
+"""All that sounds in a file: its audio tracks, each of which may be a speaker of its own.
 
 One track is decoded as it is. Of several, those in which nothing sounds drop out; two that are left are two
-sides, more are mixed. Each is read by a pass of its own, in step with the others: a container may hold one
+channels, more are mixed. Each is read by a pass of its own, in step with the others: a container may hold one
 track behind the other, and memory stays constant all the same.
 """
 
@@ -18,7 +18,7 @@ from pipeline.audio.opening import opened
 from pipeline.domain.errors import NotAudio
 from pipeline.domain.recording import Span
 
-SILENT_SAMPLE = 58  # a track none of whose samples is above the level of silence has no window above it
+SILENT_SAMPLE = 58  # the level of silence: a track with no louder sample has no louder window either
 LATE_SECONDS = 0.02
 
 
@@ -26,7 +26,7 @@ LATE_SECONDS = 0.02
 class Tracks(Decoding):
     """A decoding of all tracks; as for one, a second of PCM at a time.
 
-    Two tracks that sound are two sides for mix "sides". A track that cannot be decoded is a hole.
+    Two tracks that sound are two channels for mix "channels". A track that cannot be decoded is a hole.
     """
 
     def blocks(self) -> Iterator[tuple[bytes, ...]]:
@@ -47,7 +47,7 @@ class Tracks(Decoding):
             yield from super().blocks()
         else:
             yield from self._together(heard)
-        self.uniform = False  # never sent as it came, which of its tracks would be heard is not ours to say
+        self.uniform = False  # never sent as it came: a recogniser may read another track
         if unread:
             self.holes.append(Span(start=0.0, end=self.seconds))
 
@@ -63,7 +63,7 @@ class Tracks(Decoding):
         self.channels, self.sample_rate = sum(track.channels for track in tracks), rate
         self.codec = tracks[0].decoding.codec or self.codec
         self.out_rate = rate
-        self.out_channels = 2 if len(tracks) == 2 and self.mix == "sides" else 1
+        self.out_channels = 2 if len(tracks) == 2 and self.mix == "channels" else 1
         size = rate // 50 * 100
         while longest := max(track.filled(size) for track in tracks):
             parts = [track.take(min(size, longest)) for track in tracks]
@@ -144,7 +144,7 @@ def _count(decoding: Decoding) -> int:
 
 
 def _mixed(parts: list[bytes]) -> bytes:
-    """All at a time; as loud as two of them each at half, since parties rarely talk at once."""
+    """All at a time; as loud as two of them each at half, since speakers rarely talk at once."""
     if len(parts) == 1:
         return parts[0]
     total = bytes(len(parts[0]))

@@ -65,7 +65,7 @@ class Writing:
                 self._path,
                 pieces,
                 sample_rate=self._scan.decoding.sample_rate,
-                mix="mixed" if self._mixed else "sides",
+                mix="mixed" if self._mixed else "channels",
                 gains=self._gains(),
                 last=self._scan.seconds,
             )

@@ -30,7 +30,7 @@ def deliver(
     message_id: str = "",
     timeout_seconds: float = 15.0,
 ) -> Delivery:
-    """One attempt: POST as JSON, no redirects; never raises for what the other side does.
+    """One attempt: POST as JSON, no redirects; never raises for what the portal does.
 
     Portals often answer 200 with `{"status": "error"}`: that is a refusal too. A URL that we do not follow
     counts as no answer, since the operator can still come to trust it. at: unix seconds of this attempt.

@@ -22,7 +22,7 @@ def retry_after_seconds(
     headers: by lower-case names. `Retry-After` in seconds, as a date (RFC 9110, 10.2.3) or as `6m0s`, then
     `error.retryAfter` of the body, then, where the answer says that we are `limited` (429),
     `X-RateLimit-Reset` as seconds, unix time (also in ms), a date, or `6m0s`. Dates count from the answer's
-    own `Date`, so that a wrong clock on either side does no harm.
+    own `Date`, so that a wrong clock, theirs or ours, does no harm.
     """
     now = moment(headers.get("date", "")) or time.time()
     error = (body or {}).get("error")

@@ -135,6 +135,11 @@ def _without_colours(logger: WrappedLogger, name: str, event: EventDict) -> Even
     return event
 
 
+def _of_ours(record: logging.LogRecord) -> bool:
+    """What strangers can cause by the thousand is counted (`callscribe_requests_refused`), not written."""
+    return record.msg not in ("Invalid HTTP request received.", "Unsupported upgrade request.")
+
+
 def configure(
     log_format: Literal["auto", "json", "text"] = "auto",
     *,
@@ -178,6 +183,7 @@ def configure(
         library.propagate = True
     # its lines hold whole paths, and engine URLs carry the portal's secret; we write our own
     logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn.error").addFilter(_of_ours)
     for noisy in ("httpx", "httpcore", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(

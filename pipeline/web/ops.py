@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.contract.php import read_form
-from pipeline.domain.errors import StoreUnavailable
+from pipeline.domain.errors import BadRequest, StoreUnavailable, TooLarge
 from pipeline.run.views import JobRow, job_row, words_of
 from pipeline.telemetry.metrics import REGISTRY, USAGE
 from pipeline.web.answers import PRIVATE, Json
@@ -125,7 +125,11 @@ async def listing(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """POST /sign-in: the form's `key` opens a session; its cookie is not the key."""
     service = service_of(request)
-    given = read_form(await whole(request, max_bytes=MAX_FORM_BYTES)).get("key")
+    try:
+        given = read_form(await whole(request, max_bytes=MAX_FORM_BYTES)).get("key")
+    except (BadRequest, TooLarge):  # each is a line of the log, which nobody may fill
+        service.keys.wrong_keys.spend(request)
+        raise
     if not (isinstance(given, str) and service.keys.fits(given.strip())):
         service.keys.wrong_keys.spend(request)
         return _form("The key is wrong.")

@@ -1,4 +1,5 @@
-"""The HTTP server's last gaps: heads that never end, and bodies that nobody waits for any more."""
+"""The HTTP server's last gaps: heads that never end, bodies that nobody waits for any more, and requests
+that are cheap to send and dear to read."""
 
 from __future__ import annotations
 
@@ -7,14 +8,26 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pipeline.telemetry.metrics import REFUSED
+
 HEAD_SECONDS = 10.0
-MAX_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES = (
+    16_384  # trailers included; a portal's head has some hundreds, a browser's behind proxies 4,000
+)
+HEADER_BYTES = 32  # that each header counts beside its own
+PIPELINED = 8  # requests that come before the one before them is answered; portals and browsers send none so
+FEW_PIECES = 1_000  # of a body in chunks; beyond them they have LEAST_PIECE_BYTES on average
+LEAST_PIECE_BYTES = 512
+FRAME_BYTES = 65_536  # around a body, as the extensions of its chunks, beside a sixteenth of it
 LINGER_SECONDS = 2.0  # that a body is still thrown away after its answer
 LINGER_BYTES = 16 << 20
 
 
 class Bounded(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with a limit in time and bytes on a request's head; for `uvicorn.Config(http=...)`.
+    """uvicorn's HTTP/1.1 with limits on what a request may cost to read; for `uvicorn.Config(http=...)`.
+
+    One read brings up to 256 KB, and all of it is parsed before anybody else has a turn: so heads, trailers,
+    pipelined requests and chunks are counted while they are parsed, and what is raised then is a 400.
 
     What is answered before the whole body has come is answered with `Connection: close`. Closing on unread
     bytes would reset the connection, and the sender would never read its answer: so the rest is thrown away
@@ -25,6 +38,10 @@ class Bounded(HttpToolsProtocol):
     linger_seconds = LINGER_SECONDS
     _late: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _counted_bytes = 0  # of the URL, headers and trailers
+    _wire_bytes = 0
+    _body_bytes = 0
+    _pieces = 0
     _thrown_away = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -43,18 +60,46 @@ class Bounded(HttpToolsProtocol):
             return
         if self._late is not None:
             self._head_bytes += len(data)
+        self._wire_bytes += len(data)
         super().data_received(data)
         if self._late is not None and self._head_bytes > MAX_HEAD_BYTES:
             self._give_up()
+        if (
+            self.body_is_coming
+            and self._wire_bytes - self._body_bytes * 17 // 16 > FRAME_BYTES + MAX_HEAD_BYTES
+        ):
+            self._give_up()
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            raise ValueError("too many requests at once")
+        self._counted_bytes = self._wire_bytes = self._body_bytes = self._pieces = 0
         if self._late is None:
             self._expect_head()
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(HEADER_BYTES + len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces += 1
+        self._body_bytes += len(body)
+        if self._pieces > FEW_PIECES and self._body_bytes < self._pieces * LEAST_PIECE_BYTES:
+            raise ValueError("chunks too small")
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         self._have_head()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        REFUSED.labels("no_http").inc()
+        super().send_400_response(msg)
 
     @property
     def body_is_coming(self) -> bool:
@@ -71,6 +116,11 @@ class Bounded(HttpToolsProtocol):
             await app(scope, receive, answer)
 
         super()._start_asgi_task(cycle, closing)
+
+    def _count(self, size: int) -> None:
+        self._counted_bytes += size
+        if self._counted_bytes > MAX_HEAD_BYTES:
+            raise ValueError("head too large")
 
     def _expect_head(self) -> None:
         self._head_bytes = 0

@@ -93,6 +93,7 @@ class Form:
         self._name = ""
         self._into_file = False
         self._value = bytearray()
+        self._parts = 0
         self._ended = False
         try:
             self._parser = MultipartParser(
@@ -133,6 +134,9 @@ class Form:
             self._file = None
 
     def _begin(self) -> None:
+        self._parts += 1  # not what is kept of them: many may have one name
+        if self._parts > MAX_FIELDS:
+            raise BadRequest("body: too many fields", field="body")
         self._headers, self._value = {}, bytearray()
 
     def _collect(self, which: int, data: bytes) -> None:
@@ -175,8 +179,6 @@ class Form:
         if self._into_file:
             self.abandon()
             return
-        if len(self.upload.fields) >= MAX_FIELDS:
-            raise BadRequest("body: too many fields", field="body")
         try:
             self.upload.fields[self._name] = self._value.decode("utf-8")
         except UnicodeDecodeError:

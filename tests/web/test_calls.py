@@ -184,6 +184,14 @@ def test_a_recording_under_another_name_is_told_the_right_one(client: Client, re
     assert list(answer.json()["error"]["fields"]) == ["file"]
 
 
+def test_thousands_of_parts_under_one_name_are_refused(client: Client) -> None:
+    """Parts are counted as they come, not by what is kept of them."""
+    form = b'--x\r\nContent-Disposition: form-data; name="language"\r\n\r\nen\r\n' * 30 + b"--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = client.v1("POST", "/v1/calls", content=form, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "body: too many fields")
+
+
 @pytest.mark.parametrize("body", [b"[]", b'[{"url": "https://files.example/a"}]', b" [1"])
 def test_an_array_is_a_wrong_body(client: Client, body: bytes) -> None:
     """It is the body that is told as wrong, and no field that it could not have."""

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from pipeline.settings.installation import Settings
 from pipeline.store import Governor
 from pipeline.web import bodies
 from pipeline.web.app import create_app
-from pipeline.web.server import Bounded
+from pipeline.web.server import PIPELINED, Bounded
 from tests.conftest import embedded_store
 from tests.web.conftest import API_KEY, PORTAL, TOKEN, audio_request
 
@@ -111,11 +111,61 @@ def test_a_thousand_idle_connections(
 
 
 def test_an_endless_head_is_cut_off(make_settings: Callable[..., Settings]) -> None:
-    """Headers beyond 64 KiB close the connection."""
+    """Headers beyond 16 KiB close the connection."""
     with serving(make_settings()) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as sender:
         sender.sendall(b"GET /health HTTP/1.1\r\n")
         with pytest.raises(ConnectionError):
             sender.sendall((b"X-More: " + b"x" * 1000 + b"\r\n") * 100_000)
+
+
+CHUNKED = f"POST /engines/{TOKEN}/audio HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /health HTTP/1.1\r\n\r\n" * 10_000,
+        b"GET /health HTTP/1.1\r\n" + b"A: b\r\n" * 40_000 + b"\r\n",
+        b"GET /" + b"a/" * 100_000 + b" HTTP/1.1\r\n\r\n",
+        CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n",
+        CHUNKED + b"1\r\na\r\n0\r\n" + b"A: b\r\n" * 100_000 + b"\r\n",
+        CHUNKED + b"1;" + b"x" * 1_000_000 + b"\r\na\r\n0\r\n\r\n",
+    ],
+    ids=["pipelined", "headers", "path", "chunks", "trailers", "extensions"],
+)
+def test_what_is_dear_to_read_is_not_read_on(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Thousands of requests, headers, chunks or trailers in a row: nine are served at most, then it ends."""
+    served: list[str] = []
+    real = Hurried._start_asgi_task
+
+    def counted(self: Hurried, cycle: Any, app: Any) -> None:
+        served.append(cycle.scope["path"])
+        real(self, cycle, app)
+
+    monkeypatch.setattr(Hurried, "_start_asgi_task", counted)
+    monkeypatch.setattr(Hurried, "linger_seconds", 0.2)
+    with serving(make_settings()) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as sender:
+        answer = b""
+        with suppress(ConnectionError):  # who sends on is cut off
+            sender.sendall(sent)
+        with suppress(ConnectionError):
+            while piece := sender.recv(65_536):
+                answer += piece
+        assert len(served) <= PIPELINED + 1
+        assert b" 202 " not in answer
+        assert post(port, numbered(1)).status == 202
+
+
+def test_a_body_in_chunks_of_ordinary_size_is_read(make_settings: Callable[..., Settings]) -> None:
+    """Chunks of a kilobyte by the hundred, each with an extension, and a trailer: the request is taken."""
+    body = json.dumps(audio_request(callbackUrl=f"{PORTAL}/cb?hash=c1", more="x" * 800_000)).encode()
+    parts = [body[start : start + 1024] for start in range(0, len(body), 1024)]
+    chunks = b"".join(b"%x;signed=no\r\n%s\r\n" % (len(part), part) for part in parts)
+    with serving(make_settings()) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as sender:
+        sender.sendall(CHUNKED + chunks + b"0\r\nX-Sum: 1\r\n\r\n")
+        assert sender.recv(100).startswith(b"HTTP/1.1 202")
 
 
 def test_half_a_body_is_not_waited_for(

@@ -55,6 +55,13 @@ def test_secrets_are_taken_out(lines: Callable[[], list[dict[str, Any]]], said: 
     assert theirs["exception"].endswith(f"ValueError: {written}")
 
 
+def test_strangers_fill_no_log(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    """What is no HTTP is no line of its own; what else the server says is."""
+    for said in ("Invalid HTTP request received.", "Unsupported upgrade request.", "Started"):
+        logging.getLogger("uvicorn.error").warning(said)
+    assert [line["event"] for line in lines()] == ["Started"]
+
+
 def test_a_jobs_id_is_in_every_line(lines: Callable[[], list[dict[str, Any]]]) -> None:
     """What is bound to the context stands in the lines of libraries too."""
     with structlog.contextvars.bound_contextvars(job="job_1"):

@@ -20,7 +20,7 @@ import redis
 
 from pipeline.domain.job import Category, Due, Event, Job, PortalId, Request, Source, Step
 from pipeline.domain.kinds import MEDIA
-from pipeline.store import Governor, embedded, fields_of, job_id
+from pipeline.store import Store, embedded, fields_of, job_id
 from pipeline.store.records import Quota, accept_arguments
 from pipeline.store.scripts import sources
 
@@ -34,7 +34,7 @@ def main() -> None:
     quick = "--quick" in sys.argv
     for portals in SIZES:
         with server() as url:
-            store = Governor(url)
+            store = Store(url)
             fill(store, url, portals, max(JOBS, 2 * CLAIMS // portals))
             rates = [round_of(store, CLAIMS // 4 if quick else CLAIMS) for _ in range(2 if quick else ROUNDS)]
             print(
@@ -61,7 +61,7 @@ def server() -> Iterator[str]:
             process.wait(20)
 
 
-def fill(store: Governor, url: str, portals: int, jobs: int) -> None:
+def fill(store: Store, url: str, portals: int, jobs: int) -> None:
     """Ready work of each portal, accepted in pipelines."""
     now = store.now()
     plain = Job(
@@ -83,7 +83,7 @@ def fill(store: Governor, url: str, portals: int, jobs: int) -> None:
             pipe.execute()
 
 
-def round_of(store: Governor, claims: int) -> float:
+def round_of(store: Store, claims: int) -> float:
     """Claims a second; what was claimed is put back afterwards."""
     begun = time.perf_counter()
     held = [store.claim(MEDIA, "bench:t", lease_seconds=600) for _ in range(claims)]

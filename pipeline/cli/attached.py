@@ -18,7 +18,7 @@ from pipeline.cli.supervise import Child, Leaves, Supervisor
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.settings.installation import Settings
 from pipeline.settings.store_url import read_sentinels
-from pipeline.store import Governor, embedded
+from pipeline.store import Store, embedded
 
 LONGEST_FOLDER = 60
 STORE_START_SECONDS = 60.0  # a large append-only file takes time to load
@@ -86,26 +86,26 @@ def store_child(settings: Settings) -> Child:
 
 
 @contextmanager
-def opened_store(settings: Settings) -> Iterator[Governor]:
+def opened_store(settings: Settings) -> Iterator[Store]:
     """The store, for as long as the context lasts; starts the embedded one when none runs.
 
     Raises StoreUnavailable, CannotStart.
     """
     if settings.redis_url or embedded.answers(settings.socket):
-        yield from _governor(settings)
+        yield from _opened(settings)
         return
     with locked(settings.data_dir):
         supervisor = Supervisor([store_child(settings)])
         with interrupted_by(signal.SIGTERM):
             try:
                 supervisor.start()
-                yield from _governor(settings)
+                yield from _opened(settings)
             finally:
                 supervisor.stop()
 
 
-def _governor(settings: Settings) -> Iterator[Governor]:
-    with contextlib.closing(Governor(settings.store_url)) as store:
+def _opened(settings: Settings) -> Iterator[Store]:
+    with contextlib.closing(Store(settings.store_url)) as store:
         try:
             store.now()
         except StoreUnavailable as error:
@@ -132,7 +132,7 @@ def free_leases(settings: Settings) -> Callable[[str], None]:
     """What gives the work of a dead node to others at once; raises StoreUnavailable."""
 
     def free(node: str) -> None:
-        with contextlib.closing(Governor(settings.store_url, timeout_seconds=1.0)) as store:
+        with contextlib.closing(Store(settings.store_url, timeout_seconds=1.0)) as store:
             store.release(node, crashed=True)
 
     return free
@@ -140,7 +140,7 @@ def free_leases(settings: Settings) -> Callable[[str], None]:
 
 def unreachable(settings: Settings) -> StoreUnavailable | None:
     """Why the store does not take writes, if so."""
-    with contextlib.closing(Governor(settings.store_url, timeout_seconds=2.0)) as store:
+    with contextlib.closing(Store(settings.store_url, timeout_seconds=2.0)) as store:
         try:
             store.ping()
         except StoreUnavailable as error:
@@ -150,7 +150,7 @@ def unreachable(settings: Settings) -> StoreUnavailable | None:
 
 def durability(settings: Settings) -> str:
     """What the store's settings mean for an accepted job, and the remedy; raises StoreUnavailable."""
-    with contextlib.closing(Governor(settings.store_url, timeout_seconds=2.0)) as store:
+    with contextlib.closing(Store(settings.store_url, timeout_seconds=2.0)) as store:
         found = store.durability()
     return " ".join(filter(None, (f"the store: {found.says}.", found.hint)))
 

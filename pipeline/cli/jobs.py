@@ -18,7 +18,7 @@ from pipeline.run.views import Status, job_row, job_view, words_of
 from pipeline.settings.installation import load
 from pipeline.steps import flow
 from pipeline.steps.tools import open_tools
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.store.records import read_job
 from pipeline.telemetry.logs import REDACTOR
 
@@ -135,7 +135,7 @@ def erase(job_id: str) -> None:
     echo(f"{job_id} is erased")
 
 
-def settle(store: Governor, *, seconds: float = 10.0) -> None:
+def settle(store: Store, *, seconds: float = 10.0) -> None:
     """Waits a while for the store's file to be written anew, should we be the ones to stop the store."""
     end = time.monotonic() + seconds
     while store.rewriting() and time.monotonic() < end:

@@ -19,7 +19,7 @@ from pipeline.domain.errors import CallscribeError
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal, Provider
 from pipeline.steps.pictures import UNSERVED
-from pipeline.store import Governor
+from pipeline.store import Store
 
 ASK_SECONDS = 10.0
 WORKS = ("transcription", "chat", "image")
@@ -102,13 +102,13 @@ def _bytes(provider: Provider) -> Iterator[Check]:
 
 
 def _ends(
-    provider: Provider, works: Sequence[str], rows: Mapping[str, Mapping[str, Any]], store: Governor
+    provider: Provider, works: Sequence[str], rows: Mapping[str, Mapping[str, Any]], store: Store
 ) -> Iterator[Check]:
     for model in provider.models:
         if not model:
             continue
         told = lifetimes.of_row({**rows.get(model, {}), "id": model}) or lifetimes.of_memory(
-            model, store.recall(fact_key(provider, model, lifetimes.FACT))
+            model, store.known.recall(fact_key(provider, model, lifetimes.FACT))
         )
         end = told or lifetimes.of_table(model)
         if end is not None:
@@ -124,15 +124,17 @@ def _end(end: End, works: Sequence[str], *, source: str) -> Check:
     )
 
 
-def _learned(provider: Provider, work: str, model: str | None, store: Governor) -> Iterator[Check]:
+def _learned(provider: Provider, work: str, model: str | None, store: Store) -> Iterator[Check]:
     name = f"learned of {model or 'the default model'}"
-    facts = read_learned(store.recall(fact_key(provider, model, f"dialect:{work}")))
+    facts = read_learned(store.known.recall(fact_key(provider, model, f"dialect:{work}")))
     for fact in facts.values():
         if fact.name != SUSPECT:
             yield Check(name=name, state="ok", says=f"{work}: {_says(fact)}")
-    if work == "chat" and (window := windows.read(store.recall(fact_key(provider, model, windows.FACT)))):
+    if work == "chat" and (
+        window := windows.read(store.known.recall(fact_key(provider, model, windows.FACT)))
+    ):
         yield Check(name=name, state="ok", says=f"{work}: takes {windows.write(window)}")
-    if work == "image" and (why := store.recall(fact_key(provider, model, UNSERVED))):
+    if work == "image" and (why := store.known.recall(fact_key(provider, model, UNSERVED))):
         hint = "Choose a model that draws, or leave CALLSCRIBE_IMAGE_MODEL unset."
         yield Check(name=f"images by {model or 'the default model'}", state="failed", says=why, hint=hint)
 

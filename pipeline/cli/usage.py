@@ -17,7 +17,7 @@ from pipeline.domain.errors import CallscribeError
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import Portal, load_portals
 from pipeline.settings.tables import fitted, read_table
-from pipeline.store import Governor
+from pipeline.store import Store
 
 ASK_SECONDS = 10.0
 HEAD = ["portal", "model", "jobs", "paid seconds", "prompt tokens", "answer tokens", "images", "cost"]
@@ -67,11 +67,11 @@ def usage(days: int, only: str | None) -> None:
         echo(line)
 
 
-def used_by(store: Governor, portal: Portal, days: int) -> dict[str, dict[str, float]]:
+def used_by(store: Store, portal: Portal, days: int) -> dict[str, dict[str, float]]:
     """Model -> what -> amount over the last days; "" for what has no model."""
     used: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for day in last_days(days):
-        for model, taken in store.usage_by_model(portal.id, day).items():
+        for model, taken in store.usage.by_model(portal.id, day).items():
             for what, amount in taken.items():
                 used[model][what] += amount
     return used

@@ -61,7 +61,7 @@ def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> t
         except Stale:
             continue
         for breaker in _breakers(job, tools):
-            tools.store.passed(breaker)
+            tools.store.breakers.passed(breaker)
         return tools.store.load(job_id), now_due
 
 
@@ -135,7 +135,7 @@ def _breakers(job: Job, tools: Tools) -> set[str]:
 
 def erase_job(tools: Tools, job_id: JobId) -> bool:
     """Removes the record, its audio and its paid answers, and has the append-only file written anew."""
-    tools.store.remember(f"erased:{job_id}", "yes", seconds=tools.memory_seconds)
+    tools.store.known.remember(f"erased:{job_id}", "yes", seconds=tools.memory_seconds)
     tools.blobs.delete_prefix(f"{job_id}/")
     erased = tools.store.erase(job_id)
     if erased:

@@ -30,18 +30,18 @@ def reconcile(tools: Tools) -> int:
     """
     found = 0
     for portal in tools.portals.values():
-        tools.store.connected_at(
+        tools.store.known.connected_at(
             portal.id
         )  # keeps the moment of connecting: calls that ended before are not looked for
         if not (portal.webhook and portal.application_token):
             continue
         turn = secrets.token_hex(8)
-        if tools.store.first(f"reconcile:{portal.id}", turn, seconds=EVERY_SECONDS) != turn:
+        if tools.store.known.first(f"reconcile:{portal.id}", turn, seconds=EVERY_SECONDS) != turn:
             continue
         try:
             found += _poll(portal, tools)
         except NoTurn:  # entries and events come first
-            tools.store.forget_first(f"reconcile:{portal.id}")
+            tools.store.known.forget_first(f"reconcile:{portal.id}")
         except CallscribeError as error:
             log.warning("reconcile_failed", portal=portal.id, error=error.slug, why=error.message)
     return found
@@ -53,8 +53,8 @@ def _poll(portal: Portal, tools: Tools) -> int:
     store, backfill = tools.store, tools.settings.backfill_seconds
     mark = f"reconciled:{portal.id}"
     until = store.now() - GRACE_SECONDS
-    first = store.connected_at(portal.id) - backfill
-    seen = store.recall(mark)
+    first = store.known.connected_at(portal.id) - backfill
+    seen = store.known.recall(mark)
     since = max(float(seen), until - max(LOOK_BACK_SECONDS, backfill)) if seen else first
     if since >= until:
         return 0
@@ -69,7 +69,7 @@ def _poll(portal: Portal, tools: Tools) -> int:
         if verdict == "full":
             return found  # without a new mark: the next poll looks at the same calls again
         found += verdict == "new"
-    store.remember(mark, f"{last:.3f}", seconds=None)
+    store.known.remember(mark, f"{last:.3f}", seconds=None)
     if found:
         log.info("reconciled", portal=portal.id, calls=found)
     return found

@@ -263,7 +263,7 @@ class Runner:
             first=first,
         )
         if ambiguous:
-            persist(self.tools.store.count, claim.portal, {"doubtful_calls": 1})
+            persist(self.tools.store.usage.add, claim.portal, {"doubtful_calls": 1})
         log.info("step_deferred", seconds=round(seconds, 1), error=slug, why=why)
 
     def _commit(self, job: Job, claim: Claim, result: Result, events: tuple[Event, ...]) -> None:

@@ -33,7 +33,7 @@ def give_up(claim: Claim, error: UnreadableRecord, tools: Tools) -> None:
     step has failed. What was stored is kept aside until the record's time is over. Raises LeaseLost.
     """
     store, failure = tools.store, failure_of(error, claim)
-    persist(store.count, claim.portal, {"records_unreadable": 1})
+    persist(store.usage.add, claim.portal, {"records_unreadable": 1})
     log.error("record_given_up", why=error.message, hint=error.hint)
     while True:
         raw = persist(store.raw, claim.job)

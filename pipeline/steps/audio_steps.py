@@ -172,7 +172,7 @@ def _settled(job: Job, fetched: Fetched, tools: Tools) -> RecognitionOptions:
     )
     if job.source is Source.API and (own.language or job.request.prompt):
         return own
-    kept = tools.store.first(options_name(job, fetched), dumps(own), seconds=OPTIONS_SECONDS)
+    kept = tools.store.known.first(options_name(job, fetched), dumps(own), seconds=OPTIONS_SECONDS)
     first = from_plain(RecognitionOptions, json.loads(kept))
     return own if own.language and first.language and own.language != first.language else first
 
@@ -218,7 +218,7 @@ def _store(chunks: Iterable[Chunk], out: Path, job: Job, tools: Tools) -> tuple[
 def _within_cap(plan: Plan, job: Job, tools: Tools) -> None:
     cap = tools.portal(job).daily_paid_seconds
     needed = sum(chunk.seconds for chunk in plan.chunks)
-    spent = tools.store.usage(job.portal).get("reserved_seconds", 0.0)
+    spent = tools.store.usage.of(job.portal).get("reserved_seconds", 0.0)
     if cap and spent + needed > cap:
         raise SpendCapReached(
             f"This recording needs {needed:.0f} paid seconds; {max(cap - spent, 0):.0f} of today's "

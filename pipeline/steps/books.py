@@ -7,7 +7,7 @@ import json
 from pipeline.bitrix24.callbook import CallBook, plain_known, read_known
 from pipeline.bitrix24.link import pause_seconds
 from pipeline.domain.job import PortalId
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.store.records import dumps
 
 SECONDS = 2 * 86_400  # it is made anew when nobody has looked for so long
@@ -15,9 +15,9 @@ HEAD = "head"  # how far it reaches
 TEXT = "text:"  # and a digest: the calls of that transcript
 
 
-def load(portal: PortalId, store: Governor) -> CallBook:
+def load(portal: PortalId, store: Store) -> CallBook:
     """As it stands; an empty one where there is none."""
-    fields = store.read_shelf(_name(portal))
+    fields = store.known.read_shelf(_name(portal))
     head = json.loads(fields.pop(HEAD, "{}"))
     calls = [
         read_known(json.loads(text), int(name)) for name, text in fields.items() if not name.startswith(TEXT)
@@ -28,7 +28,7 @@ def load(portal: PortalId, store: Governor) -> CallBook:
     )
 
 
-def save(portal: PortalId, book: CallBook, store: Governor, *, looked: bool) -> None:
+def save(portal: PortalId, book: CallBook, store: Store, *, looked: bool) -> None:
     """What has changed of it. looked: by who was the only one to look, and knows how far it reaches."""
     changed = [book.calls[identifier] for identifier in book.changed]
     kept = {str(call.id): dumps(plain_known(call)) for call in changed}
@@ -40,15 +40,15 @@ def save(portal: PortalId, book: CallBook, store: Governor, *, looked: bool) -> 
         held = {call.digest for call in book.calls.values()}
         gone += [TEXT + digest for digest in book.outdated - held]
     if kept or gone:
-        store.write_shelf(_name(portal), kept, gone, seconds=SECONDS)
+        store.known.write_shelf(_name(portal), kept, gone, seconds=SECONDS)
 
 
-def is_worthwhile(portal: PortalId, digest: str, store: Governor, *, now: float, waited: float) -> bool:
+def is_worthwhile(portal: PortalId, digest: str, store: Store, *, now: float, waited: float) -> bool:
     """Whether the book is to be opened for a call that has waited so long: its text stands there, or might.
 
     Costs one small read, since hundreds of calls may wait.
     """
-    fields = store.read_shelf(_name(portal), HEAD, TEXT + digest)
+    fields = store.known.read_shelf(_name(portal), HEAD, TEXT + digest)
     if TEXT + digest in fields:
         return True
     looked_at = json.loads(fields.get(HEAD, "{}")).get("at")

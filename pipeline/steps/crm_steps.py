@@ -45,21 +45,21 @@ SETTLE_SECONDS = 30.0  # before an entry whose write was left unanswered can be 
 def resolve(job: Job, claim: Claim, tools: Tools) -> Result:
     """An event's ids to the call, its deal and its recording, which may be attached later."""
     portal = tools.portal(job)
-    if tools.store.recall(f"erased:{job.id}"):
+    if tools.store.known.recall(f"erased:{job.id}"):
         tools.store.erase(job.id)
         raise UnknownJob(f"job {job.id} was erased, and stays so")
     rest = rest_of(portal, tools, who=who(claim))
     if rest is None:
         raise PortalRefused("An event names a call, and there is no webhook to look it up by.")
     known = f"call-of:{job.id}"
-    call_id = job.request.call_id or tools.store.recall(known)
+    call_id = job.request.call_id or tools.store.known.recall(known)
     found = resolving.resolve(
         rest=rest,
         activity_id=job.request.activity_id,
         call_id=call_id,
         now=tools.store.now(),
     )
-    since = tools.store.connected_at(job.portal) - tools.settings.backfill_seconds
+    since = tools.store.known.connected_at(job.portal) - tools.settings.backfill_seconds
     since = max(since, tools.store.now() - tools.memory_seconds)
     if any(event.what == "retried" for event in tools.store.events(job.id)):
         if found.state == "ignored":
@@ -73,7 +73,7 @@ def resolve(job: Job, claim: Claim, tools: Tools) -> Result:
         if pause is None:
             raise RecordingGone(f"No recording came: {found.why}.")
         if found.call_id and found.call_id != call_id:
-            tools.store.remember(known, found.call_id)
+            tools.store.known.remember(known, found.call_id)
         raise Snooze(pause, found.why or "the recording is not there yet")
     fact = {
         "file_urls": list(found.file_urls),
@@ -123,15 +123,15 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
         raise PortalRefused("Writing to the timeline takes CALLSCRIBE_BITRIX24_WEBHOOK.")
     seconds = max(ENTRY_SECONDS, tools.settings.retention_seconds)
     for name in _names(job, where):
-        owner = tools.store.first(name, job.id, seconds=seconds)
+        owner = tools.store.known.first(name, job.id, seconds=seconds)
         if owner == job.id:
             continue
         if stands := _by_another(JobId(owner), where, journals, tools):
             return Result(facts={claim.step: stands})
-        if tools.store.first(name, job.id, seconds=seconds, instead_of=owner) != job.id:
+        if tools.store.known.first(name, job.id, seconds=seconds, instead_of=owner) != job.id:
             raise Snooze(1.0, "another job of this call was faster")
     mark = f"entry-stands:{job.id}"
-    if tools.store.recall(mark):  # the entry stands; only the telephony's transcript is still missing
+    if tools.store.known.recall(mark):  # the entry stands; only the telephony's transcript is still missing
         _attach(job, claim, portal, rest)
         return Result(facts={claim.step: replace(where, state="written")})
     plan = from_plain(Plan, job.facts["split"])
@@ -165,7 +165,7 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
         raise
     failpoints.hit("timeline.after")
     if written.state == "written" and portal.attach_transcript:
-        tools.store.remember(mark, "yes")
+        tools.store.known.remember(mark, "yes")
     _attach(job, claim, portal, rest)
     return Result(facts={claim.step: written})
 
@@ -234,7 +234,7 @@ def _journals(portal: Portal, rest: Bitrix24 | None, tools: Tools) -> Iterator[J
     """The writer first, then where an entry may be read back."""
     if portal.timeline == "vibecode" and portal.vibecode:
         provider = portal.vibecode
-        yield VibeCode(provider.url, provider.key, transport=tools.transport, capabilities=tools.store)
+        yield VibeCode(provider.url, provider.key, transport=tools.transport, capabilities=tools.store.known)
         if rest:
             yield LogMessages(rest)
     elif rest:

@@ -42,7 +42,7 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     ends_at = (
         last if is_before(now, last) else job.deadline
     )  # a portal that hangs must not delay the last try
-    if not near and (wait := tools.store.wait_at(host)) > 0:
+    if not near and (wait := tools.store.breakers.wait(host)) > 0:
         raise Snooze(min(wait, max(job.deadline - CERTAIN_SECONDS - now, 0.0)), "the portal does not answer")
     portal = tools.portal(job)
     secret = tools.settings.webhook_secret if job.source is Source.API else None
@@ -63,15 +63,15 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     ended = persist(tools.store.now)
     at = callback_at(claim.attempt, begun=now, now=ended, deadline=job.deadline)
     if sent.accepted or (_was_read(sent) and _may_stand(claim, tools, sent, is_last=at is None)):
-        persist(tools.store.passed, host)
-        persist(tools.store.count, job.portal, {"jobs_failed" if failure else "jobs_done": 1})
+        persist(tools.store.breakers.passed, host)
+        persist(tools.store.usage.add, job.portal, {"jobs_failed" if failure else "jobs_done": 1})
         if folder := tools.settings.capture_dir:
             capture_callback(folder, job, body, sent)
         return Result(facts={claim.step: {"accepted": True, "asked": True}}, deliveries=(sent,))
     if sent.status is None or sent.status >= 500:
-        persist(tools.store.tripped, host)
+        persist(tools.store.breakers.failed, host)
     if at is None:
-        persist(tools.store.count, job.portal, {"jobs_undelivered": 1})
+        persist(tools.store.usage.add, job.portal, {"jobs_undelivered": 1})
         log.error(
             "outcome_not_delivered",
             http_status=sent.status,

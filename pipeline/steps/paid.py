@@ -100,7 +100,7 @@ def buy(
     ends_at = job.deadline - job.reserve if until is None else until
     calls = [call(model) for model in provider.models]
     for one in calls:
-        held = tools.store.peek_paid(one.key)
+        held = tools.store.ledger.peek(one.key)
         if held is not None:
             with suppress(UnusableAnswer):  # it stays so: the next model's may be there as well
                 return _read(tools, one.key, read, json.loads(held))
@@ -108,19 +108,19 @@ def buy(
     account, answering = breakers(provider, kind_of(claim.step))
     if ends_at <= now:
         raise Snooze(1.0, "nothing is paid any more in the reserve before the deadline")
-    if _can_wait(job, tools, now) and tools.store.wait_at(account) > 0:
+    if _can_wait(job, tools, now) and tools.store.breakers.wait(account) > 0:
         raise ProviderAccount("The provider refuses the account.")
-    if (wait := tools.store.wait_at(answering)) > 0:
+    if (wait := tools.store.breakers.wait(answering)) > 0:
         raise Snooze(wait, "the provider does not answer")
     limit = tools.settings.provider_concurrency
     if claim.queue == BACKGROUND:  # a late score: half of the places stay with what portals wait for
         limit = max(1, limit // 2)
-    if not tools.store.enter(host, claim, limit=limit):
+    if not tools.store.limits.enter(host, claim, limit=limit):
         raise Snooze(0.5, "all places of the provider are taken")
     errors: list[CallscribeError] = []
     try:
         for one in calls:
-            reservation = tools.store.reserve_paid(
+            reservation = tools.store.ledger.reserve(
                 one.key, claim, seconds=seconds, cap=portal.daily_paid_seconds
             )
             if reservation.verdict == "answer":
@@ -138,16 +138,16 @@ def buy(
                 raw = ask(one, max(1.0, ends_at - tools.store.now()))
                 failpoints.hit("paid.answered")
                 kept_seconds = job.deadline - now + KEEP_BEYOND_SECONDS
-                persist(tools.store.keep_paid, one.key, job.id, json.dumps(raw), seconds=kept_seconds)
+                persist(tools.store.ledger.keep, one.key, job.id, json.dumps(raw), seconds=kept_seconds)
                 failpoints.hit("paid.kept")
                 took = {"paid_calls": 1, "paid_seconds": seconds, **amounts(raw)}
-                persist(tools.store.count, portal.id, took, model=one.model)
-                persist(tools.store.passed, account)
-                persist(tools.store.passed, answering)
+                persist(tools.store.usage.add, portal.id, took, model=one.model)
+                persist(tools.store.breakers.passed, account)
+                persist(tools.store.breakers.passed, answering)
                 return _read(tools, one.key, read, raw)
             except Upstream as error:
                 if not error.ambiguous:
-                    persist(tools.store.unreserve_paid, one.key, claim, seconds=seconds)
+                    persist(tools.store.ledger.unreserve, one.key, claim, seconds=seconds)
                 _note(tools, error, account=account, host=host)
                 errors.append(error)
                 if not _try_next(error, claim):
@@ -156,7 +156,7 @@ def buy(
                 raise UnusableAnswer(errors[-1].message)
     finally:
         with suppress(StoreUnavailable):  # the place ends with the lease; what happened here counts more
-            tools.store.leave(host, claim)
+            tools.store.limits.leave(host, claim)
     bad = (error for error in errors if isinstance(error, BadAnswer) and error.transient)
     raise next(bad, next((error for error in errors if error.transient), errors[-1]))
 
@@ -167,7 +167,7 @@ def _read(tools: Tools, key: str, read: Callable[[dict[str, Any]], T], raw: dict
     except UnusableAnswer:
         raise  # kept: asking again would bring the same
     except BadAnswer as error:
-        tools.store.drop_paid(key)
+        tools.store.ledger.drop(key)
         error.ambiguous = True  # it was served, and paid: asking again is capped
         raise
 
@@ -189,10 +189,10 @@ def _try_next(error: Upstream, claim: Claim) -> bool:
 
 def _note(tools: Tools, error: Upstream, *, account: str, host: str) -> None:
     if isinstance(error, ProviderAccount):
-        persist(tools.store.tripped, account, after=1, period=60.0, longest=60.0)
+        persist(tools.store.breakers.failed, account, after=1, period=60.0, longest=60.0)
         log.error("provider_account_refused", provider=host, http_status=error.http_status, hint=error.hint)
     elif isinstance(error, ProviderUnavailable) and error.http_status != 429:
-        persist(tools.store.tripped, f"provider:{host}", after=5)
+        persist(tools.store.breakers.failed, f"provider:{host}", after=5)
     log.warning(
         "provider_failed",
         provider=host,

@@ -56,7 +56,7 @@ def why_unserved(portal: Portal, tools: Tools) -> str | None:
     if provider is None:
         return None
     with suppress(CallscribeError):
-        whys = [tools.store.recall(fact_key(provider, model, UNSERVED)) for model in provider.models]
+        whys = [tools.store.known.recall(fact_key(provider, model, UNSERVED)) for model in provider.models]
         return whys[0] if all(whys) else None
     return None
 
@@ -97,7 +97,7 @@ def hosted(raw: dict[str, Any], provider: Provider, tools: Tools) -> dict[str, A
     if tools.settings.public_url is None:
         with suppress(CallscribeError):
             key = fact_key(provider, raw.get("model"), UNSERVED)
-            tools.store.remember(key, why, seconds=UNSERVED_SECONDS)
+            tools.store.known.remember(key, why, seconds=UNSERVED_SECONDS)
     return kept | {"unusable": why}
 
 
@@ -106,7 +106,9 @@ def note_unserved(error: Upstream, provider: Provider, model: str | None, tools:
     is_lasting = isinstance(error, ProviderRefused) and not isinstance(error, ContentRefused)
     if is_lasting and error.http_status in (404, 405, 410, 501):
         with suppress(CallscribeError):
-            tools.store.remember(fact_key(provider, model, UNSERVED), error.message, seconds=UNSERVED_SECONDS)
+            tools.store.known.remember(
+                fact_key(provider, model, UNSERVED), error.message, seconds=UNSERVED_SECONDS
+            )
 
 
 def keep(data: bytes, kind: str, tools: Tools) -> str:
@@ -115,7 +117,7 @@ def keep(data: bytes, kind: str, tools: Tools) -> str:
     with scratch() as folder:
         path = folder / name
         path.write_bytes(data)
-        tools.store.remember(PREFIX + name, KINDS[kind], seconds=IMAGE_SECONDS)
+        tools.store.known.remember(PREFIX + name, KINDS[kind], seconds=IMAGE_SECONDS)
         tools.blobs.put(PREFIX + name, path)
     return name
 
@@ -124,7 +126,7 @@ def load(name: str, tools: Tools) -> tuple[str, bytes] | None:
     """Content type and bytes of a hosted image; None for a wrong name, or when its time is over."""
     if not NAME.fullmatch(name):
         return None
-    kind = tools.store.recall(PREFIX + name)
+    kind = tools.store.known.recall(PREFIX + name)
     if kind is None:
         return None
     with suppress(CallscribeError), tools.blobs.get(PREFIX + name) as path:
@@ -134,7 +136,7 @@ def load(name: str, tools: Tools) -> tuple[str, bytes] | None:
 
 def is_over(folder: str, tools: Tools) -> bool:
     """Whether that first part of a blob's key is a hosted image whose time is over."""
-    return folder.startswith(PREFIX) and tools.store.recall(folder) is None
+    return folder.startswith(PREFIX) and tools.store.known.recall(folder) is None
 
 
 def _fetched(picture: Picture, provider: Provider, tools: Tools) -> bytes | None:

@@ -119,7 +119,7 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
         if heard.echoed:
             heard = _heard(job, claim, tools, chunk, fetched, language=language, hint=None)
     except ProviderRefused:  # the language, say: no other job has to ask with these options
-        tools.store.forget_first(options_name(job, fetched))
+        tools.store.known.forget_first(options_name(job, fetched))
         raise
     if plan and not flow.is_piece(chunk) and plan.talk:
         here = chunk.channel or 0
@@ -142,7 +142,7 @@ def _heard(
     provider = portal.transcription
     if flow.is_piece(chunk):
         provider = replace(provider, models=(*provider.models[1:], provider.models[0]))
-    client = transcriptions.Transcriptions(provider, tools.transport, tools.store)
+    client = transcriptions.Transcriptions(provider, tools.transport, tools.store.known)
     withheld = hint is None and hint_of(job, portal) is not None
 
     def call(model: str | None) -> Hearing:
@@ -216,7 +216,7 @@ def _ask_lead(
 ) -> Reply:
     transcript = flow.transcript(job)
     assert transcript is not None
-    client = chats.Chat(portal.chat, tools.transport, tools.store)
+    client = chats.Chat(portal.chat, tools.transport, tools.store.known)
     return buy(
         tools,
         job,
@@ -265,7 +265,7 @@ def reply(job: Job, claim: Claim, tools: Tools) -> Result:
 
 def _ask_text(job: Job, claim: Claim, tools: Tools, *, room: bool = False, begun: str | None = None) -> Reply:
     portal = tools.portal(job)
-    client = chats.Chat(portal.chat, tools.transport, tools.store)
+    client = chats.Chat(portal.chat, tools.transport, tools.store.known)
     return buy(
         tools,
         job,
@@ -366,7 +366,7 @@ def draw(job: Job, claim: Claim, tools: Tools) -> Result:
 
 def _drawn(job: Job, claim: Claim, tools: Tools, provider: Provider, *, turn: int, number: int) -> list[str]:
     """The links of one paid call; turn: how many were before it."""
-    client = images.Images(provider, tools.transport, tools.store)
+    client = images.Images(provider, tools.transport, tools.store.known)
 
     def ask(one: Drawing, seconds: float) -> dict[str, Any]:
         timeout = min(seconds, images.TIMEOUT_SECONDS)

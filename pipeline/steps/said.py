@@ -19,7 +19,7 @@ def remember(tools: Tools, job: Job, text: str, *, call: JobId | None = None) ->
     if len(text) < LEAST_CHARACTERS:
         return
     with suppress(CallscribeError):
-        tools.store.remember(
+        tools.store.known.remember(
             _key(job.portal, text), call or job.id, seconds=int(tools.settings.retention_seconds)
         )
 
@@ -30,7 +30,7 @@ def call_of(tools: Tools, job: Job) -> JobId | None:
     with suppress(CallscribeError):
         for text in texts:
             if isinstance(text, str) and len(text) >= LEAST_CHARACTERS:
-                found = tools.store.recall(_key(job.portal, text))
+                found = tools.store.known.recall(_key(job.portal, text))
                 if found:
                     return JobId(found)
     return None

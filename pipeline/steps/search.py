@@ -27,7 +27,7 @@ def note_call(job: Job, sha256: str, tools: Tools) -> None:
     """Where the call of this recording belongs, once an event has told it: for its engine request's job."""
     if (resolved := job.facts.get("resolve")) is not None:
         where = {key: resolved.get(key) for key in ("activity_id", "entity", "why")}
-        tools.store.remember(_call_of(job, sha256), dumps(where))
+        tools.store.known.remember(_call_of(job, sha256), dumps(where))
 
 
 def _call_of(job: Job, sha256: str) -> str:
@@ -36,7 +36,7 @@ def _call_of(job: Job, sha256: str) -> str:
 
 def _by_its_event(job: Job, claim: Claim, portal: Portal, tools: Tools) -> Timeline | None:
     """By the event of the same call, whose recording is the same to the byte."""
-    known = tools.store.recall(_call_of(job, from_plain(Fetched, job.facts["fetch"]).sha256))
+    known = tools.store.known.recall(_call_of(job, from_plain(Fetched, job.facts["fetch"]).sha256))
     return told(json.loads(known), claim, portal, tools) if known else None
 
 
@@ -70,13 +70,13 @@ def search(job: Job, claim: Claim, portal: Portal, tools: Tools) -> Timeline:
         return Timeline(state="unlinked", why="the request names no deal, and no event of its call does")
     sent_text = to_callback(transcript.text, spoken=True)
     digest = digest_of(sent_text)
-    said = store.first(f"said:{portal.id}:{digest}", fetched.sha256, seconds=books.SECONDS)
+    said = store.known.first(f"said:{portal.id}:{digest}", fetched.sha256, seconds=books.SECONDS)
     if said != fetched.sha256:
-        store.remember(f"repeated:{portal.id}:{digest}", "yes", seconds=books.SECONDS)
+        store.known.remember(f"repeated:{portal.id}:{digest}", "yes", seconds=books.SECONDS)
     if not books.is_worthwhile(portal.id, digest, store, now=now, waited=waited):
         raise Snooze(_pause(waited), "not linked yet")
     turn = f"look:{portal.id}"
-    mine = store.first(turn, claim.fence, seconds=LOOK_SECONDS) == claim.fence
+    mine = store.known.first(turn, claim.fence, seconds=LOOK_SECONDS) == claim.fence
     book = books.load(portal.id, store)
     rest = rest_of(portal, tools, who=who(claim))
     assert rest
@@ -90,12 +90,12 @@ def search(job: Job, claim: Claim, portal: Portal, tools: Tools) -> Timeline:
             accepted_at=job.accepted_at,
             delivered_at=delivered_at,
             now=now,
-            repeated=store.recall(f"repeated:{portal.id}:{digest}") is not None,
+            repeated=store.known.recall(f"repeated:{portal.id}:{digest}") is not None,
         )
     finally:
         books.save(portal.id, book, store, looked=mine)
         if mine:
-            store.forget_first(turn)
+            store.known.forget_first(turn)
     if where.state == "waiting" and where.entity is None:
         raise Snooze(_pause(waited), where.why or "not linked yet")
     return where

@@ -12,7 +12,7 @@ from pipeline.scoring.rubric import read_rubric
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import LivePortals, Portal, Portals
 from pipeline.storage.blobs import Blobs
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.store.watermark import read_mark
 from pipeline.telemetry.logs import REDACTOR, secrets_of
 
@@ -25,7 +25,7 @@ class Tools:
 
     settings: Settings
     live: LivePortals
-    store: Governor
+    store: Store
     blobs: Blobs
     transport: Transport
 
@@ -112,7 +112,7 @@ def checked_portals(settings: Settings) -> Portals:
 
 def open_tools(settings: Settings, live: LivePortals | None = None) -> Tools:
     """Opens what the settings name; raises SettingsError."""
-    store = Governor(settings.store_url)
+    store = Store(settings.store_url)
     store.watermark.expect(read_mark(settings.data_dir))
     return Tools(
         settings=settings,

@@ -10,7 +10,7 @@ from pipeline.bitrix24.rest import Bitrix24, NoTurn
 from pipeline.domain.job import Claim, Job, PortalId
 from pipeline.settings.portals import Portal
 from pipeline.steps.tools import Result, Snooze, Tools
-from pipeline.store import Governor
+from pipeline.store import Store
 
 # Bitrix24's own leaky bucket, per portal and address, holds 50. Looks for deals leave half of it to
 # entries and events; what a step asks beyond its first request is its own, and counted.
@@ -20,31 +20,31 @@ RATE, BURST, LOOKS_BURST = 2.0, 45, 25
 class StepTurns:
     """The turns of one step: it waits for the first, with a turn kept meanwhile; what follows is counted."""
 
-    def __init__(self, store: Governor, portal: PortalId, who: str) -> None:
+    def __init__(self, store: Store, portal: PortalId, who: str) -> None:
         self._store, self._name, self._who, self._begun = store, f"rest:{portal}", who, False
 
     def take(self) -> float:
-        wait = self._store.turn(
+        wait = self._store.limits.turn(
             self._name, rate=RATE, burst=BURST, verb="take" if self._begun else "ask", who=self._who
         )
         self._begun = wait == 0
         return wait
 
     def spent(self) -> None:
-        self._store.turn(self._name, rate=RATE, burst=BURST, verb="fill")
+        self._store.limits.turn(self._name, rate=RATE, burst=BURST, verb="fill")
 
 
 class LookTurns:
     """The turns of looks: only where half of the bucket is left, and none is kept."""
 
-    def __init__(self, store: Governor, portal: PortalId) -> None:
+    def __init__(self, store: Store, portal: PortalId) -> None:
         self._store, self._name = store, f"rest:{portal}"
 
     def take(self) -> float:
-        return self._store.turn(self._name, rate=RATE, burst=LOOKS_BURST)
+        return self._store.limits.turn(self._name, rate=RATE, burst=LOOKS_BURST)
 
     def spent(self) -> None:
-        self._store.turn(self._name, rate=RATE, burst=BURST, verb="fill")
+        self._store.limits.turn(self._name, rate=RATE, burst=BURST, verb="fill")
 
 
 def rest_of(portal: Portal, tools: Tools, *, who: str = "", looks: bool = False) -> Bitrix24 | None:

@@ -1,12 +1,11 @@
 """The job store: records in Redis or Valkey, changed by Lua scripts, each one atomic transition."""
 
-from pipeline.store.governor import Governor, Reservation
 from pipeline.store.intake import Intake, Prepared, prepare
+from pipeline.store.ledger import Reservation
 from pipeline.store.records import Quota, fields_of, job_id, salvaged
 from pipeline.store.store import Stale, Store, persist
 
 __all__ = [
-    "Governor",
     "Intake",
     "Prepared",
     "Quota",

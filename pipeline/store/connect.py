@@ -1,8 +1,10 @@
-"""Clients of the store's server, straight or by the word of its sentinels."""
+"""Clients of the store's server, straight or by the word of its sentinels, and the scripts on it."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
 
 import redis
 import redis.asyncio
@@ -12,7 +14,48 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from pipeline.domain.errors import StoreUnavailable
 from pipeline.settings.store_url import Sentinels, read_sentinels
+from pipeline.store.scripts import sources
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def guarded(method: Callable[P, R]) -> Callable[P, R]:
+    """The store's own faults become StoreUnavailable."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except redis.RedisError as error:
+            raise StoreUnavailable(f"the job store does not serve: {type(error).__name__}") from error
+
+    return call
+
+
+class Server:
+    """One Redis or Valkey. Raises StoreUnavailable wherever it does not serve."""
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        self.redis = connect(url, timeout_seconds=timeout_seconds)
+        self._scripts = {name: self.redis.register_script(text) for name, text in sources().items()}
+
+    @guarded
+    def run(self, script: str, *args: Any) -> Any:
+        """One atomic transition."""
+        return self._scripts[script](args=[arg if isinstance(arg, str) else str(arg) for arg in args])
+
+    @guarded
+    def now(self) -> float:
+        """The server's clock, unix seconds: leases and due times follow it."""
+        seconds, micros = self.redis.time()
+        return seconds + micros / 1e6
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        close(self.redis)
 
 
 def connect(url: str, *, timeout_seconds: float) -> redis.Redis:

@@ -17,6 +17,7 @@ from pipeline.domain.errors import UnreadableRecord
 from pipeline.domain.job import (
     Attempts,
     Category,
+    Claim,
     Delivery,
     Due,
     Event,
@@ -174,3 +175,8 @@ def read_delivery(text: str) -> Delivery:
         return from_plain(Delivery, json.loads(text))
     except Exception:
         return Delivery(at=0.0, kind="error", status=None, answer="unreadable", accepted=False)
+
+
+def place_of(claim: Claim) -> str:
+    """A claim as the store's lists of who holds what have it."""
+    return f"{claim.job}|{claim.step}|{claim.fence}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import secrets
 import time
@@ -15,8 +14,10 @@ import structlog
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.domain.job import Category, Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
 from pipeline.domain.kinds import A_PERSON_WAITS, KINDS, QUEUES
-from pipeline.store.connect import close, connect
+from pipeline.store.connect import Server, guarded
 from pipeline.store.durability import Durability, judge
+from pipeline.store.known import Known
+from pipeline.store.ledger import Ledger
 from pipeline.store.records import (
     Quota,
     accept_arguments,
@@ -26,7 +27,8 @@ from pipeline.store.records import (
     read_event,
     read_job,
 )
-from pipeline.store.scripts import sources
+from pipeline.store.throttles import Breakers, Limits
+from pipeline.store.usage import Usage
 from pipeline.store.watermark import Mark, Watermark
 
 log = structlog.get_logger()
@@ -41,19 +43,6 @@ ALONE = 3
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def guarded(method: Callable[P, R]) -> Callable[P, R]:
-    """The store's own faults become StoreUnavailable."""
-
-    @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(*args, **kwargs)
-        except redis.RedisError as error:
-            raise StoreUnavailable(f"the job store does not serve: {type(error).__name__}") from error
-
-    return call
 
 
 def persist(write: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -77,23 +66,20 @@ class Stale(Exception):
 
 
 class Store:
-    """Records in Redis or Valkey; every change is one Lua script.
+    """Records in Redis or Valkey; every change is one Lua script. Its parts hold what workers share besides:
+    the ledger of paid answers, usage, what is known, breakers and limits.
 
     url: `redis://`, `rediss://`, `unix://` or `redis+sentinel://`.
     Raises StoreUnavailable wherever the server does not serve.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
-        self._redis = connect(url, timeout_seconds=timeout_seconds)
+        server = Server(url, timeout_seconds=timeout_seconds)
+        self._redis, self._run = server.redis, server.run
+        self.now, self.close = server.now, server.close
         self.watermark = Watermark()
-        self._scripts = {name: self._redis.register_script(text) for name, text in sources().items()}
-
-    def close(self) -> None:
-        close(self._redis)
-
-    @guarded
-    def _run(self, script: str, *args: Any) -> Any:
-        return self._scripts[script](args=[arg if isinstance(arg, str) else str(arg) for arg in args])
+        self.ledger, self.usage, self.known = Ledger(server), Usage(server), Known(server)
+        self.breakers, self.limits = Breakers(server), Limits(server)
 
     # -- records
 
@@ -394,12 +380,6 @@ class Store:
     # -- the server
 
     @guarded
-    def now(self) -> float:
-        """The server's clock, unix seconds: leases and due times follow it."""
-        seconds, micros = self._redis.time()
-        return seconds + micros / 1e6
-
-    @guarded
     def ping(self) -> None:
         """Proves that the store takes writes; raises StoreUnavailable."""
         self._redis.set("cs:ping", f"{time.time():.3f}", ex=60)
@@ -412,8 +392,3 @@ class Store:
         except redis.ResponseError:
             config = {}
         return judge(config)
-
-
-def day() -> str:
-    """Today, UTC, as usage is counted."""
-    return time.strftime("%Y-%m-%d", time.gmtime())

@@ -98,7 +98,7 @@ class _Gauges:
         )
         for portal in self._service.portals:
             unfinished.add_metric([portal], store.unfinished(portal))
-            for what, amount in sorted(store.usage(portal).items()):
+            for what, amount in sorted(store.usage.of(portal).items()):
                 usage.add_metric([portal, what], amount)
         back = GaugeMetricFamily(
             "callscribe_store_gone_back",

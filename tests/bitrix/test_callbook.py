@@ -13,7 +13,7 @@ from pipeline.clients.transport import Transport
 from pipeline.domain.errors import PortalUnavailable, Upstream
 from pipeline.domain.job import PortalId
 from pipeline.steps import books
-from pipeline.store import Governor
+from pipeline.store import Store
 from tests.bitrix.portal import Portal
 
 NOW = 1_700_000_000.0
@@ -190,7 +190,7 @@ def test_a_book_holds_no_more_than_its_most_calls(portal: Portal, rest: Bitrix24
 
 def test_the_store_gives_back_what_it_was_given(valkey: str) -> None:
     """Only what changed is written; who waits learns from one small read whether its text stands there."""
-    portal, store = PortalId("acme"), Governor(valkey)
+    portal, store = PortalId("acme"), Store(valkey)
     assert books.is_worthwhile(portal, "d", store, now=NOW, waited=0)
     book = CallBook(since=NOW - DAY, gap=(7, NOW - DAY), looked_at=NOW)
     book.put(Known(id=5, created_at=NOW - 60, digest="d", read_at=NOW, has_file=True))

@@ -97,14 +97,14 @@ def test_a_store_that_goes_away_after_the_write_does_not_double_it(
     """What VibeCode's form was cannot be remembered; the entry stands all the same."""
     tools = opened(timeline="vibecode", bitrix24_webhook=None)
     sandbox.crm.add_entity("deal", 42)
-    remember = tools.store.remember
+    remember = tools.store.known.remember
 
     def away(key: str, value: str, **more: Any) -> None:
         if key.startswith("timeline-logs"):
             raise StoreUnavailable("away")
         remember(key, value, **more)
 
-    monkeypatch.setattr(tools.store, "remember", away)
+    monkeypatch.setattr(tools.store.known, "remember", away)
     job = accept(tools, Request(file_url=link_to(sandbox, recording(sandbox)), entity=DEAL), Source.API)
     run(tools, job, until=settled)
     assert len(sandbox.crm.logs(2, 42)) == 1

@@ -86,7 +86,7 @@ def test_a_portal_whose_limit_is_used_up_is_asked_when_there_is_a_turn(tools: To
     """Nothing is asked meanwhile, and no turn of ten minutes is lost."""
     portal.call(5, tools.store.now() - 600)
     full = {"rate": 2.0, "burst": 45}
-    tools.store.turn(f"rest:{PORTAL}", verb="fill", **full)
+    tools.store.limits.turn(f"rest:{PORTAL}", verb="fill", **full)
     assert reconcile(tools) == 0
     assert portal.asked == []
     tools.store._redis.zadd(f"cs:turns:rest:{PORTAL}", {"reconcile": tools.store.now() - 1})

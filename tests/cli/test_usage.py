@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cli.usage import Price, read_prices
 from pipeline.domain.job import PortalId
-from pipeline.store import Governor
+from pipeline.store import Store
 from tests.cli.conftest import Run
 
 EXAMPLE = Path(__file__).parents[2] / "docs/prices.example.toml"
@@ -28,13 +28,13 @@ def test_usage_of_a_fresh_installation_is_nothing(run: Run) -> None:
 
 def test_cost_is_worked_out_by_model(run: Run, valkey: str) -> None:
     """Each model by its own price, the others by the default one; jobs count for the portal."""
-    portal, store = PortalId("portal"), Governor(valkey)
-    store.count(portal, {"jobs_done": 3, "jobs_failed": 1})
-    store.count(portal, {"paid_calls": 2, "paid_seconds": 600})
-    store.count(portal, {"paid_calls": 1, "paid_seconds": 60}, model="whisper-1")
+    portal, store = PortalId("portal"), Store(valkey)
+    store.usage.add(portal, {"jobs_done": 3, "jobs_failed": 1})
+    store.usage.add(portal, {"paid_calls": 2, "paid_seconds": 600})
+    store.usage.add(portal, {"paid_calls": 1, "paid_seconds": 60}, model="whisper-1")
     used = {"paid_calls": 1, "prompt_tokens": 2_000_000, "completion_tokens": 100_000}
-    store.count(portal, used, model="bitrix/bitrixgpt-5.5")
-    store.count(portal, {"paid_calls": 1, "images": 3}, model="gpt-image-1")
+    store.usage.add(portal, used, model="bitrix/bitrixgpt-5.5")
+    store.usage.add(portal, {"paid_calls": 1, "images": 3}, model="gpt-image-1")
     store.close()
     done = run("usage", redis_url=valkey, prices_file=str(EXAMPLE))
     assert rows(done.out) == [

@@ -41,7 +41,7 @@ from pipeline.sandbox.app import KEY, WEBHOOK, Sandbox
 from pipeline.sandbox.portal import Job
 from pipeline.sandbox.script import Rule
 from pipeline.settings.installation import load
-from pipeline.store import Governor, embedded
+from pipeline.store import Store, embedded
 from tests.faults import recordings
 from tests.faults.part import QUICK, Part
 from tests.faults.relay import Relay
@@ -106,7 +106,7 @@ class Service:
         self.env = kept | self.own | {"TMPDIR": str(self.folder / "tmp"), "PYTHONPATH": str(ROOT)}
         plain = {name.removeprefix("CALLSCRIBE_").lower(): value for name, value in self.own.items() if value}
         self.settings = load(_env_file=None, **plain)
-        self.store = Governor(f"unix://{self.socket}", timeout_seconds=30)
+        self.store = Store(f"unix://{self.socket}", timeout_seconds=30)
         self.redis = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
 
     def _several(self, telephony: Sequence[Telephony]) -> dict[str, str]:
@@ -260,7 +260,7 @@ class Service:
 
     def usage(self, what: str) -> float:
         """What the workers counted for the one portal today."""
-        return self.store.usage(PortalId("portal")).get(what, 0.0)
+        return self.store.usage.of(PortalId("portal")).get(what, 0.0)
 
     def latch(self, name: str) -> Path:
         """The file that makes a failpoint `...@latch` act once."""

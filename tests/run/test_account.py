@@ -115,10 +115,10 @@ def test_what_is_paid_is_counted_by_model_and_once(opened: list[Tools]) -> None:
     for _ in range(2):
         assert ask(patient, job, claim, refused=False) == "served"
     paid = {"paid_calls": 1, "paid_seconds": 30, "prompt_tokens": 40, "completion_tokens": 8}
-    counted = patient.store.usage_by_model(PortalId("portal"))
+    counted = patient.store.usage.by_model(PortalId("portal"))
     assert counted["a/b"] == paid
     assert counted[""] == {"reserved_seconds": 30}
-    assert patient.store.usage(PortalId("portal")) == {**paid, "reserved_seconds": 30}
+    assert patient.store.usage.of(PortalId("portal")) == {**paid, "reserved_seconds": 30}
 
 
 def test_nothing_is_paid_in_the_reserve(opened: list[Tools]) -> None:
@@ -128,7 +128,7 @@ def test_nothing_is_paid_in_the_reserve(opened: list[Tools]) -> None:
     late = replace(job, deadline=patient.store.now() + 2.0)
     with pytest.raises(Snooze, match="reserve"):
         ask(patient, late, claim, refused=False, until=None)
-    assert "paid_calls" not in patient.store.usage(PortalId("portal"))
+    assert "paid_calls" not in patient.store.usage.of(PortalId("portal"))
 
 
 def test_a_model_that_asks_for_long_patience_is_passed_over_at_once(opened: list[Tools]) -> None:

@@ -73,7 +73,9 @@ def test_a_step_that_is_put_off_is_tried_at_once(tools: Tools, sandbox: Sandbox)
     wanted = Request(file_url=sandbox.crm.link(sandbox.base_url, file), language="en")
     job = accept(tools, wanted, Source.API)
     (waits,) = run(tools, job, until=lambda found: found.attempts_at("transcribe:0").begun >= 2)
-    tools.store.tripped("provider:" + sandbox.base_url.partition("//")[2], after=1, period=600, longest=600)
+    tools.store.breakers.failed(
+        "provider:" + sandbox.base_url.partition("//")[2], after=1, period=600, longest=600
+    )
     at = tools.store.waiting(job)[Step("transcribe:0")]
     view = job_view(waits, (), (), tools.store.waiting(job))
     assert set(view.next_attempts) == {"transcribe:0"}

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.store import Governor
+from pipeline.store import Store
 
 
 @pytest.fixture
-def store(valkey: str) -> Iterator[Governor]:
+def store(valkey: str) -> Iterator[Store]:
     """A store on the real server."""
-    opened = Governor(valkey)
+    opened = Store(valkey)
     yield opened
     opened.close()

@@ -7,10 +7,10 @@ from typing import Any
 
 from pipeline.domain.job import Category, Claim, Due, Job, PortalId, Request, Source, Step
 from pipeline.domain.kinds import WORK
-from pipeline.store import Governor, fields_of, job_id
+from pipeline.store import Store, fields_of, job_id
 
 
-def a_job(store: Governor, number: int = 0, portal: str = "acme", **changes: Any) -> Job:
+def a_job(store: Store, number: int = 0, portal: str = "acme", **changes: Any) -> Job:
     """A job as intake makes it."""
     now = store.now()
     made = Job(
@@ -25,12 +25,12 @@ def due(step: str, queue: str = "media", at: float = 0.0, expedite: bool = False
     return Due(step=Step(step), queue=queue, at=at, expedite=expedite, urgency=urgency)
 
 
-def accept(store: Governor, job: Job, *steps: Due, limit: int = 100) -> str:
+def accept(store: Store, job: Job, *steps: Due, limit: int = 100) -> str:
     """Accepts the job with these steps due."""
     return str(store.accept(job, steps or (due("fetch"),), fields_of(job), limit)[0])
 
 
-def claim(store: Governor, queue: str = "media", lease: float = 30, **options: Any) -> Claim:
+def claim(store: Store, queue: str = "media", lease: float = 30, **options: Any) -> Claim:
     """Claims what must be there."""
     found = store.claim(queue, "node:task", lease_seconds=lease, **options)
     assert found is not None

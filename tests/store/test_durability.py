@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import redis
 
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.store.durability import judge
 
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
-def test_the_servers_own_settings_are_judged(store: Governor, valkey: str) -> None:
+def test_the_servers_own_settings_are_judged(store: Store, valkey: str) -> None:
     """The embedded store is safe; one setting changed, and it is not."""
     assert store.durability().is_safe
     with redis.Redis.from_url(valkey) as raw:

@@ -12,7 +12,7 @@ from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.domain.job import JobId, PortalId
 from pipeline.run.notifier import broker_settings
 from pipeline.settings.store_url import Sentinels, read_sentinels
-from pipeline.store import Governor, Intake, Quota, Stale, persist, prepare
+from pipeline.store import Intake, Quota, Stale, Store, persist, prepare
 from tests.store.jobs import a_job, accept, due
 from tests.store.sentinels import sentinels
 
@@ -20,7 +20,7 @@ from tests.store.sentinels import sentinels
 def test_a_failover_under_load_stops_nobody(short_path: Path) -> None:
     """Workers go on with the new master, and what is accepted there is done."""
     with sentinels(short_path) as group:
-        store = Governor(group.url, timeout_seconds=2.0)
+        store = Store(group.url, timeout_seconds=2.0)
         store.limit("media", {PortalId("acme"): 1000})
         done: set[JobId] = set()
         over = threading.Event()
@@ -70,7 +70,7 @@ def test_a_failover_under_load_stops_nobody(short_path: Path) -> None:
             store.close()
 
 
-def sent(store: Governor, number: int) -> JobId:
+def sent(store: Store, number: int) -> JobId:
     """A job that is accepted."""
     job = a_job(store, number)
     accept(store, job, limit=10_000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.domain.job import Claim, JobId, PortalId
 from pipeline.domain.kinds import BACKGROUND, UPSTREAM, URGENT_BELOW
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.store.watermark import Watermark
 from tests.store.jobs import a_job, accept, due
 
@@ -67,7 +67,7 @@ TRANSITIONS = st.lists(
 @given(transitions=TRANSITIONS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_index_serves_whom_the_definition_names(
-    store: Governor, transitions: list[tuple[object, ...]]
+    store: Store, transitions: list[tuple[object, ...]]
 ) -> None:
     """After any transitions each claim takes the step that the plain definition of fairness takes."""
     store._redis.flushall()
@@ -113,7 +113,7 @@ def test_the_index_serves_whom_the_definition_names(
     )}  # fmt: skip
 
 
-def after(store: Governor, model: Model, what: str, pick: int) -> None:
+def after(store: Store, model: Model, what: str, pick: int) -> None:
     """Ends, puts off, loses, erases or moves one of the steps that there are."""
     if what == "move":
         if model.ready:

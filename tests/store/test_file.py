@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.domain.job import Category, Due, Job, PortalId, Request, Source, Step
-from pipeline.store import Governor, fields_of, job_id
+from pipeline.store import Store, fields_of, job_id
 from pipeline.store.records import dumps
 from tests.conftest import embedded_store
 
@@ -17,7 +17,7 @@ SIGNED = "https://portal.example/recording?signature=NOBODYS-BUSINESS"
 def test_a_link_that_the_record_has_lost_leaves_the_disk(short_path: Path) -> None:
     """Renewing the append-only file takes away what was replaced since, and leaves what stands."""
     with embedded_store(short_path) as (_, url):
-        store = Governor(url)
+        store = Store(url)
         now = store.now()
         job = Job(
             id=job_id("acme", "1"), portal=PortalId("acme"), category=Category.AUDIO, source=Source.ENGINE,

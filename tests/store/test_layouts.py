@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.domain.job import PortalId
 from pipeline.domain.kinds import BACKGROUND, MEDIA, QUEUES, UPSTREAM
-from pipeline.store import Governor
+from pipeline.store import Store
 from tests.store.jobs import a_job, accept, due
 
 # Written by the version before layout 2: steps ready, put off, and held by a worker that is gone.
@@ -17,7 +17,7 @@ RECORDED = json.loads((Path(__file__).parent / "recorded/layout1.json").read_tex
 NAMES = {job: name for name, job in RECORDED["names"].items()}
 
 
-def restore(store: Governor) -> None:
+def restore(store: Store) -> None:
     """Puts the recorded keys into the store, long enough after they were written."""
     put = {
         "string": store._redis.set,
@@ -30,7 +30,7 @@ def restore(store: Governor) -> None:
         put[kind](key, [(member, 0) for member, _ in value] if key == "cs:later" else value)
 
 
-def claim_all(store: Governor) -> dict[str, list[str]]:
+def claim_all(store: Store) -> dict[str, list[str]]:
     """Claims whatever is due: queue -> "JOB STEP", by the recorded names, in order."""
     found: dict[str, list[str]] = {}
     for queue in QUEUES:
@@ -39,7 +39,7 @@ def claim_all(store: Governor) -> dict[str, list[str]]:
     return found
 
 
-def test_what_the_version_before_wrote_is_gone_on_with(store: Governor) -> None:
+def test_what_the_version_before_wrote_is_gone_on_with(store: Store) -> None:
     """Each step that waited is claimed from the queue that is its own now; a dead worker's lease is freed."""
     restore(store)
     store.limit(UPSTREAM, {PortalId("acme"): 100})
@@ -66,7 +66,7 @@ def test_what_the_version_before_wrote_is_gone_on_with(store: Governor) -> None:
     assert acme.index("text reply") < acme.index("outcome callback") < acme.index("new fetch")
 
 
-def test_the_indexes_may_be_made_anew_at_any_time(store: Governor) -> None:
+def test_the_indexes_may_be_made_anew_at_any_time(store: Store) -> None:
     """Again, in the middle of things: every key is as it was."""
     restore(store)
     store.tick()
@@ -77,7 +77,7 @@ def test_the_indexes_may_be_made_anew_at_any_time(store: Governor) -> None:
     assert dump(store) == before
 
 
-def test_what_an_older_process_accepts_beside_us_is_found(store: Governor) -> None:
+def test_what_an_older_process_accepts_beside_us_is_found(store: Store) -> None:
     """While a new version is rolled out, the sweeper's look takes up what the older one wrote."""
     restore(store)
     store.tick()
@@ -94,7 +94,7 @@ def test_what_an_older_process_accepts_beside_us_is_found(store: Governor) -> No
     assert claim.job == job.id
 
 
-def dump(store: Governor) -> dict[str, Any]:
+def dump(store: Store) -> dict[str, Any]:
     """Every key but those that follow the clock."""
     read = {
         "string": store._redis.get,

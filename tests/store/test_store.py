@@ -12,12 +12,12 @@ from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.domain.job import Category, Job, JobId, PortalId, Request
 from pipeline.domain.kinds import A_PERSON_WAITS, OUTCOME
 from pipeline.steps.retry import MOST_LOST
-from pipeline.store import Governor, Intake, Quota, Stale, fields_of, prepare
+from pipeline.store import Intake, Quota, Stale, Store, fields_of, prepare
 from pipeline.store.records import dumps
 from tests.store.jobs import a_job, accept, claim, due
 
 
-def test_fifty_requests_at_once_make_one_job(store: Governor, valkey: str) -> None:
+def test_fifty_requests_at_once_make_one_job(store: Store, valkey: str) -> None:
     """The same portal and key: one is new, all others are known."""
 
     async def all_at_once() -> list[str]:
@@ -36,7 +36,7 @@ def test_fifty_requests_at_once_make_one_job(store: Governor, valkey: str) -> No
     assert store.claim("media", "a", lease_seconds=30) is None
 
 
-def test_a_record_is_read_as_it_was_written(store: Governor) -> None:
+def test_a_record_is_read_as_it_was_written(store: Store) -> None:
     """Nothing of a job changes on its way through the store, but times follow the store's clock."""
     job = a_job(store, facts={"fetch": {"blob": "x", "size_bytes": 3}}, digest="d")
     accept(store, job)
@@ -46,7 +46,7 @@ def test_a_record_is_read_as_it_was_written(store: Governor) -> None:
     assert read.deadline - read.accepted_at == pytest.approx(3600)
 
 
-def test_the_clock_of_the_accepting_host_does_not_count(store: Governor) -> None:
+def test_the_clock_of_the_accepting_host_does_not_count(store: Store) -> None:
     """A job accepted by a host whose clock is a day off has its whole ttl by the store's clock."""
     now = store.now()
     job = a_job(store, accepted_at=now - 86_400, deadline=now - 86_400 + 3600)
@@ -56,14 +56,14 @@ def test_the_clock_of_the_accepting_host_does_not_count(store: Governor) -> None
     assert store.claim("upstream", "a", lease_seconds=30) is None
 
 
-def test_a_portal_has_its_own_limit_of_unfinished_jobs(store: Governor) -> None:
+def test_a_portal_has_its_own_limit_of_unfinished_jobs(store: Store) -> None:
     """The third job of a portal with a limit of two is refused, another portal's is not."""
     assert [accept(store, a_job(store, n), limit=2) for n in range(3)] == ["new", "new", "full"]
     assert accept(store, a_job(store, 0, "other"), limit=2) == "new"
     assert accept(store, a_job(store, 1), limit=2) == "known"
 
 
-def test_a_lease_that_ends_goes_to_another_and_the_first_is_fenced_out(store: Governor) -> None:
+def test_a_lease_that_ends_goes_to_another_and_the_first_is_fenced_out(store: Store) -> None:
     """The late worker's result is refused, the second worker's taken; the loss is counted."""
     job = a_job(store)
     accept(store, job)
@@ -82,7 +82,7 @@ def test_a_lease_that_ends_goes_to_another_and_the_first_is_fenced_out(store: Go
     assert store.load(job.id).facts == {"fetch": 2}
 
 
-def test_a_record_that_moved_on_is_read_again(store: Governor) -> None:
+def test_a_record_that_moved_on_is_read_again(store: Store) -> None:
     """Two chunks that end at the same time: the second must look at the first's fact before the join."""
     job = a_job(store)
     accept(store, job, due("transcribe:0", "upstream"), due("transcribe:1", "upstream"))
@@ -96,7 +96,7 @@ def test_a_record_that_moved_on_is_read_again(store: Governor) -> None:
     assert claim(store, "upstream").step == "merge"
 
 
-def test_one_portals_thousand_jobs_delay_anothers_by_two_rounds_at_most(store: Governor) -> None:
+def test_one_portals_thousand_jobs_delay_anothers_by_two_rounds_at_most(store: Store) -> None:
     """The single job of a quiet portal is among the next two claims."""
     for n in range(1000):
         accept(store, a_job(store, n, "greedy"), limit=5000)
@@ -107,7 +107,7 @@ def test_one_portals_thousand_jobs_delay_anothers_by_two_rounds_at_most(store: G
     assert "quiet" in [claim(store).portal for _ in range(2)]
 
 
-def test_a_portal_runs_no_more_steps_than_it_may(store: Governor) -> None:
+def test_a_portal_runs_no_more_steps_than_it_may(store: Store) -> None:
     """The limit of one portal holds; what stays is claimed when a place is free."""
     store.limit("media", {PortalId("acme"): 2})
     for n in range(4):
@@ -121,7 +121,7 @@ def test_a_portal_runs_no_more_steps_than_it_may(store: Governor) -> None:
     assert claim(store).portal == "acme"
 
 
-def test_text_comes_before_audio_and_outcomes_before_new_work(store: Governor) -> None:
+def test_text_comes_before_audio_and_outcomes_before_new_work(store: Store) -> None:
     """Within a portal: text and image first, then callbacks, then the rest by deadline."""
     accept(store, a_job(store, 1), due("transcribe:0", "upstream"))
     accept(store, a_job(store, 2), due("callback", "upstream", urgency=OUTCOME))
@@ -129,7 +129,7 @@ def test_text_comes_before_audio_and_outcomes_before_new_work(store: Governor) -
     assert [claim(store, "upstream").step for _ in range(3)] == ["reply", "callback", "transcribe:0"]
 
 
-def test_the_last_place_is_kept_for_who_waits(store: Governor) -> None:
+def test_the_last_place_is_kept_for_who_waits(store: Store) -> None:
     """A worker that asks for urgent work alone gets outcomes, text and images, and no other step."""
     accept(store, a_job(store, 1), due("transcribe:0", "upstream"))
     assert store.claim("upstream", "a", lease_seconds=30, urgent_only=True) is None
@@ -138,7 +138,7 @@ def test_the_last_place_is_kept_for_who_waits(store: Governor) -> None:
     assert [claim(store, "upstream", urgent_only=True).step for _ in range(2)] == ["draw", "callback"]
 
 
-def test_a_deferred_step_comes_back_when_it_is_due_and_is_not_expedited_by_others(store: Governor) -> None:
+def test_a_deferred_step_comes_back_when_it_is_due_and_is_not_expedited_by_others(store: Store) -> None:
     """Scheduling a step that waits already leaves its time alone, unless it is to be expedited."""
     job = a_job(store)
     accept(store, job, due("callback", "upstream", at=store.now() + 60), due("fetch"))
@@ -156,7 +156,7 @@ def test_a_deferred_step_comes_back_when_it_is_due_and_is_not_expedited_by_other
     assert claim(store, "upstream").step == "callback"
 
 
-def test_a_deferral_that_was_no_try_is_not_counted(store: Governor) -> None:
+def test_a_deferral_that_was_no_try_is_not_counted(store: Store) -> None:
     """An uncounted deferral leaves the number of attempts as it was; a counted one does not."""
     accept(store, a_job(store))
     store.defer(claim(store), at=0, uncounted=True)
@@ -168,7 +168,7 @@ def test_a_deferral_that_was_no_try_is_not_counted(store: Governor) -> None:
     assert store.load(third.job).attempts_at("fetch").ambiguous == 1
 
 
-def test_a_dead_workers_leases_are_freed_at_once(store: Governor) -> None:
+def test_a_dead_workers_leases_are_freed_at_once(store: Store) -> None:
     """Freed by the owner's name: the step is due again, and the crash is counted."""
     accept(store, a_job(store, 1))
     accept(store, a_job(store, 2))
@@ -179,7 +179,7 @@ def test_a_dead_workers_leases_are_freed_at_once(store: Governor) -> None:
     assert (again.lost, again.attempt) == (1, 2)
 
 
-def test_a_process_that_dies_alone_is_blamed_more(store: Governor) -> None:
+def test_a_process_that_dies_alone_is_blamed_more(store: Store) -> None:
     """Two such crashes are over the limit of a step; two of a whole worker are not."""
     for n in (1, 2):
         accept(store, a_job(store, n))
@@ -194,7 +194,7 @@ def test_a_process_that_dies_alone_is_blamed_more(store: Governor) -> None:
     assert lost == [True, False]
 
 
-def test_leases_stand_still_while_the_store_is_away(store: Governor, valkey: str) -> None:
+def test_leases_stand_still_while_the_store_is_away(store: Store, valkey: str) -> None:
     """What passes while nobody can look, no worker could have renewed either."""
     accept(store, a_job(store))
     claim(store, lease=1.0)
@@ -212,7 +212,7 @@ def test_leases_stand_still_while_the_store_is_away(store: Governor, valkey: str
         assert store.now() < end
 
 
-def test_what_is_under_way_goes_on_when_the_memory_is_full(store: Governor, valkey: str) -> None:
+def test_what_is_under_way_goes_on_when_the_memory_is_full(store: Store, valkey: str) -> None:
     """New jobs are refused; claims, paid answers and results are kept."""
     accept(store, a_job(store, 1), due("transcribe:0", "upstream"))
     with redis.Redis.from_url(valkey) as raw:
@@ -221,8 +221,8 @@ def test_what_is_under_way_goes_on_when_the_memory_is_full(store: Governor, valk
             with pytest.raises(StoreUnavailable):
                 accept(store, a_job(store, 2))
             held = claim(store, "upstream")
-            assert store.reserve_paid("cs:paid:k", held, seconds=1, cap=0).verdict == "go"
-            store.keep_paid("cs:paid:k", held.job, "{}", seconds=60)
+            assert store.ledger.reserve("cs:paid:k", held, seconds=1, cap=0).verdict == "go"
+            store.ledger.keep("cs:paid:k", held.job, "{}", seconds=60)
             facts = {"transcribe:0": {}}
             store.finish(
                 store.load(held.job), claim=held, facts=facts, dues=(due("merge"),), status="running"
@@ -232,12 +232,12 @@ def test_what_is_under_way_goes_on_when_the_memory_is_full(store: Governor, valk
             raw.config_set("maxmemory", 0)
 
 
-def test_an_erased_job_leaves_nothing(store: Governor) -> None:
+def test_an_erased_job_leaves_nothing(store: Store) -> None:
     """No key of the server names the job afterwards, and its claimed step finds nothing."""
     job = a_job(store)
     accept(store, job, due("fetch"), due("expire", "upstream", at=store.now() + 60))
     held = claim(store)
-    store.keep_paid("cs:paid:acme:x", job.id, "{}", seconds=60)
+    store.ledger.keep("cs:paid:acme:x", job.id, "{}", seconds=60)
     assert store.erase(job.id)
     assert not store.erase(job.id)
     with pytest.raises(UnknownJob):
@@ -252,12 +252,12 @@ def test_an_erased_job_leaves_nothing(store: Governor) -> None:
     dump.close()
 
 
-def store_url(store: Governor) -> str:
+def store_url(store: Store) -> str:
     """Where the store is connected."""
     return "unix://" + store._redis.connection_pool.connection_kwargs["path"]
 
 
-def test_jobs_are_listed_newest_first_and_page_by_page(store: Governor) -> None:
+def test_jobs_are_listed_newest_first_and_page_by_page(store: Store) -> None:
     """Each page goes on where the last one ended."""
     made = [a_job(store, n) for n in range(5)]
     for job in made:
@@ -267,7 +267,7 @@ def test_jobs_are_listed_newest_first_and_page_by_page(store: Governor) -> None:
     assert [row[0] for row in [*first, *rest]] == [job.id for job in reversed(made)]
 
 
-def test_a_closed_job_is_finished_and_kept_until_retention(store: Governor) -> None:
+def test_a_closed_job_is_finished_and_kept_until_retention(store: Store) -> None:
     """Closing frees the portal's place, forgets the expiry step and gives the record its end."""
     job = a_job(store)
     accept(store, job, due("fetch"), due("expire", "upstream", at=store.now() + 60))
@@ -287,7 +287,7 @@ def test_a_store_that_is_away_is_said_so_in_time() -> None:
     """No server: StoreUnavailable at once, from both clients."""
     nowhere = "unix:///tmp/callscribe-no-such.sock"
     with pytest.raises(StoreUnavailable):
-        Governor(nowhere).load(JobId("job_a"))
+        Store(nowhere).load(JobId("job_a"))
 
     async def ask() -> None:
         intake = Intake(nowhere)
@@ -300,7 +300,7 @@ def test_a_store_that_is_away_is_said_so_in_time() -> None:
         asyncio.run(ask())
 
 
-def test_a_portals_unfinished_requests_take_no_more_bytes_than_they_may(store: Governor) -> None:
+def test_a_portals_unfinished_requests_take_no_more_bytes_than_they_may(store: Store) -> None:
     """What would be too much is refused, to that portal alone, until others have ended or are erased."""
     made = [a_job(store, n, request=Request(prompt="x" * 1000)) for n in range(4)]
     size = len(dumps(made[0].request))
@@ -328,7 +328,7 @@ def test_a_portals_unfinished_requests_take_no_more_bytes_than_they_may(store: G
     assert full(made[0])
 
 
-def test_what_no_step_of_a_recording_reads_is_not_kept(store: Governor) -> None:
+def test_what_no_step_of_a_recording_reads_is_not_kept(store: Store) -> None:
     """The markers and the data of other steps go before a record is written; those of a text job stay."""
     request = Request(file_url="https://e.example", prompt="hint", markers={"a": "b" * 100}, payload_raw="r")
     audio = a_job(store, 1, request=request)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.domain.job import PortalId
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.store.watermark import Mark, keep_mark, read_mark
 from tests.store.jobs import a_job, accept, claim
 
 
-def test_a_store_that_goes_on_is_not_accused(store: Governor) -> None:
+def test_a_store_that_goes_on_is_not_accused(store: Store) -> None:
     """Many claim at once, and their answers come in any order."""
     store.limit("media", {PortalId("acme"): 1000})
     for number in range(200):
@@ -32,7 +32,7 @@ def test_a_store_that_goes_on_is_not_accused(store: Governor) -> None:
 
 
 @pytest.mark.parametrize("by", ["tick", "claim"])
-def test_a_number_that_comes_twice_shows_that_the_store_went_back(store: Governor, by: str) -> None:
+def test_a_number_that_comes_twice_shows_that_the_store_went_back(store: Store, by: str) -> None:
     """Seen by the next look or claim; numbers that were given are not given again."""
     for number in range(3):
         accept(store, a_job(store, number))
@@ -52,14 +52,14 @@ def test_a_number_that_comes_twice_shows_that_the_store_went_back(store: Governo
     assert store.unsettled_since() is None  # it is said once, not at each look
 
 
-def test_what_a_process_saw_is_known_to_the_next(store: Governor, valkey: str, tmp_path: Path) -> None:
+def test_what_a_process_saw_is_known_to_the_next(store: Store, valkey: str, tmp_path: Path) -> None:
     """The mark outlives it in DATA_DIR: a copy of before, or another store, is told from the one that was."""
     store.tick()
     keep_mark(tmp_path, store.watermark.mark)
     kept = read_mark(tmp_path)
     assert kept.epoch
     assert kept == store.watermark.mark
-    same, older, other = (Governor(valkey) for _ in range(3))
+    same, older, other = (Store(valkey) for _ in range(3))
     same.watermark.expect(kept)
     same.tick()
     assert same.unsettled_since() is None

@@ -15,7 +15,7 @@ import pytest
 from starlette.applications import Starlette
 
 from pipeline.settings.installation import Settings
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.web.app import create_app
 
 TOKEN = "t" * 10 + "-engine_token-0123456789"
@@ -104,9 +104,9 @@ def hearing(make_settings: Callable[..., Settings]) -> Iterator[Client]:
 
 
 @pytest.fixture
-def store(valkey: str) -> Iterator[Governor]:
+def store(valkey: str) -> Iterator[Store]:
     """The store, to look what came of it."""
-    opened = Governor(valkey)
+    opened = Store(valkey)
     yield opened
     opened.close()
 

@@ -17,14 +17,14 @@ from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Fetched
 from pipeline.settings.installation import Settings
 from pipeline.storage.blobs import Blobs
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.web.uploads import workplace
 from tests.web.conftest import Client, running
 
 URL = "https://files.example/call.mp3"
 
 
-def test_a_call_by_link(client: Client, store: Governor) -> None:
+def test_a_call_by_link(client: Client, store: Store) -> None:
     """JSON with a link gives 202 {"id"}, and a job for a day that knows where its score goes."""
     answer = client.v1(
         "POST",
@@ -51,7 +51,7 @@ def test_a_call_by_link(client: Client, store: Governor) -> None:
         ({"url": URL, "portal": 5}, "portal"),
     ],
 )
-def test_a_bad_call_is_a_400(client: Client, store: Governor, body: Any, field: str) -> None:
+def test_a_bad_call_is_a_400(client: Client, store: Store, body: Any, field: str) -> None:
     """What cannot be served is refused with the field's name, and leaves no record."""
     answer = client.v1("POST", "/v1/calls", json=body)
     assert answer.status_code == 400
@@ -59,7 +59,7 @@ def test_a_bad_call_is_a_400(client: Client, store: Governor, body: Any, field: 
     assert store.page() == []
 
 
-def test_the_same_key_is_the_same_job(client: Client, store: Governor) -> None:
+def test_the_same_key_is_the_same_job(client: Client, store: Store) -> None:
     """An Idempotency-Key gives one job for one body, and 409 for another body."""
     key = {"Idempotency-Key": "order-7"}
     first = client.v1("POST", "/v1/calls", json={"url": URL}, headers=key)
@@ -72,7 +72,7 @@ def test_the_same_key_is_the_same_job(client: Client, store: Governor) -> None:
     assert len(without) == 2
 
 
-def test_an_upload_is_kept_before_it_is_accepted(client: Client, store: Governor, tmp_path: Path) -> None:
+def test_an_upload_is_kept_before_it_is_accepted(client: Client, store: Store, tmp_path: Path) -> None:
     """A recording in a form lies on the storage, whole, and its record needs no fetch."""
     recording = bytes(range(256)) * 12_000
     answer = client.v1(
@@ -95,7 +95,7 @@ def test_an_upload_is_kept_before_it_is_accepted(client: Client, store: Governor
     assert not list((tmp_path / "var" / "audio").glob("_upload-*"))
 
 
-def test_an_upload_again(client: Client, store: Governor, tmp_path: Path) -> None:
+def test_an_upload_again(client: Client, store: Store, tmp_path: Path) -> None:
     """The same key: the same form is the same job, another one is a 409 and spoils nothing."""
 
     def send(content: bytes) -> Any:
@@ -135,7 +135,7 @@ def test_an_upload_again(client: Client, store: Governor, tmp_path: Path) -> Non
     ],
 )
 def test_a_broken_form_is_a_400(
-    client: Client, store: Governor, tmp_path: Path, content_type: str, body: bytes
+    client: Client, store: Store, tmp_path: Path, content_type: str, body: bytes
 ) -> None:
     """No boundary, half a form, an empty recording or none: 400, and nothing is left on the disk."""
     answer = client.v1("POST", "/v1/calls", content=body, headers={"Content-Type": content_type})
@@ -152,7 +152,7 @@ def test_an_upload_too_large_is_413(make_settings: Callable[..., Settings], tmp_
     assert not [path for path in (tmp_path / "var" / "audio").rglob("*") if path.is_file()]
 
 
-def test_without_the_key_nothing_is_taken(client: Client, store: Governor) -> None:
+def test_without_the_key_nothing_is_taken(client: Client, store: Store) -> None:
     """No key and a wrong key are 401, before the body is looked at."""
     assert client.post("/v1/calls", json={"url": URL}).status_code == 401
     wrong = {"Authorization": "Bearer nonsense"}

@@ -10,7 +10,7 @@ import pytest
 from pipeline.domain.job import JobId, Source
 from pipeline.domain.kinds import UPSTREAM
 from pipeline.settings.installation import Settings
-from pipeline.store import Governor, job_id
+from pipeline.store import Store, job_id
 from tests.web.conftest import PORTAL, TOKEN, Client, audio_request, running
 
 
@@ -31,7 +31,7 @@ def test_unknown_is_404(client: Client, path: str, method: str) -> None:
     assert answer.json()["error"]["code"] == "not_found"
 
 
-def test_a_request_is_durable_when_it_is_accepted(client: Client, store: Governor) -> None:
+def test_a_request_is_durable_when_it_is_accepted(client: Client, store: Store) -> None:
     """202 {"result": "OK"} comes with a record that holds what was asked for, and a due fetch."""
     answer = client.engine("audio", audio_request(ttl="3600"))
     assert (answer.status_code, answer.json()) == (202, {"result": "OK"})
@@ -44,7 +44,7 @@ def test_a_request_is_durable_when_it_is_accepted(client: Client, store: Governo
     assert (claim.job, claim.step) == (job.id, "fetch")
 
 
-def test_the_same_request_again_is_the_same_job(client: Client, store: Governor) -> None:
+def test_the_same_request_again_is_the_same_job(client: Client, store: Store) -> None:
     """The callback's hash makes it the same job: 202 again, and still one record."""
     for _ in range(3):
         assert client.engine("audio", audio_request()).status_code == 202
@@ -65,7 +65,7 @@ def test_the_same_request_again_is_the_same_job(client: Client, store: Governor)
     ],
 )
 def test_what_can_never_be_served_is_a_400(
-    client: Client, store: Governor, changes: dict[str, Any], field: str
+    client: Client, store: Store, changes: dict[str, Any], field: str
 ) -> None:
     """A request that can never be served is refused with the field's name, and leaves no record."""
     answer = client.engine("audio", audio_request(**changes))
@@ -111,7 +111,7 @@ def test_a_full_queue_is_503(make_settings: Callable[..., Settings]) -> None:
         assert client.engine("audio", audio_request()).status_code == 202
 
 
-def test_text_and_images(make_settings: Callable[..., Settings], store: Governor) -> None:
+def test_text_and_images(make_settings: Callable[..., Settings], store: Store) -> None:
     """Text needs a prompt; images are served where an image model is named."""
     with running(make_settings(image_model="draw-1")) as client:
         text = audio_request(category="text", prompt="Say hello")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from pipeline.domain.job import Source
-from pipeline.store import Governor, job_id
+from pipeline.store import Store, job_id
 from tests.web.conftest import APPLICATION_TOKEN, TOKEN, Client
 
 
@@ -22,7 +22,7 @@ def send(
     return client.post(f"/events/{path}", data=form)
 
 
-def test_a_call_becomes_one_job(hearing: Client, store: Governor) -> None:
+def test_a_call_becomes_one_job(hearing: Client, store: Store) -> None:
     """However many events tell of an activity, it is one job, which is looked up first."""
     assert send(hearing).status_code == 200
     assert send(hearing, event="ONCRMACTIVITYUPDATE").status_code == 200
@@ -36,7 +36,7 @@ def test_a_call_becomes_one_job(hearing: Client, store: Governor) -> None:
     assert claim.step == "resolve"
 
 
-def test_who_may_tell(hearing: Client, store: Governor) -> None:
+def test_who_may_tell(hearing: Client, store: Store) -> None:
     """A wrong application token is 403, a wrong token in the address 404; both leave nothing."""
     assert send(hearing, token="wrong").status_code == 403
     assert send(hearing, path="x" * 30).status_code == 404
@@ -48,7 +48,7 @@ def test_without_an_application_token_events_are_off(client: Client) -> None:
     assert send(client).status_code == 404
 
 
-def test_what_is_no_call_is_heard_and_ignored(hearing: Client, store: Governor) -> None:
+def test_what_is_no_call_is_heard_and_ignored(hearing: Client, store: Store) -> None:
     """Other events, and calls that nobody answered, are 200 and nothing more."""
     assert send(hearing, event="ONCRMDEALADD").status_code == 200
     missed = {"event": "ONVOXIMPLANTCALLEND", "data[CALL_ID]": "c1", "data[CALL_DURATION]": "0"}

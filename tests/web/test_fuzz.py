@@ -11,7 +11,7 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.store import Governor
+from pipeline.store import Store
 from tests.web.conftest import TOKEN, Client, audio_request
 
 KEYS = [
@@ -54,7 +54,7 @@ ALWAYS = settings(
     dropped=st.sets(st.sampled_from(KEYS), max_size=3),
 )
 def test_any_values(
-    client: Client, store: Governor, category: str, changes: dict[str, Any], dropped: set[str]
+    client: Client, store: Store, category: str, changes: dict[str, Any], dropped: set[str]
 ) -> None:
     """Any value in any key: 202 or 400, and what was taken can be read back."""
     body = {"text": {"prompt": "x"}}.get(category, {}) | audio_request(category=category)

@@ -28,7 +28,7 @@ from pipeline.domain.recording import Chunk, Fetched, Media, Plan, Span
 from pipeline.domain.transcript import Recognition, Segment, Transcript
 from pipeline.steps import flow
 from pipeline.storage.blobs import Blobs
-from pipeline.store import Governor, fields_of
+from pipeline.store import Store, fields_of
 from pipeline.web.openapi import described
 from tests.web.conftest import Client
 
@@ -79,7 +79,7 @@ FACTS: dict[str, Any] = {
 }
 
 
-def put(store: Governor, number: int = 0, facts: dict[str, Any] | None = None, **changes: Any) -> JobId:
+def put(store: Store, number: int = 0, facts: dict[str, Any] | None = None, **changes: Any) -> JobId:
     """A job with facts, as workers would have left it."""
     known: dict[str, Any] = {
         "id": JobId(f"job_{number:026d}"),
@@ -97,7 +97,7 @@ def put(store: Governor, number: int = 0, facts: dict[str, Any] | None = None, *
     return job.id
 
 
-def test_a_finished_job(client: Client, store: Governor) -> None:
+def test_a_finished_job(client: Client, store: Store) -> None:
     """All that is known of a job stands in its answer, and nothing of the request's links."""
     job = put(store, facts=FACTS)
     loaded = store.load(job)
@@ -141,7 +141,7 @@ def test_a_finished_job(client: Client, store: Governor) -> None:
     assert body["error"] is None
 
 
-def test_the_document_tells_the_same(client: Client, store: Governor) -> None:
+def test_the_document_tells_the_same(client: Client, store: Store) -> None:
     """What /openapi.json says of a job and its parts is its answer to the key, from the first moment on."""
     schemas = described()["components"]["schemas"]
     schema = schemas["JobView"]
@@ -163,7 +163,7 @@ def test_a_filter_that_is_not_known_is_refused_by_name(client: Client, query: st
     assert list(answer.json()["error"]["fields"]) == [name]
 
 
-def test_a_job_that_has_just_begun(client: Client, store: Governor) -> None:
+def test_a_job_that_has_just_begun(client: Client, store: Store) -> None:
     """What is not known yet is null, and never left out."""
     body = client.v1("GET", f"/v1/jobs/{put(store)}").json()
     assert body["status"] == "accepted"
@@ -172,7 +172,7 @@ def test_a_job_that_has_just_begun(client: Client, store: Governor) -> None:
     assert [event["what"] for event in body["events"]] == ["accepted"]
 
 
-def test_exports(client: Client, store: Governor) -> None:
+def test_exports(client: Client, store: Store) -> None:
     """The transcript comes as text, SubRip, WebVTT and JSON; without one it is 404."""
     job = put(store, facts=FACTS)
     text = client.v1("GET", f"/v1/jobs/{job}/transcript.txt")
@@ -185,7 +185,7 @@ def test_exports(client: Client, store: Governor) -> None:
     assert client.v1("GET", f"/v1/jobs/{put(store, 1)}/transcript.txt").status_code == 404
 
 
-def test_pages(client: Client, store: Governor) -> None:
+def test_pages(client: Client, store: Store) -> None:
     """Pages are newest first, cover every job once, and filter."""
     jobs = [
         put(store, number, category=Category.TEXT if number % 3 == 0 else Category.AUDIO)
@@ -217,9 +217,7 @@ def test_bad_queries(client: Client, query: str) -> None:
 
 
 @pytest.mark.parametrize(("audio", "step"), [("kept", "sniff"), ("gone", "fetch")])
-def test_a_failed_job_runs_again(
-    client: Client, store: Governor, tmp_path: Path, audio: str, step: str
-) -> None:
+def test_a_failed_job_runs_again(client: Client, store: Store, tmp_path: Path, audio: str, step: str) -> None:
     """Retry of a failed job is 202 and has its work due again, the download too if need be; else 409."""
     if audio == "kept":
         keep_recording(client, "x", tmp_path)
@@ -248,7 +246,7 @@ def keep_recording(client: Client, job: str, folder: Path) -> Blobs:
     return blobs
 
 
-def test_erasure(client: Client, store: Governor, tmp_path: Path) -> None:
+def test_erasure(client: Client, store: Store, tmp_path: Path) -> None:
     """DELETE takes the record and its audio away; a second one is 404."""
     job = put(store, facts=FACTS)
     blobs = keep_recording(client, job, tmp_path)

@@ -21,7 +21,7 @@ import pytest
 import uvicorn
 
 from pipeline.settings.installation import Settings
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.web import bodies
 from pipeline.web.app import create_app
 from pipeline.web.server import PIPELINED, Bounded
@@ -227,7 +227,7 @@ def test_a_connection_is_kept_after_a_refusal(make_settings: Callable[..., Setti
         connection.close()
 
 
-def test_fifty_at_once_are_one_job(make_settings: Callable[..., Settings], store: Governor) -> None:
+def test_fifty_at_once_are_one_job(make_settings: Callable[..., Settings], store: Store) -> None:
     """The same request, fifty times in parallel: 202 each, one job."""
     with serving(make_settings()) as port, ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: post(port, numbered(0)).status, range(50)))

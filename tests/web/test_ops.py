@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.domain.kinds import UPSTREAM
 from pipeline.settings.installation import Settings
-from pipeline.store import Governor
+from pipeline.store import Store
 from pipeline.web import auth
 from pipeline.web.app import ROUTES
 from pipeline.web.openapi import described
@@ -124,11 +124,11 @@ def test_forwarded_addresses_count_from_trusted_proxies_alone(make_settings: Cal
         assert tries(client, "192.0.2.7") >= 15
 
 
-def test_metrics(client: Client, store: Governor) -> None:
+def test_metrics(client: Client, store: Store) -> None:
     """Accepted and refused requests, and what the store counts, are in the metrics; no secret is."""
     client.engine("audio", audio_request())
     client.engine("audio", b"{}")
-    store.count(client.app.state.service.portals["portal"].id, {"paid_calls": 2})
+    store.usage.add(client.app.state.service.portals["portal"].id, {"paid_calls": 2})
     text = client.v1("GET", "/metrics").text
     assert 'callscribe_jobs_accepted_total{category="audio",portal="portal",source="engine"}' in text
     assert 'callscribe_requests_refused_total{slug="bad_request"}' in text

@@ -1,0 +1,62 @@
+"""Small facts that all workers share: what servers can, who was first, what is known of a portal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from pipeline.domain.job import PortalId
+from pipeline.store.connect import Server, guarded
+
+
+class Known:
+    """What was found out once and need not be found out again by each."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @guarded
+    def recall(self, key: str) -> str | None:
+        """A small fact about a server that was learned before: what it can, which form it takes."""
+        return cast("str | None", self._server.redis.get(f"cs:known:{key}"))
+
+    @guarded
+    def remember(self, key: str, value: str, *, seconds: int | None = 86_400) -> None:
+        """Keeps such a fact, for a day unless told otherwise: servers change."""
+        self._server.redis.set(f"cs:known:{key}", value, ex=seconds)
+
+    def first(self, name: str, value: str, *, seconds: int, instead_of: str = "") -> str:
+        """What was said first under `name`, for `seconds`: `value`, if nothing was, or just `instead_of`."""
+        return str(self._server.run("first", name, value, seconds, instead_of))
+
+    @guarded
+    def forget_first(self, name: str) -> None:
+        """Whoever comes next is the first again."""
+        self._server.redis.delete(f"cs:once:{name}")
+
+    @guarded
+    def read_shelf(self, name: str, *fields: str) -> dict[str, str]:
+        """What many calls share of a portal: all of it, or these fields of it."""
+        if not fields:
+            return cast(dict[str, str], self._server.redis.hgetall(f"cs:shelf:{name}"))
+        values = cast("list[str | None]", self._server.redis.hmget(f"cs:shelf:{name}", list(fields)))
+        return {field: value for field, value in zip(fields, values, strict=True) if value is not None}
+
+    @guarded
+    def write_shelf(
+        self, name: str, kept: Mapping[str, str], gone: Iterable[str] = (), *, seconds: int
+    ) -> None:
+        """Changes fields of it; all of it goes when nothing was changed for `seconds`."""
+        pipe = self._server.redis.pipeline()
+        if kept:
+            pipe.hset(f"cs:shelf:{name}", mapping=dict(kept))  # type: ignore[arg-type]
+        if dropped := list(gone):
+            pipe.hdel(f"cs:shelf:{name}", *dropped)
+        pipe.expire(f"cs:shelf:{name}", seconds)
+        pipe.execute()
+
+    @guarded
+    def connected_at(self, portal: PortalId) -> float:
+        """When this portal was first seen here: calls before that are its history."""
+        self._server.redis.set(f"cs:connected:{portal}", f"{self._server.now():.3f}", nx=True)
+        return float(cast(str, self._server.redis.get(f"cs:connected:{portal}")))

@@ -1,0 +1,60 @@
+"""What makes calls wait, counted over all workers: circuit breakers, turns at a rate, places at a time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipeline.domain.job import Claim
+from pipeline.store.connect import Server, guarded
+from pipeline.store.records import place_of
+
+
+class Breakers:
+    """Circuit breakers, one per name: of a provider's account, a server, a portal's host."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def wait(self, name: str) -> float:
+        """Seconds to wait before the next call; 0: go. An open one lets one probe per period through."""
+        return float(self._server.run("breaker", name, "ask", 0, 0, 0))
+
+    def passed(self, name: str) -> None:
+        """The probe, or any call, went well: the breaker closes."""
+        self._server.run("breaker", name, "pass", 0, 0, 0)
+
+    def failed(self, name: str, *, after: int = 5, period: float = 5.0, longest: float = 60.0) -> None:
+        """One more failure; from the `after`th on the breaker opens, for `period` seconds and ever longer."""
+        self._server.run("breaker", name, "fail", after, period, longest)
+
+
+class Limits:
+    """Rates and numbers of calls that all workers keep together."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def turn(
+        self,
+        name: str,
+        *,
+        rate: float,
+        burst: int,
+        verb: Literal["ask", "take", "fill"] = "ask",
+        who: str = "",
+    ) -> float:
+        """Seconds to wait for a request's turn in a leaky bucket that all workers share; 0: go.
+
+        `who` waits has a turn kept, and need not ask earlier. A lower `burst` leaves the rest of the bucket
+        to others. take: counted, never refused. fill: the server says that it is full.
+        """
+        return float(self._server.run("throttle", name, rate, burst, verb, who))
+
+    def enter(self, name: str, claim: Claim, *, limit: int) -> bool:
+        """Takes one of `limit` places; it is free again when it is left, or the claim's lease is over."""
+        return bool(self._server.run("enter", name, claim.job, claim.step, claim.fence, limit))
+
+    @guarded
+    def leave(self, name: str, claim: Claim) -> None:
+        """Gives the place back."""
+        self._server.redis.srem(f"cs:slots:{name}", place_of(claim))

@@ -1,0 +1,53 @@
+"""What portals use up, counted per day."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import cast
+
+from pipeline.domain.job import PortalId
+from pipeline.store.connect import Server, guarded
+
+KEPT_SECONDS = 400 * 86_400
+
+
+class Usage:
+    """Amounts per portal, day, name and model."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @guarded
+    def add(self, portal: PortalId, amounts: Mapping[str, float], *, model: str | None = None) -> None:
+        """Adds to the portal's usage of today; `model`: the one that did it, where one has to be paid."""
+        pipe = self._server.redis.pipeline()
+        for name, amount in amounts.items():
+            if amount:
+                pipe.hincrbyfloat(f"cs:usage:{portal}:{day()}", f"{name}:{model}" if model else name, amount)
+        pipe.expire(f"cs:usage:{portal}:{day()}", KEPT_SECONDS)
+        pipe.execute()
+
+    def of(self, portal: PortalId, on: str | None = None) -> dict[str, float]:
+        """The portal's usage of a day (default today): name -> amount, all models together."""
+        used: dict[str, float] = defaultdict(float)
+        for taken in self.by_model(portal, on).values():
+            for name, amount in taken.items():
+                used[name] += amount
+        return dict(used)
+
+    @guarded
+    def by_model(self, portal: PortalId, on: str | None = None) -> dict[str, dict[str, float]]:
+        """The portal's usage of a day (default today): model -> name -> amount; "" for what has no model."""
+        row = cast(dict[str, str], self._server.redis.hgetall(f"cs:usage:{portal}:{on or day()}"))
+        used: dict[str, dict[str, float]] = {}
+        for field, amount in row.items():
+            name, _, model = field.partition(":")
+            used.setdefault(model, {})[name] = float(amount)
+        return used
+
+
+def day() -> str:
+    """Today, UTC, as usage is counted."""
+    return time.strftime("%Y-%m-%d", time.gmtime())

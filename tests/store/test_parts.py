@@ -1,0 +1,160 @@
+"""What all workers share: paid answers, breakers, buckets, places."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pipeline.domain.job import Claim, PortalId
+from pipeline.store import Store, ledger, usage
+from tests.store.jobs import a_job, accept, claim, due
+
+
+def test_a_call_that_may_have_been_paid_is_counted_when_it_is_made_again(store: Store) -> None:
+    """Not the one that was certainly not served."""
+    accept(store, a_job(store), due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    store.ledger.reserve("cs:paid:k", held, seconds=10, cap=0)
+    store.ledger.unreserve("cs:paid:k", held, seconds=10)
+    store.ledger.reserve("cs:paid:k", held, seconds=10, cap=0)
+    assert "repeated_calls" not in store.usage.of(held.portal)
+    store.release("node:", crashed=True)
+    store.ledger.reserve("cs:paid:k", claim(store, "upstream"), seconds=10, cap=0)
+    assert store.usage.of(held.portal) == {"repeated_calls": 1, "reserved_seconds": 20}
+
+
+def test_paid_answers_are_bought_once_and_shared(store: Store) -> None:
+    """While one asks the other waits; then both have the answer; an asker that died is succeeded."""
+    for n in (1, 2):
+        accept(store, a_job(store, n), due("transcribe:0", "upstream"))
+    one, two = claim(store, "upstream"), claim(store, "upstream")
+    assert store.ledger.reserve("cs:paid:k", one, seconds=10, cap=0).verdict == "go"
+    assert store.ledger.reserve("cs:paid:k", two, seconds=10, cap=0).verdict == "wait"
+    store.release("node:", crashed=True)
+    two = claim(store, "upstream")
+    assert store.ledger.reserve("cs:paid:k", two, seconds=10, cap=0).verdict == "go"
+    store.ledger.keep("cs:paid:k", two.job, '{"a":1}', seconds=60)
+    answer = store.ledger.reserve("cs:paid:k", claim(store, "upstream"), seconds=10, cap=0)
+    assert (answer.verdict, answer.answer) == ("answer", '{"a":1}')
+
+
+def test_a_portal_spends_no_more_seconds_a_day_than_it_may(store: Store) -> None:
+    """The cap refuses the call that would go beyond it."""
+    accept(store, a_job(store), due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    verdicts = [store.ledger.reserve(f"cs:paid:{n}", held, seconds=40, cap=100).verdict for n in range(3)]
+    assert verdicts == ["go", "go", "capped"]
+
+
+def test_what_was_reserved_before_midnight_is_not_given_back_to_the_new_day(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new day begins with nothing spent, not with seconds to spare."""
+    accept(store, a_job(store), due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    store.ledger.reserve("cs:paid:k", held, seconds=600, cap=1000)
+    for part in (ledger, usage):
+        monkeypatch.setattr(part, "day", lambda: "2999-01-01")
+    store.ledger.unreserve("cs:paid:k", held, seconds=600)
+    assert store.usage.of(held.portal).get("reserved_seconds", 0.0) == 0.0
+
+
+def test_nothing_is_paid_or_kept_for_a_job_that_was_erased(store: Store) -> None:
+    """The answer to a call under way is dropped, and no further call is made."""
+    job = a_job(store)
+    accept(store, job, due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    assert store.ledger.reserve("cs:paid:k", held, seconds=1, cap=0).verdict == "go"
+    store.erase(job.id)
+    store.ledger.keep("cs:paid:k", job.id, '{"a":1}', seconds=60)
+    assert store.ledger.peek("cs:paid:k") is None
+    assert store.ledger.reserve("cs:paid:k", held, seconds=1, cap=0).verdict == "gone"
+    assert not store._redis.keys(f"cs:*{job.id}*")
+
+
+def test_who_is_first_stays_first_unless_somebody_takes_over(store: Store) -> None:
+    """One owner of a name; only who knows the owner may follow it."""
+    assert store.known.first("entry", "a", seconds=60) == "a"
+    assert store.known.first("entry", "b", seconds=60) == "a"
+    assert store.known.first("entry", "b", seconds=60, instead_of="c") == "a"
+    assert store.known.first("entry", "b", seconds=60, instead_of="a") == "b"
+    assert store.known.first("entry", "c", seconds=60, instead_of="a") == "b"
+
+
+def test_a_breaker_opens_after_failures_and_lets_one_probe_through(store: Store) -> None:
+    """Closed at first; open after the third failure; one probe per period; closed by a success."""
+    for _ in range(2):
+        store.breakers.failed("host", after=3, period=0.05)
+    assert store.breakers.wait("host") == 0
+    store.breakers.failed("host", after=3, period=0.05)
+    assert 0 < store.breakers.wait("host") <= 0.05
+    end = store.now() + 5
+    while store.breakers.wait("host") > 0:
+        assert store.now() < end
+    assert store.breakers.wait("host") > 0  # the probe is under way
+    store.breakers.passed("host")
+    assert store.breakers.wait("host") == 0
+
+
+def test_the_bucket_lets_a_burst_through_and_then_its_rate(store: Store) -> None:
+    """Fifty at once, then two a second."""
+
+    def take() -> float:
+        return store.limits.turn("rest:acme", rate=2, burst=50)
+
+    assert [take() for _ in range(50)] == [0.0] * 50
+    assert 0 < take() <= 0.5
+
+
+def test_who_waits_for_a_turn_has_it_kept(store: Store) -> None:
+    """Each has a time of its own; who asks too early hears the same, whoever did not wait comes last."""
+
+    def ask(who: str) -> float:
+        return store.limits.turn("rest:acme", rate=2, burst=1, who=who)
+
+    assert ask("first") == 0.0
+    waits = [ask(who) for who in ("a", "b", "c")]
+    assert [round(wait * 2) / 2 for wait in waits] == [0.5, 1.0, 1.5]
+    assert ask("a") <= waits[0]
+    store._redis.zadd("cs:turns:rest:acme", {"a": store.now() - 1})
+    assert ask("a") == 0.0
+    assert ask("a") > waits[2]
+
+
+def test_a_lower_burst_leaves_the_rest_to_others(store: Store) -> None:
+    """Looks stop at half of the bucket; what follows a turn is counted, and never refused."""
+    assert [store.limits.turn("r", rate=0.001, burst=5) > 0 for _ in range(6)] == [False] * 5 + [True]
+    assert store.limits.turn("r", rate=0.001, burst=10) == 0.0
+    assert [store.limits.turn("r", rate=0.001, burst=10, verb="take") for _ in range(6)] == [0.0] * 6
+    assert store.limits.turn("r", rate=0.001, burst=10) > 0
+
+
+def test_a_bucket_that_the_other_side_calls_full_is_full(store: Store) -> None:
+    """Others may fill it too."""
+    store.limits.turn("r", rate=2, burst=50, verb="fill")
+    assert 0 < store.limits.turn("r", rate=2, burst=50) <= 0.5
+
+
+def test_places_are_limited_and_given_back(store: Store) -> None:
+    """No more than the limit is inside at once, from any thread; who leaves, or has died, makes room."""
+    for n in range(12):
+        accept(store, a_job(store, n))
+    store.limit("media", {PortalId("acme"): 12})
+    claims = [claim(store) for _ in range(12)]
+    taken: list[Claim] = []
+
+    def enter(one: Claim) -> None:
+        if store.limits.enter("p", one, limit=3):
+            taken.append(one)
+
+    threads = [threading.Thread(target=enter, args=(one,)) for one in claims]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 3
+    store.limits.leave("p", taken[0])
+    store.release("node:", crashed=True)
+    again = [claim(store) for _ in range(4)]
+    assert [store.limits.enter("p", one, limit=3) for one in again] == [True, True, True, False]

@@ -11,7 +11,6 @@ import hashlib
 import json as jsons
 import logging
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +21,7 @@ from urllib.parse import urljoin
 import httpcore
 import httpx
 
-from pipeline.clients import guard
-from pipeline.clients.retry_after import retry_after_seconds
+from pipeline.clients import downloads, guard
 from pipeline.clients.wire import Wire, kept_connections, tls_context
 from pipeline.domain import hosts
 from pipeline.domain.errors import (
@@ -31,7 +29,6 @@ from pipeline.domain.errors import (
     CallscribeError,
     DownloadFailed,
     ForbiddenURL,
-    RecordingGone,
     SettingsError,
     StoreUnavailable,
     TooLarge,
@@ -41,13 +38,6 @@ from pipeline.settings.installation import Settings
 CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 3
 PRIVATE_ENDINGS = (".local", ".localhost", ".internal", ".lan", ".home", ".home.arpa", ".intranet", ".corp")
-PIECE_BYTES = 65_536
-# what servers write although the bytes are plain: S3's framing of uploads, charsets, words for "nothing"
-PLAIN_CODINGS = {"", "identity", "aws-chunked", "binary", "none", "8bit", "7bit", "utf-8"}
-ZLIB_CODINGS = {"gzip", "x-gzip", "deflate"}
-AUTOMATIC = zlib.MAX_WBITS | 32  # gzip or zlib, whichever the bytes are
-PASSING = {408, 425, 429}  # of 400 to 499, what asks for another try by itself
-NEVER = {402, 405, 406, 411, 413, 414, 415, 416, 417, 421, 426, 431, 451, 501, 505}  # the same tomorrow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +152,7 @@ class Transport:
             method, target, headers, body, ends_at=ends_at, operator=operator, same_host=same_host
         ) as answer:
             names = _headers(answer)
-            if _codings(names):
+            if downloads.codings(names):
                 raise BadAnswer(
                     "The answer is compressed, unasked.", ambiguous=True, http_status=answer.status
                 )
@@ -225,9 +215,11 @@ class Transport:
                     if answer.status in (301, 302, 303, 307, 308) and "location" in names:
                         url = urljoin(target.url, names["location"].strip())
                         continue
-                    _accept(answer.status, names, max_bytes)
-                    codings = _codings(names)
-                    size_bytes, digest = self._save(_unpacked(answer.iter_stream(), codings), to, max_bytes)
+                    downloads.accept(answer.status, names, max_bytes)
+                    codings = downloads.codings(names)
+                    size_bytes, digest = self._save(
+                        downloads.unpacked(answer.iter_stream(), codings), to, max_bytes
+                    )
                 kind = " ".join([names.get("content-type", ""), *(f"({coding})" for coding in codings)])
                 return Downloaded(
                     size_bytes=size_bytes, sha256=digest, content_type=kind.strip()[:200] or None
@@ -374,67 +366,3 @@ def _request(
 
 def _headers(answer: httpcore.Response) -> dict[str, str]:
     return dict(httpx.Headers(answer.headers))
-
-
-def _codings(headers: Mapping[str, str]) -> list[str]:
-    """How a body is coded beyond what changes nothing in its bytes."""
-    named = (name.strip().lower() for name in headers.get("content-encoding", "").split(","))
-    return [name for name in named if name not in PLAIN_CODINGS]
-
-
-def _accept(status: int, headers: Mapping[str, str], max_bytes: int) -> None:
-    """Raises unless the answer is a whole recording of a size that we take."""
-    if status in (204, 205) or (400 <= status < 500 and status not in PASSING) or status in NEVER:
-        gone = RecordingGone(f"The recording's host answers {status}.")
-        gone.early = status not in NEVER
-        raise gone
-    if status not in (200, 203):
-        raise DownloadFailed(
-            f"The recording's host answers {status}.",
-            http_status=status,
-            retry_after_seconds=retry_after_seconds(headers),
-        )
-    length = headers.get("content-length", "")
-    if length.isascii() and length.isdecimal() and int(length) > max_bytes:
-        raise TooLarge(f"The recording is larger than {max_bytes} bytes.")
-
-
-def _unpacked(pieces: Iterable[bytes], codings: list[str]) -> Iterator[bytes]:
-    """A body without its gzip or deflate coding, at most PIECE_BYTES at a time.
-
-    Labels lie: what does not begin as they say, and any other coding, is given as it came; decoding judges.
-    Raises DownloadFailed over damaged or incomplete bytes.
-    """
-    if len(codings) != 1 or codings[0] not in ZLIB_CODINGS:
-        yield from pieces
-        return
-    inflating, begun = zlib.decompressobj(AUTOMATIC), b""
-    coded: bool | None = None  # not known yet
-    for piece in pieces:
-        if coded is None:
-            begun += piece
-            if len(begun) < 2:
-                continue
-            coded, piece = _is_zlib(begun), begun
-        if not coded:
-            yield piece
-            continue
-        try:
-            while piece:
-                yield inflating.decompress(piece, PIECE_BYTES)
-                piece = inflating.unconsumed_tail
-                if inflating.eof and inflating.unused_data:  # gzip may be several members
-                    piece, inflating = inflating.unused_data, zlib.decompressobj(AUTOMATIC)
-        except zlib.error:
-            raise DownloadFailed("What the recording's host sends cannot be unpacked.") from None
-    if coded is None and begun:
-        yield begun
-    if coded:
-        yield inflating.flush()
-        if not inflating.eof:
-            raise DownloadFailed("The recording's host broke off a compressed body.")
-
-
-def _is_zlib(head: bytes) -> bool:
-    """gzip (RFC 1952) or zlib (RFC 1950) by its first two bytes."""
-    return head[:2] == b"\x1f\x8b" or (head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0)

@@ -44,7 +44,7 @@ def service() -> Iterator[Service]:
 
 def next_digest(service: Service, tmp_path: Path, ahead: int) -> str:
     """Sha256 of the recording that the call after `ahead` others will be about."""
-    number = len(service.jobs) + len(service.refused) + len(service.filed) + ahead
+    number = 1 + len(service.jobs) + len(service.refused) + len(service.filed) + ahead  # counted from one
     path = tmp_path / f"{number}.wav"
     recordings.write(path, seed=number)
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -22,9 +23,12 @@ def test_demo_shows_everything_and_leaves_nothing() -> None:
     with short_folder() as folder:
         env = environment() | {"TMPDIR": str(folder)}
         demo = Process("demo", "--keep", "--recogniser", "pocketsphinx", env=env, cwd=folder)
-        address = demo.line("Still running:", seconds=200).split("running: ")[1]
+        line = demo.line("Still running:", seconds=200)
+        address, key = re.search(r"running: (\S+) \(the key: (\S+)\)", line).groups()  # type: ignore[union-attr]
         children = descendants(demo.pid)
-        assert httpx.get(address, follow_redirects=True, trust_env=False).status_code == 200
+        with httpx.Client(base_url=address, follow_redirects=True, trust_env=False) as browser:
+            assert browser.post("/sign-in", data={"key": key}).status_code == 200
+            assert "job_" in browser.get("/").text
         assert len(children) >= 6
         assert left_behind(folder)
         assert demo.end(signal.SIGINT) == 0

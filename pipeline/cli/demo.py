@@ -15,7 +15,7 @@ import click
 from pipeline.cli import WorkFailed, drawing
 from pipeline.cli.recogniser import Name, chosen, local
 from pipeline.cli.rehearsal import Rehearsal, rehearse
-from pipeline.cli.terminal import echo
+from pipeline.cli.terminal import echo, echo_lines
 from pipeline.run.views import JobView
 
 PATIENCE_SECONDS = 180.0
@@ -60,7 +60,8 @@ def demo(keep: bool, recogniser: Name | None) -> None:
         known: list[str] = []
         for call in calls:
             known.append(shown(whole, call, known))
-        echo(f"\nAll of it in {time.monotonic() - begun:.1f} s.")
+        echo()
+        echo(f"All of it in {time.monotonic() - begun:.1f} s.")
         if keep:
             _keep(whole)
 
@@ -123,12 +124,12 @@ def report(job: Mapping[str, Any], portal: Mapping[str, Any], entries: list[Mapp
     _title("What the portal received at its callback URL")
     for callback in portal["callbacks"]:
         body = json.dumps(callback["body"], ensure_ascii=False, indent=2)
-        echo("\n".join(f"  {line}" for line in body.splitlines()))
+        echo_lines(f"  {line}" for line in body.splitlines())
         echo(f"  the portal answered {json.dumps(callback['reply'])}")
     _title("The timeline of the deal")
     for entry in entries:
         echo(f"  {entry['title']}")
-        echo("\n".join(f"  | {line}" for line in str(entry["text"]).splitlines()))
+        echo_lines(f"  | {line}" for line in str(entry["text"]).splitlines())
     echo(f"  state: {job['timeline']['state']}")
 
 
@@ -158,14 +159,17 @@ def _words(text: str) -> set[str]:
 
 
 def _keep(whole: Rehearsal) -> None:
-    echo(f"\nStill running: {whole.api_url}/ (the key: {whole.api_key})")
+    echo()
+    echo(f"Still running: {whole.api_url}/ (the key: {whole.api_key})")
     echo(f"The sandbox: {whole.sandbox.base_url}; Ctrl-C ends everything.")
     try:
         while True:
             whole.look()
     except KeyboardInterrupt:
-        echo("\nEnding.")
+        echo()
+        echo("Ending.")
 
 
 def _title(text: str) -> None:
-    echo(f"\n{text}", bold=True)
+    echo()
+    echo(text, bold=True)

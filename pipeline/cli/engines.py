@@ -13,7 +13,7 @@ import click
 from pipeline.bitrix24 import engines as logic
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.cli import drawing
-from pipeline.cli.terminal import echo
+from pipeline.cli.terminal import echo, echo_lines
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.job import Category
@@ -118,7 +118,7 @@ def list_(portal_id: str | None, filters: tuple[tuple[str, str], ...], limit: in
         ]
         for engine in found
     ]
-    echo("\n".join(drawing.table(["id", "code", "category", "name", "address", "since"], rows)))
+    echo_lines(drawing.table(["id", "code", "category", "name", "address", "since"], rows))
 
 
 @engines.command()

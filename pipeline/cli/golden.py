@@ -9,7 +9,7 @@ import click
 
 import pipeline
 from pipeline.cli import WorkFailed
-from pipeline.cli.terminal import echo
+from pipeline.cli.terminal import echo, echo_lines
 from pipeline.clients.chat import Chat, read
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
@@ -60,6 +60,6 @@ def golden(named: str | None, model: str | None, rubric: Path | None, cases: Pat
 
         result = agreement(calls, judged)
     echo(f"{model} at {portal.chat.url}")
-    echo(table(result))
+    echo_lines(table(result).splitlines())
     if 100 * result.share < least:
         raise WorkFailed(f"fewer than {least:g} % of the calls got their band")

@@ -11,7 +11,7 @@ from typing import get_args
 import click
 
 from pipeline.cli import attached, drawing
-from pipeline.cli.terminal import echo
+from pipeline.cli.terminal import echo, echo_lines
 from pipeline.domain.job import Entity, JobId
 from pipeline.run.operate import erase_job, retry_job
 from pipeline.run.views import Status, job_row, job_view, words_of
@@ -55,7 +55,7 @@ def list_(status: str | None, portal: str | None, limit: int) -> None:
                 if status in (None, row.status) and portal in (None, row.portal):
                     said = ", ".join(filter(None, (row.status, words_of(row))))
                     rows.append([job_id, drawing.moment(at), row.portal, row.category.value, said])
-    echo("\n".join(drawing.table(["id", "accepted", "portal", "category", "status"], rows[:limit])))
+    echo_lines(drawing.table(["id", "accepted", "portal", "category", "status"], rows[:limit]))
 
 
 @jobs.command()
@@ -72,10 +72,10 @@ def show(job_id: str, as_json: bool) -> None:
         view = job_view(job, events, deliveries, waiting)
     except Exception:  # from another version, or damaged: as it is stored, without secrets
         echo(f"{job_id} cannot be read by this version; as it is stored:", err=True)
-        echo(json.dumps(REDACTOR.any(raw), ensure_ascii=False, indent=1, sort_keys=True))
+        echo_lines(json.dumps(REDACTOR.any(raw), ensure_ascii=False, indent=1, sort_keys=True).splitlines())
         return
     if as_json:
-        echo(view.model_dump_json(indent=1))
+        echo_lines(view.model_dump_json(indent=1).splitlines())
         return
     failure, lead = view.error, flow.lead(job)
     done, parts = flow.progress(job)

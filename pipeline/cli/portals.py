@@ -7,7 +7,7 @@ import secrets
 import click
 
 from pipeline.cli import drawing
-from pipeline.cli.terminal import echo
+from pipeline.cli.terminal import echo_lines
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import load_portals
 
@@ -24,7 +24,7 @@ def list_() -> None:
         [portal.id, portal.url or "-", str(len(portal.tokens)), portal.language, portal.timeline]
         for portal in load_portals(load()).values()
     ]
-    echo("\n".join(drawing.table(["portal", "address", "tokens", "language", "timeline"], rows)))
+    echo_lines(drawing.table(["portal", "address", "tokens", "language", "timeline"], rows))
 
 
 @portals.command()
@@ -37,7 +37,7 @@ def rotate(portal_id: str | None) -> None:
     """
     settings = load()
     portal = load_portals(settings).one(portal_id)
-    echo("\n".join(advice(settings, portal.id, secrets.token_urlsafe(24))))
+    echo_lines(advice(settings, portal.id, secrets.token_urlsafe(24)))
 
 
 def advice(settings: Settings, portal_id: str, token: str) -> list[str]:

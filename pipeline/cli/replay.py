@@ -18,7 +18,7 @@ from pipeline.cli import CannotStart, WorkFailed, drawing, parts
 from pipeline.cli.rehearsal import LOOK_SECONDS, rehearse
 from pipeline.cli.sandbox import child as sandbox_child
 from pipeline.cli.supervise import ROOT, Supervisor
-from pipeline.cli.terminal import echo
+from pipeline.cli.terminal import echo, echo_lines
 from pipeline.cli.up import await_answer
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.kinds import kind_of
@@ -86,7 +86,7 @@ def replay(
         took = (run.job["finished_at"] or time.time()) - run.sent
         verdict = "; ".join(differs) if differs else "as expected"
         rows.append([run.fixture, outcome(run), drawing.duration(took), stage_times(run.record), verdict])
-    echo("\n".join(drawing.table(["fixture", "outcome", "time", "stages", "verdict"], rows)))
+    echo_lines(drawing.table(["fixture", "outcome", "time", "stages", "verdict"], rows))
     if wrong := sum(row[-1] != "as expected" for row in rows):
         raise WorkFailed(f"{wrong} of {len(rows)} ended otherwise than expected")
 

@@ -23,7 +23,7 @@ import click
 from pipeline.cli import WorkFailed, attached, parts
 from pipeline.cli.recogniser import LOAD_SECONDS, Recogniser, chosen, local
 from pipeline.cli.supervise import Supervisor
-from pipeline.cli.terminal import echo
+from pipeline.cli.terminal import echo, echo_lines
 from pipeline.cli.up import await_answer
 from pipeline.contract import subtitles
 from pipeline.contract.sinks import to_terminal
@@ -134,7 +134,7 @@ def _put(
     for form in formats:
         text = subtitles.export(found, form, language=language)
         if folder is None:
-            echo(text, nl=False)
+            echo_lines(text.splitlines())
         else:
             path = folder / f"{_name(file)}.{form}"
             path.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ import click
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.cli import attached, drawing
-from pipeline.cli.terminal import echo
+from pipeline.cli.terminal import echo, echo_lines
 from pipeline.clients.transport import Transport, Unreachable
 from pipeline.domain.errors import CallscribeError
 from pipeline.settings.installation import Settings, load
@@ -62,7 +62,7 @@ def usage(days: int, only: str | None) -> None:
     chosen = [portals.one(only)] if only else list(portals.values())
     with attached.opened_store(settings) as store:
         rows = [row for portal in chosen for row in rows_of(portal, used_by(store, portal, days), prices)]
-    echo("\n".join(drawing.table(HEAD, rows)))
+    echo_lines(drawing.table(HEAD, rows))
     for line in provider_says(settings, chosen, days):
         echo(line)
 

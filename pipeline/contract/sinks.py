@@ -38,6 +38,11 @@ def to_callback(body: Any, *, spoken: bool) -> Any:
     return body
 
 
+def to_reader(view: Any, *, spoken: bool) -> Any:
+    """For a job as `/v1` and `--json` show it: all its strings; spoken: of a recording."""
+    return to_callback(view, spoken=spoken)
+
+
 def to_file(transcript: Transcript) -> Transcript:
     """For exports of a transcript."""
     segments = tuple(replace(segment, text=unmarked(segment.text)) for segment in transcript.segments)

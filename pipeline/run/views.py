@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.contract.sinks import to_reader
 from pipeline.domain.job import (
     Category,
     Delivery,
@@ -170,9 +171,12 @@ def job_view(
     deliveries: Iterable[Delivery],
     waiting: Mapping[Step, float] | None = None,
 ) -> JobView:
-    """A job with all that is known about it; waiting: as the store has it."""
+    """A job with all that is known about it; waiting: as the store has it.
+
+    What outsiders said, answered and sent is plain text in it.
+    """
     done, parts = flow.progress(job)
-    return JobView(
+    view = JobView(
         id=job.id,
         portal=job.portal,
         category=job.category,
@@ -217,6 +221,7 @@ def job_view(
             step: moment(at) for step, at in (waiting or {}).items() if at and kind_of(step) != "expire"
         },
     )
+    return JobView.model_validate(to_reader(view.model_dump(mode="json"), spoken=job.category.spoken))
 
 
 def _media(job: Job) -> MediaView | None:

@@ -143,13 +143,16 @@ class _Lingering:
     def __init__(self, transport: asyncio.Transport, protocol: Bounded) -> None:
         self._transport, self._protocol = transport, protocol
         self._lingers = False
-        self.write = transport.write
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
         return self._lingers or self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        if not self._lingers:  # an app that answers what was given up meanwhile
+            self._transport.write(data)
 
     def close(self) -> None:
         if self._lingers or not self._protocol.body_is_coming or self._transport.is_closing():

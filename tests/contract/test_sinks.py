@@ -15,13 +15,27 @@ import structlog
 
 from pipeline.bitrix24.attach import attach
 from pipeline.bitrix24.timeline import timeline
+from pipeline.cli.terminal import echo
 from pipeline.contract.sinks import to_terminal
 from pipeline.contract.subtitles import FORMATS, export
-from pipeline.domain.job import Category, Entity, Failure, Job, JobId, PortalId, Request, Source, Step
+from pipeline.domain.job import (
+    Category,
+    Delivery,
+    Entity,
+    Event,
+    Failure,
+    Job,
+    JobId,
+    PortalId,
+    Request,
+    Source,
+    Step,
+)
 from pipeline.domain.lead import Criterion, Lead
 from pipeline.domain.plain import to_plain
 from pipeline.domain.printable import printable, unmarked
 from pipeline.domain.transcript import Segment, Transcript
+from pipeline.run.views import job_view
 from pipeline.steps.outcome_steps import body_of
 from pipeline.telemetry.logs import configure
 
@@ -153,6 +167,21 @@ def test_other_callbacks_are_visible() -> None:
     check_plain(body_of(a_job(Category.AUDIO), failure)["message"])
 
 
+def test_a_job_as_clients_read_it_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/v1` and `--json`: transcript, score, what happened, and what portals answered."""
+    monkeypatch.setattr("pipeline.steps.flow.transcript", lambda job: TRANSCRIPT)
+    monkeypatch.setattr("pipeline.steps.flow.lead", lambda job: LEAD)
+    job = a_job(Category.AUDIO)
+    event = Event(at=1.0, step=Step("fetch"), what="failed", why=POISON)
+    delivery = Delivery(at=1.0, kind="success", status=200, answer=POISON, accepted=False)
+    said = list(strings(job_view(job, [event], [delivery]).model_dump(mode="json")))
+    assert all(map(visible, said))
+    poisoned = [text for text in said if "forty" in text]
+    assert len(poisoned) == 7
+    for text in poisoned:
+        check_plain(text)
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_exports_are_plain(kind: str) -> None:
     """Text, SubRip, WebVTT and JSON hold no markup but their own."""
@@ -214,8 +243,18 @@ def test_no_writer_goes_round_its_sink(name: str, home: str, is_it: Callable[[as
 
 def test_each_sink_has_its_writers() -> None:
     """The functions of the sinks are used where those writers are."""
-    used = {name: {module for module, _ in calls(name)} for name in ("to_crm", "to_callback", "to_file")}
+    used = {
+        name: {module for module, _ in calls(name)}
+        for name in ("to_crm", "to_callback", "to_file", "to_reader")
+    }
     assert used["to_crm"] == {"bitrix24/timeline.py", "bitrix24/attach.py"}
     compare = {"steps/search.py", "steps/said.py"}  # what comes back with what was sent
     assert used["to_callback"] - compare == {"steps/outcome_steps.py", "contract/sinks.py"}
+    assert used["to_reader"] == {"run/views.py"}
     assert used["to_file"] == {"contract/subtitles.py"}
+
+
+def test_no_line_of_an_outsider_passes_for_one_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a portal or a model says stays on the line that tells of it."""
+    echo("FAIL  webhook: no\nok    webhook: answers\u2028ok    all\x85ok    yes")
+    assert capsys.readouterr().out == "FAIL  webhook: no ok    webhook: answers ok    all ok    yes\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
 import signal
 import socket
@@ -128,10 +129,19 @@ CHUNKED = f"POST /engines/{TOKEN}/audio HTTP/1.1\r\nHost: a\r\nTransfer-Encoding
         b"GET /health HTTP/1.1\r\n" + b"A: b\r\n" * 40_000 + b"\r\n",
         b"GET /" + b"a/" * 100_000 + b" HTTP/1.1\r\n\r\n",
         CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n",
+        CHUNKED.replace(b"/engines/", b"/nowhere/") + b"1\r\na\r\n" * 100_000,
         CHUNKED + b"1\r\na\r\n0\r\n" + b"A: b\r\n" * 100_000 + b"\r\n",
         CHUNKED + b"1;" + b"x" * 1_000_000 + b"\r\na\r\n0\r\n\r\n",
     ],
-    ids=["pipelined", "headers", "path", "chunks", "trailers", "extensions"],
+    ids=[
+        "pipelined",
+        "headers",
+        "path",
+        "chunks",
+        "refused chunks",
+        "trailers",
+        "extensions",
+    ],
 )
 def test_what_is_dear_to_read_is_not_read_on(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, sent: bytes
@@ -144,6 +154,8 @@ def test_what_is_dear_to_read_is_not_read_on(
         served.append(cycle.scope["path"])
         real(self, cycle, app)
 
+    broken: list[Any] = []
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "error", lambda *said, **_: broken.append(said))
     monkeypatch.setattr(Hurried, "_start_asgi_task", counted)
     monkeypatch.setattr(Hurried, "linger_seconds", 0.2)
     with serving(make_settings()) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as sender:
@@ -156,6 +168,7 @@ def test_what_is_dear_to_read_is_not_read_on(
         assert len(served) <= PIPELINED + 1
         assert b" 202 " not in answer
         assert post(port, numbered(1)).status == 202
+    assert broken == [], "the log is told of no bug"
 
 
 def test_a_body_in_chunks_of_ordinary_size_is_read(make_settings: Callable[..., Settings]) -> None:

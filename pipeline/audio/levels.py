@@ -17,6 +17,7 @@ from pipeline.audio.tracks import Tracks
 from pipeline.domain.recording import Span
 
 FLOOR = 58  # -55 dBFS as the root mean square of 16 bit samples: what stays below is silence
+FULL = 32_768
 BIAS = 16  # a mean above this is a converter's offset, not sound
 SAMPLED = 20_000
 PROBES = 16  # seconds of both channels that are kept for comparing one with the other
@@ -148,6 +149,11 @@ def percentile(levels: Sequence[int], part: float, *, above: float = -1) -> int:
     """
     some = sorted(level for level in levels[:: max(1, len(levels) // SAMPLED)] if level > above)
     return some[min(len(some) - 1, int(len(some) * part))] if some else 0
+
+
+def above_noise(channel: Channel, speech: int) -> float:
+    """How far speech of that level lies above what sounds on the channel all the time, dB."""
+    return round(20 * math.log10(max(1, speech or FULL) / max(1, percentile(channel.windows, 0.1))), 1)
 
 
 def runs(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
-from pipeline.audio.coverage import holes, thin, told_already
+from pipeline.audio.coverage import holes, letters, thin, told_already
 from pipeline.audio.echo import without_echo
 from pipeline.audio.hallucinations import ordinary, plain
 from pipeline.audio.judge import cleaned, repeats
@@ -20,6 +20,9 @@ from pipeline.domain.recording import Chunk, Plan, Span
 from pipeline.domain.transcript import RawSegment, Recognition, Segment, Speaker, Transcript
 
 UNSURE_LOGPROB = -1.0  # Whisper's own bound below which it tries again
+DOUBTFUL_LOGPROB = -0.4  # clean calls lie above it, but for a short sentence here and there
+DOUBTFUL_SHARE = 0.2  # of the letters
+CLEAR_DB = 24.0  # of speech above noise; under it a tenth of the words and more are wrong
 AROUND_SECONDS = 0.5
 REPEATED = 3
 NO_SPEECH = 0.6  # Whisper's own bound above which, together with doubt, it takes a segment for silence
@@ -46,7 +49,7 @@ def merge(
     channels: dict[int, list[Segment]] = {channel: [] for channel in range(plan.channels)}
     empty: list[Span] = []
     by_chunk: dict[str, tuple[Chunk, list[Segment]]] = {}
-    logprobs: list[float] = []
+    logprobs: list[tuple[float, int]] = []
     looped = few = 0
     asked_for = {chunk.id for chunk in plan.chunks}
     # pieces that were asked for again beside their chunk; halves stand in its place
@@ -66,7 +69,11 @@ def merge(
         channels[chunk.channel or 0] += found
         looped += repeats(recognition.text)
         few += thin(recognition, chunk)
-        logprobs += [raw.avg_logprob for raw in recognition.segments if raw.avg_logprob is not None]
+        logprobs += [
+            (raw.avg_logprob, letters([raw.text]))
+            for raw in recognition.segments
+            if raw.avg_logprob is not None
+        ]
     for chunk, told_there in by_chunk.values():
         if not told_there and chunk.sounding_seconds > 0:
             empty += [stretch.span for stretch in chunk.placed]
@@ -158,14 +165,21 @@ def _text(segments: list[Segment], portal_language: str) -> str:
 
 
 def _quality(
-    plan: Plan, empty: list[Span], logprobs: list[float], order: str, looped: int
+    plan: Plan, empty: list[Span], logprobs: list[tuple[float, int]], order: str, looped: int
 ) -> Literal["good", "fair", "poor"]:
+    """How far the words can be trusted.
+
+    logprobs: the recogniser's own doubts, each with how many letters it is about. Some recognisers tell
+    none, and all are sometimes sure of nonsense: so noise counts as well.
+    """
     total = sum(chunk.seconds for chunk in plan.chunks) or 1.0
     lost = sum(span.seconds for span in empty) / total
     missing = sum(span.seconds for span in plan.missing) / max(plan.seconds, 1.0)
-    sure = math.fsum(logprobs) / len(logprobs) if logprobs else 0.0
+    told = sum(length for _, length in logprobs) or 1
+    sure = math.fsum(each * length for each, length in logprobs) / told
+    doubtful = sum(length for each, length in logprobs if each < DOUBTFUL_LOGPROB) / told
     if lost > 0.5 or missing > 0.5 or sure < UNSURE_LOGPROB:
         return "poor"
-    if empty or plan.missing or sure < UNSURE_LOGPROB / 2 or order == "approximate" or looped:
+    if empty or plan.missing or order == "approximate" or looped or doubtful > DOUBTFUL_SHARE:
         return "fair"
-    return "good"
+    return "fair" if min(plan.above_noise, default=CLEAR_DB) < CLEAR_DB else "good"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from pipeline.audio.levels import scan
+from pipeline.audio.levels import above_noise, scan
 from pipeline.audio.limits import UploadLimits
 from pipeline.audio.pieces import packed, whole
 from pipeline.audio.speaking import speaking
@@ -59,4 +59,5 @@ def split(
         missing=found.decoding.missing(),
         talk=tuple(tuple(each) for each in heard.talk),
         levels=tuple(tuple(each) for each in heard.levels),
+        above_noise=tuple(map(above_noise, heard.channels, heard.speech)),
     )

@@ -102,3 +102,4 @@ class Plan:
     missing: tuple[Span, ...] = ()  # what could not be decoded
     talk: tuple[tuple[Span, ...], ...] = ()  # per channel: where its speaker talks
     levels: tuple[tuple[int, ...], ...] = ()  # of two channels: how loud each of these is, 16 bit scale
+    above_noise: tuple[float, ...] = ()  # per channel: its speech above what sounds all the time, dB

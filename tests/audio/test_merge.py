@@ -234,3 +234,34 @@ def test_goodbyes_stay() -> None:
         plan(chunk("0", 0, 30), talk=talk), {"0": heard(said("Спасибо.", 1, 4), said("До свидания.", 27, 29))}
     )
     assert found.text == "Спасибо. До свидания."
+
+
+@pytest.mark.parametrize(
+    ("doubted", "quality"),
+    [((-0.25, -0.3, -0.2), "good"), ((-0.32, -0.67, -0.3), "fair"), ((-1.3, -1.2, -0.9), "poor")],
+)
+def test_the_recognisers_doubt_is_told(doubted: tuple[float, ...], quality: str) -> None:
+    """Where the recogniser is unsure of a good part of its words, the quality is not good."""
+    sentence = "мы хотели бы начать в этом месяце"
+    whole = plan(*(chunk(str(number), 30 * number, 30 * number + 30) for number in range(3)))
+    parts = {str(number): heard(said(sentence, avg_logprob=each)) for number, each in enumerate(doubted)}
+    assert merged(whole, parts).quality == quality
+
+
+def test_a_doubted_word_or_two_is_no_doubt() -> None:
+    """A short sentence that the recogniser doubts leaves a long clean call good."""
+    parts = {
+        "0": heard(
+            said("Да.", avg_logprob=-0.9),
+            said("Нам важно, чтобы разговоры записывались и хранились полгода.", 2, 8, avg_logprob=-0.2),
+        )
+    }
+    assert merged(plan(chunk("0", 0, 30)), parts).quality == "good"
+
+
+@pytest.mark.parametrize(("above", "quality"), [((49.0, 38.0), "good"), ((49.0, 19.2), "fair")])
+def test_noise_is_told(above: tuple[float, ...], quality: str) -> None:
+    """Where noise comes near to the speech of a side, the quality is not good, though nobody tells doubts."""
+    whole = plan(chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), above_noise=above)
+    parts = {"0": Recognition(text="Добрый день."), "1": Recognition(text="Здравствуйте.")}
+    assert merged(whole, parts).quality == quality

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import audioop
+import math
+import random
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +19,7 @@ from pipeline.audio.limits import UploadLimits, encoding, longest_piece
 from pipeline.audio.sniff import sniff
 from pipeline.domain.errors import NoSpeech, TooLong
 from tests.audio.conftest import Cut
-from tests.audio.signals import decoded, noise, read, speech, word, write
+from tests.audio.signals import decoded, mixed, noise, read, speech, word, write
 
 CASES = [
     ("pcm_s16le", "wav", 8000, None, 20.0),
@@ -223,3 +225,16 @@ def test_a_voice_is_no_offset(tmp_path: Path) -> None:
     biased = [audioop.bias(pcm, 2, 400) for pcm in (lopsided, bytes(2 * 32_000))]
     found = scan(write(tmp_path / "bias", b"".join(biased), rate=8000), max_seconds=99)
     assert max(found.channels[0].windows[52:]) == 0
+
+
+@pytest.mark.parametrize(("decibels", "told"), [(12, 12), (25, 25), (60, 60)])
+def test_how_far_speech_is_above_noise(
+    tmp_path: Path, cut: Callable[..., Cut], decibels: float, told: float
+) -> None:
+    """A plan tells per channel by how much its speech is louder than what sounds all the time."""
+    pcm, _ = speech(8000, 30, pause=(0.6, 0.9))
+    level = 8000 / math.sqrt(2) * 10 ** (-decibels / 20)
+    chance = random.Random(3)
+    hiss = array("h", (round(chance.gauss(0, level)) for _ in range(len(pcm) // 2))).tobytes()
+    found = cut(write(tmp_path / "a", mixed(pcm, hiss), rate=8000))
+    assert found.plan.above_noise == (pytest.approx(told, abs=2.5),)

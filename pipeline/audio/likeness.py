@@ -25,6 +25,8 @@ TAIL = 5  # windows that a reverberation lasts
 ECHO_GAIN = 0.5  # 6 dB down: no line gives back more
 ECHO_SHARE = 0.6
 ECHO_WINDOWS = 50
+DRIFT_WINDOWS = 100  # within which a gain does not drift
+DRIFT_SAMPLED = 6000
 CONTRAST = 1.5  # how much louder an echo is than what is left on its channel while its source rests
 # how far below its speech a source still counts as loud: 20 dB, on a noisy line 10 dB
 RANGES = (10.0, 3.2)
@@ -35,22 +37,28 @@ class Likeness:
     """A channel is the other one `lag` windows later (in steps of a half), `gain` times as loud.
 
     windows: of the other's loud ones, how many were compared; share: how many of them it follows within
-    TIGHT dB.
+    TIGHT dB. gains: where it drifts, from which window on it is what; none: the same all the time.
     """
 
     lag: float
     gain: float
     windows: int = 0
     share: float = 1.0
+    gains: tuple[tuple[int, float], ...] = ()
 
     def expected(self, source: Sequence[int]) -> array[int]:
         """Per window, the level up to which what sounds may be the other's voice alone."""
         latest, earliest = math.ceil(self.lag) + TAIL, math.floor(self.lag) - 1
-        factor, total = self.gain * LOUDER_BY, len(source)
+        total, factor = len(source), 0.0
+        changes = iter((*(self.gains or ((0, self.gain),)), (total, 0.0)))
+        change, gain = next(changes)
         found = array("H", bytes(2 * total))
         reached: deque[int] = deque()  # of the windows in reach, those that no later one exceeds
         following = 0
         for at in range(total):
+            while at >= change:
+                factor = gain * LOUDER_BY
+                change, gain = next(changes)
             while following < total and following <= at - earliest:
                 while reached and source[reached[-1]] <= source[following]:
                     reached.pop()
@@ -71,13 +79,15 @@ def echo(source: Channel, target: Channel) -> Likeness | None:
 
 def _echo(source: Sequence[int], target: Sequence[int], gate: float) -> Likeness | None:
     loud = [at for at, level in enumerate(source) if level > max(gate, FLOOR)]
-    loud = loud[:: max(1, len(loud) // SAMPLED)]
     if len(loud) < ECHO_WINDOWS:
         return None
+    many, loud = (loud[:: max(1, len(loud) // most)] for most in (DRIFT_SAMPLED, SAMPLED))
     found = max(
         (_at_lag(source, target, loud, half / 2) for half in range(2 * REACH + 1)),
         key=lambda each: (round(each.share, 2), -each.lag),
     )
+    if found.share < ECHO_SHARE:
+        found, loud = _drifting(source, target, many, found.lag)
     if found.share < ECHO_SHARE or found.windows < ECHO_WINDOWS:
         return None
     # a steady noise may be as far from a speaker's level at any lag, but goes on while the speaker rests
@@ -86,6 +96,38 @@ def _echo(source: Sequence[int], target: Sequence[int], gate: float) -> Likeness
     rest = _while_resting(source, target, gate)
     contrast = percentile(heard, 0.5) / max(1, percentile(rest, 0.05))
     return found if len(rest) >= ECHO_WINDOWS and contrast >= CONTRAST else None
+
+
+def _drifting(
+    source: Sequence[int], target: Sequence[int], loud: Sequence[int], lag: float
+) -> tuple[Likeness, list[int]]:
+    """The likeness at that lag where its gain is another every few seconds, and the windows that show it.
+
+    A hand moves, a canceller learns: where the target hardly sounds, there is no echo (any more).
+    """
+    later = math.floor(lag)
+    following: list[Likeness] = []
+    shown: list[int] = []
+    steps: list[tuple[int, float]] = []
+    compared = 0
+    for first in range(0, len(loud), DRIFT_WINDOWS):
+        some = loud[first : first + DRIFT_WINDOWS]
+        gain = 0.0
+        if sum(target[at + later] >= FAINTEST for at in some if at + later < len(target)) >= len(some) / 2:
+            each = _at_lag(source, target, some, lag)
+            compared += each.windows
+            if each.windows >= DRIFT_WINDOWS / 2 and each.share >= ECHO_SHARE:
+                following.append(each)
+                shown += some
+                gain = each.gain
+        steps.append((some[0] if first else 0, gain))
+    share = math.fsum(each.share * each.windows for each in following) / max(1, compared)
+    gains = tuple(
+        (at, max(gain for _, gain in steps[max(0, number - 1) : number + 2]))
+        for number, (at, _) in enumerate(steps)
+    )
+    windows = sum(each.windows for each in following)
+    return Likeness(lag, max(gain for _, gain in gains), windows, share, gains), shown
 
 
 def _at_lag(source: Sequence[int], target: Sequence[int], loud: Sequence[int], lag: float) -> Likeness:

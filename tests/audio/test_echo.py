@@ -98,6 +98,28 @@ def test_another_speaker_is_no_echo() -> None:
         assert echo(source, Channel(windows=other)) is None
 
 
+@pytest.mark.parametrize(
+    "decibels",
+    [
+        lambda at: -22 + 6 * math.sin(2 * math.pi * at * STEP / 40),
+        lambda at: max(-80.0, -16 - 3 * max(0.0, at * STEP - 60)),
+        lambda at: -80.0 if at * STEP < 40 else -18.0,
+        lambda at: -16.0 if at * STEP % 60 < 30 else -32.0,
+    ],
+    ids=["a hand that moves", "a canceller that learns", "a speakerphone from now on", "two places"],
+)
+def test_an_echo_that_drifts_is_found(decibels: Callable[[int], float]) -> None:
+    """An echo that grows and fades, or comes and goes, is nobody's talk, and what is said beside it is."""
+    source, own = voice(180, seed=1), voice(180, seed=2, starts=5.0)
+    back = back_of(source, gain=1.0, lag=6)
+    faint = array("H", (round(level * 10 ** (decibels(at) / 20)) for at, level in enumerate(back)))
+    target = Channel(windows=summed(own, faint))
+    found = echo(Channel(windows=source), target)
+    assert found
+    alone = talk(Channel(windows=own), STEP)
+    assert agree(talk(target, STEP, found.expected(source)), alone) > 0.9
+
+
 def test_a_faint_speaker_with_an_echo_is_heard() -> None:
     """A speaker 20 dB under the other, on a line that gives back the other as loud as that, is talk."""
     source, own = voice(90, seed=1), voice(90, seed=2, starts=5.0, level=300)

@@ -20,9 +20,9 @@ from pipeline.domain.recording import Chunk, Plan, Span
 from pipeline.domain.transcript import RawSegment, Recognition, Segment, Speaker, Transcript
 
 UNSURE_LOGPROB = -1.0  # Whisper's own bound below which it tries again
-DOUBTFUL_LOGPROB = -0.4  # clean calls lie above it, but for a short sentence here and there
+DOUBTFUL_LOGPROB = -0.38  # clean calls lie above it, but for a short sentence here and there
 DOUBTFUL_SHARE = 0.2  # of the letters
-CLEAR_DB = 24.0  # of speech above noise; under it a tenth of the words and more are wrong
+CLEAR_DB = 30.0  # of speech above noise; nearer to it, twice as many words are wrong
 AROUND_SECONDS = 0.5
 REPEATED = 3
 NO_SPEECH = 0.6  # Whisper's own bound above which, together with doubt, it takes a segment for silence
@@ -180,6 +180,6 @@ def _quality(
     doubtful = sum(length for each, length in logprobs if each < DOUBTFUL_LOGPROB) / told
     if lost > 0.5 or missing > 0.5 or sure < UNSURE_LOGPROB:
         return "poor"
-    if empty or plan.missing or order == "approximate" or looped or doubtful > DOUBTFUL_SHARE:
-        return "fair"
-    return "fair" if min(plan.above_noise, default=CLEAR_DB) < CLEAR_DB else "good"
+    noisy = min(plan.above_noise, default=CLEAR_DB) < CLEAR_DB
+    unsure = doubtful > DOUBTFUL_SHARE
+    return "fair" if empty or plan.missing or order == "approximate" or looped or unsure or noisy else "good"

@@ -158,6 +158,7 @@ def read(raw: Mapping[str, Any]) -> Reply:
         text=text,
         is_cut=is_cut,
         model=model if isinstance(model, str) else raw.get("model"),
+        asked=raw.get("model"),
         prompt_tokens=took["prompt_tokens"],
         completion_tokens=took["completion_tokens"],
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ def read_engine_request(body: bytes | dict[str, Any], category: Category | str) 
     error_callback_url = None
     if sent.errorCallbackUrl not in (None, "", []):
         error_callback_url = php.http_url(sent.errorCallbackUrl, field="errorCallbackUrl")
-    markers = sent.payload_markers if isinstance(sent.payload_markers, dict) else {}
+    markers = _markers(sent.payload_markers)
     raw = php.filled(sent.payload_raw)
     tokens = php.optional_whole(sent.max_tokens, field="max_tokens")
     temperature = php.optional_number(sent.temperature, field="temperature")
@@ -163,6 +164,14 @@ def _context(value: Any) -> tuple[Message, ...]:
         if said is not None:
             messages.append(Message(role=role if role in _ROLES else "user", content=said))
     return tuple(messages)
+
+
+def _markers(value: Any) -> dict[str, Any]:
+    """The markers, also where they come as JSON in a string; PHP's `[]` is none."""
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
+        with suppress(BadRequest):
+            return php.read_json(value.encode("utf-8", "replace"))
+    return value if isinstance(value, dict) else {}
 
 
 def _language(markers: dict[str, Any]) -> str | None:

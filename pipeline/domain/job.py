@@ -90,12 +90,14 @@ class Request:
 class Reply:
     """A chat model's answer.
 
-    is_cut: it reached a limit of length, so its end is missing (`text` may then be empty).
+    is_cut: it reached a limit of length, so its end is missing (`text` may then be empty). model: as the
+    answer names it; asked: the name under which it was asked.
     """
 
     text: str
     is_cut: bool = False
     model: str | None = None
+    asked: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
 

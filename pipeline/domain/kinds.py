@@ -60,7 +60,7 @@ KINDS: dict[str, Kind] = {
     "classify": Kind(
         queue=UPSTREAM, run="provider_steps.classify", paid=True, starred=True, doing="scoring the call"
     ),
-    "reply": Kind(queue=UPSTREAM, run="provider_steps.reply", paid=True, doing="waiting for the chat model"),
+    "reply": Kind(queue=UPSTREAM, run="text_steps.reply", paid=True, doing="waiting for the chat model"),
     "draw": Kind(queue=UPSTREAM, run="provider_steps.draw", paid=True, doing="waiting for the image model"),
     "callback": Kind(
         queue=UPSTREAM, run="outcome_steps.callback", urgency=OUTCOME, doing="sending the outcome"

@@ -1,7 +1,8 @@
 """The objects in a chat model's answer, as models write them: JSON, or what a person reads as nothing else.
 
 Read are, besides JSON: line breaks inside strings, single and typographic quotes, quotes inside quotes, names
-without quotes, commas too many or at the end, comments, True, False and None. What is cut off is not guessed.
+without quotes, commas too many or at the end, lists that nobody closed before the next name, comments, True,
+False and None. What is cut off is not guessed.
 Linear in the answer's length: each object is read once by the strict reader and once by the tolerant one.
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Collection, Iterator
+from importlib.resources import files
 from typing import Any
 
 from pipeline.clients.insides import answer_only
@@ -26,6 +29,11 @@ _BARE = re.compile(r"[^\W\d][\w.$-]{0,63}")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“”", "«": "»", "‘": "’", "`": "`"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _WORDS = {"true": True, "false": False, "null": None, "none": None, "nan": None, "undefined": None}
+# the words that stand for values and names are data: `words.toml` beside this file
+WORDS: dict[str, Any] = tomllib.loads(
+    files("pipeline.scoring").joinpath("words.toml").read_text(encoding="utf-8")
+)
+_TRUE, _FALSE = frozenset(WORDS["true"]), frozenset(WORDS["false"])
 
 
 class _Unread(Exception):
@@ -51,8 +59,20 @@ def cut_json(text: str, wanted: Collection[str]) -> dict[str, Any]:
     raise BadAnswer(f"It lacks {listed}." if found else "It holds no complete JSON object.")
 
 
-def objects(text: str) -> Iterator[dict[str, Any]]:
-    """The objects that stand in an answer, in order, keys in lower case; thoughts do not count."""
+def truth(value: Any) -> bool | None:
+    """What a model means by true and false, in the words it has for them; None for anything else."""
+    if isinstance(value, bool):
+        return value
+    text = " ".join(str(value).casefold().replace("ё", "е").split()).strip("\"'`.!*() ")
+    return True if text in _TRUE else False if text in _FALSE else None
+
+
+def objects(text: str, *, unclosed: bool = False) -> Iterator[dict[str, Any]]:
+    """The objects that stand in an answer, in order, keys in lower case; thoughts do not count.
+
+    unclosed: brackets that only lack their closing signs at the very end count as closed. Only for answers
+    that a model says it has finished.
+    """
     text = answer_only(text[:MOST_LETTERS])
     decoder = json.JSONDecoder(strict=False)
     effort, at = TRIES * max(len(text), 1_000), text.find("{")
@@ -63,18 +83,19 @@ def objects(text: str) -> Iterator[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             if isinstance(error, RecursionError):
                 effort -= 5_000
-            reader = _Reader(text, at)
+            reader = _Reader(text, at, unclosed=unclosed)
             try:
                 value, after = reader.value(0), reader.at
             except (_Unread, ValueError):
                 value = None
             effort -= 2 * (reader.at - at) + 1
         if isinstance(value, dict):
-            yield _lowered(value)
+            yield lowered(value)
         at = text.find("{", after)
 
 
-def _lowered(value: dict[str, Any]) -> dict[str, Any]:
+def lowered(value: dict[str, Any]) -> dict[str, Any]:
+    """An object with its keys in lower case."""
     return {str(key).strip().casefold(): item for key, item in value.items()}
 
 
@@ -83,9 +104,9 @@ def _within(value: Any, names: set[str], depth: int) -> Iterator[dict[str, Any]]
         return
     for item in value.values() if isinstance(value, dict) else value:
         if isinstance(item, dict):
-            lowered = _lowered(item)
-            if lowered.keys() & names:
-                yield lowered
+            inner = lowered(item)
+            if inner.keys() & names:
+                yield inner
             else:
                 yield from _within(item, names, depth - 1)
         elif isinstance(item, list):
@@ -95,9 +116,10 @@ def _within(value: Any, names: set[str], depth: int) -> Iterator[dict[str, Any]]
 class _Reader:
     """Reads one value from `at` on; raises _Unread."""
 
-    def __init__(self, text: str, at: int) -> None:
+    def __init__(self, text: str, at: int, *, unclosed: bool = False) -> None:
         self.text = text
         self.at = at
+        self.unclosed = unclosed
 
     def value(self, depth: int) -> Any:
         self._skip()
@@ -136,10 +158,18 @@ class _Reader:
         return found
 
     def _array(self, depth: int) -> list[Any]:
-        found = []
+        found: list[Any] = []
         self.at += 1
         while not self._closed("]"):
-            found.append(self.value(depth + 1))
+            begun = self.at
+            if self._sign() == "}":  # of what the list stands in
+                return found
+            item = self.value(depth + 1)
+            self._skip()
+            if isinstance(item, str) and self._sign() == ":":  # the next name of what the list stands in
+                self.at = begun
+                return found
+            found.append(item)
         return found
 
     def _closed(self, sign: str) -> bool:
@@ -150,6 +180,8 @@ class _Reader:
                 break
             self.at += 1
         if not self._sign():
+            if self.unclosed:
+                return True
             raise _Unread
         if self._sign() != sign:
             return False

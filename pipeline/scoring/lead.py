@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.domain.errors import BadAnswer
 from pipeline.domain.lead import Criterion, Lead, Quality
 from pipeline.domain.transcript import Transcript
-from pipeline.scoring.answers import cut_json
+from pipeline.scoring.answers import cut_json, truth
 from pipeline.scoring.quotes import find_quote, words
 from pipeline.scoring.rubric import HIGH, Rubric, Rule, band
 from pipeline.scoring.talk_of_scores import is_about_scores, talk_of_scores
@@ -43,8 +43,6 @@ _NAMES = {
     "met": ("met", "is_met", "fulfilled", "satisfied", "status", "выполнен", "выполнено"),
     "quote": ("quote", "quotation", "evidence", "цитата"),
 }  # fmt: skip
-_TRUE = ("true", "yes", "met", "да", "выполнен", "выполнено", "1")
-_FALSE = ("false", "no", "unmet", "not met", "нет", "не выполнен", "не выполнено", "0")
 _ORDER: tuple[Quality, ...] = ("low", "medium", "high")
 
 
@@ -204,12 +202,9 @@ def _alike(one: list[str], other: list[str]) -> bool:
 
 
 def _truth(value: Any, rule: Rule) -> bool:
-    text = str(value).strip().casefold()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise BadAnswer(f'"met" of {rule.name} is neither true nor false.')
+    if (found := truth(value)) is None:
+        raise BadAnswer(f'"met" of {rule.name} is neither true nor false.')
+    return found
 
 
 def _key(name: str) -> str:

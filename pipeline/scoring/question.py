@@ -115,17 +115,18 @@ def schema(rubric: Rubric | None) -> dict[str, Any]:
     reason = {"type": "string"}
     if rubric is None:
         quality = {"type": "string", "enum": ["high", "medium", "low"]}
-        return _object(quality=quality, score={"type": "integer"}, reason=reason)
-    judged = _object(
+        return strict_object(quality=quality, score={"type": "integer"}, reason=reason)
+    judged = strict_object(
         name={"type": "string", "enum": [rule.name for rule in rubric.rules]},
         met={"type": "boolean"},
         quote={"type": ["string", "null"]},
         explanation={"type": "string"},
     )
-    return _object(criteria={"type": "array", "items": judged}, reason=reason)
+    return strict_object(criteria={"type": "array", "items": judged}, reason=reason)
 
 
-def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+def strict_object(**properties: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema of an object with these properties and no others, as strict outputs want it."""
     return {
         "type": "object",
         "properties": properties,

@@ -25,7 +25,7 @@ from pipeline.domain.errors import (
     UnusableAnswer,
     Upstream,
 )
-from pipeline.domain.job import Claim, Job, PortalId
+from pipeline.domain.job import Claim, Job, JobId, PortalId, Reply, Step
 from pipeline.domain.kinds import BACKGROUND, kind_of
 from pipeline.domain.plain import to_plain
 from pipeline.settings.portals import Provider
@@ -65,6 +65,19 @@ class PaidCall:
         """The name of its answer in the store."""
         text = json.dumps([type(self).__name__, to_plain(self.same())], ensure_ascii=False, sort_keys=True)
         return f"cs:paid:{self.portal}:{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfJob(PaidCall):
+    """A call that is paid for in each job: the request is the job's."""
+
+    job: JobId
+    step: Step
+
+
+def tokens(answer: Reply) -> dict[str, int]:
+    """What a chat model's answer took."""
+    return {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens}
 
 
 def breakers(provider: Provider, kind: str) -> tuple[str, str]:

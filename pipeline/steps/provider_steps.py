@@ -1,8 +1,7 @@
-"""Facts in, facts out, for what is bought: recognition, score, text, images."""
+"""Facts in, facts out, for what is bought: recognition, score, images (texts: `text_steps`)."""
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,19 +11,18 @@ import structlog
 from pipeline.audio.judge import unheard
 from pipeline.clients import chat as chats
 from pipeline.clients import images, recognitions, transcriptions
-from pipeline.domain.errors import BadAnswer, ProviderRefused, StoreUnavailable, UnusableAnswer, Upstream
-from pipeline.domain.job import Claim, Job, JobId, Reply, Step
+from pipeline.domain.errors import BadAnswer, ProviderRefused, StoreUnavailable, Upstream
+from pipeline.domain.job import Claim, Job, Reply
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Chunk, Fetched, Span, Stretch
 from pipeline.domain.transcript import Recognition
 from pipeline.scoring.classify import Wrong, scored
 from pipeline.scoring.classify import classify as classify_stage
-from pipeline.scoring.reply import reply as reply_stage
 from pipeline.scoring.rubric import Rubric, read_rubric
 from pipeline.settings.portals import Portal, Provider
-from pipeline.steps import flow, said
+from pipeline.steps import flow
 from pipeline.steps.audio_steps import hint_of, options_name
-from pipeline.steps.paid import PaidCall, buy
+from pipeline.steps.paid import OfJob, PaidCall, buy, tokens
 from pipeline.steps.pictures import hosted, note_unserved
 from pipeline.steps.tools import Result, Snooze, Tools
 
@@ -32,10 +30,6 @@ log = structlog.get_logger()
 
 CLASSIFY_TRIES = 6
 HINTED_SECONDS = 1.5  # of sound; under less a recogniser writes the hint down instead
-CUT = {
-    "en": "[The answer ends here: the model reached its limit of length.]",
-    "ru": "[Ответ обрывается здесь: модель достигла предела длины.]",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,30 +62,12 @@ class Hearing(PaidCall):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfJob(PaidCall):
-    """A call that is paid for in each job: the request is the job's."""
-
-    job: JobId
-    step: Step
-
-
-@dataclass(frozen=True, kw_only=True)
 class Scoring(OfJob):
     """A score; wrong: the answer that could not be used, and why."""
 
     rubric: Rubric | None
     language: str
     wrong: Wrong | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replying(OfJob):
-    """A text; room, begun: as `scoring.reply` has them."""
-
-    own_prompts: bool
-    language: str
-    room: bool
-    begun: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +178,7 @@ def classify(job: Job, claim: Claim, tools: Tools) -> Result:
         if claim.attempt >= CLASSIFY_TRIES:
             return Result(facts={claim.step: {"lead": None, "why": error.message}})
         raise
-    return Result(facts={claim.step: {"lead": lead, "usage": _tokens(reply), "model": reply.model}})
+    return Result(facts={claim.step: {"lead": lead, "usage": tokens(reply), "model": reply.model}})
 
 
 def _ask_lead(
@@ -244,104 +220,6 @@ def _ask_lead(
         read=chats.read,
         until=max(job.deadline - job.reserve, tools.store.now() + flow.CLASSIFY_SECONDS),
     )
-
-
-def reply(job: Job, claim: Claim, tools: Tools) -> Result:
-    """A text request answered; an answer that was cut is asked for with more room, or gone on with, once."""
-    portal = tools.portal(job)
-    answer = _ask_text(job, claim, tools)
-    answers = [answer]
-    if answer.is_cut:
-        further = _further(job, claim, tools, answer)
-        answers += [further] if further else []
-        answer = _best(job, answer, further)
-    text = _whole(answer, portal.language)
-    call = said.call_of(tools, job)
-    said.remember(tools, job, text, call=call or job.id)
-    usage = {name: sum(_tokens(each)[name] for each in answers) for name in _tokens(answer)}
-    fact = {"text": text, "usage": usage, "model": answer.model, "is_cut": answer.is_cut}
-    return Result(facts={claim.step: fact | ({"call": call} if call else {})})
-
-
-def _ask_text(job: Job, claim: Claim, tools: Tools, *, room: bool = False, begun: str | None = None) -> Reply:
-    portal = tools.portal(job)
-    client = chats.Chat(portal.chat, tools.transport, tools.store.known)
-    return buy(
-        tools,
-        job,
-        claim,
-        portal.chat,
-        call=lambda model: Replying(
-            portal=portal.id,
-            url=portal.chat.url,
-            model=model,
-            job=job.id,
-            step=claim.step,
-            own_prompts=portal.own_prompts,
-            language=portal.language,
-            room=room,
-            begun=begun,
-        ),
-        ask=lambda one, seconds: reply_stage(
-            job.request,
-            chat=client,
-            model=one.model,
-            own_prompts=one.own_prompts,
-            language=one.language,
-            room=one.room,
-            begun=one.begun,
-            timeout_seconds=min(seconds, chats.TIMEOUT_SECONDS),
-        ),
-        read=chats.read,
-    )
-
-
-def _further(job: Job, claim: Claim, tools: Tools, cut: Reply) -> Reply | None:
-    """The one more paid call for an answer that was cut; None where it fails and there is text to give."""
-    on = cut.text and not job.request.max_tokens
-    try:
-        return _ask_text(job, claim, tools, room=not on, begun=cut.text if on else None)
-    except Upstream as error:
-        if not cut.text and isinstance(error, BadAnswer):
-            raise UnusableAnswer(error.message) from None  # the second paid answer to one question
-        if not cut.text:
-            raise
-        log.warning("cut_answer_stays", error=error.slug, why=error.message)
-        return None
-
-
-def _best(job: Job, cut: Reply, further: Reply | None) -> Reply:
-    if further is None:
-        return cut
-    if cut.text and not job.request.max_tokens:
-        return replace(further, text=joined(cut.text, further.text), is_cut=further.is_cut)
-    return further if not further.is_cut or len(further.text) >= len(cut.text) else cut
-
-
-def joined(begun: str, rest: str) -> str:
-    """An answer and how it goes on, without what was said twice at the seam."""
-    for length in range(min(len(begun), len(rest), 400), 11, -1):
-        if begun.endswith(rest[:length]):
-            return begun + rest[length:]
-    glue = (
-        "" if not rest or begun[-1:].isspace() or not (begun[-1:].isalnum() and rest[:1].isupper()) else " "
-    )
-    return begun + glue + rest
-
-
-def _whole(answer: Reply, language: str) -> str:
-    """The text of an answer; a mark tells people where its end is missing. Raises UnusableAnswer."""
-    if not answer.is_cut:
-        return answer.text
-    if not answer.text:
-        raise UnusableAnswer("The chat model reached its limit of length before it answered.")
-    if answer.text.lstrip("`json \n").startswith(("{", "[")):
-        try:
-            json.loads(answer.text[answer.text.find("{") : answer.text.rfind("}") + 1])
-        except ValueError:
-            raise UnusableAnswer("The chat model's JSON was cut at its limit of length.") from None
-        return answer.text
-    return f"{answer.text}\n\n{CUT.get(language, CUT['en'])}"
 
 
 def draw(job: Job, claim: Claim, tools: Tools) -> Result:
@@ -400,7 +278,3 @@ def _drawn(job: Job, claim: Claim, tools: Tools, provider: Provider, *, turn: in
 
 def _rubric(portal: Portal) -> Rubric | None:
     return read_rubric(portal.rubric, language=portal.language) if portal.rubric else None
-
-
-def _tokens(answer: Reply) -> dict[str, int]:
-    return {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens}

@@ -131,7 +131,8 @@ def test_a_text_request_as_the_portal_sends_it(server: Scripted, chat: Chat) -> 
 def test_own_prompts_for_steps_of_crm(
     server: Scripted, chat: Chat, step: str, markers: dict[str, Any], as_json: bool, wanted: str
 ) -> None:
-    """With own prompts on, a step is asked from its markers; off, the portal's prompt passes unchanged."""
+    """With own prompts on, a step is asked from its markers, in the portal's language; off, the portal's
+    prompt passes unchanged."""
     request = Request(prompt="bare", payload_provider="prompt", payload_raw=step, markers=markers)
     server.answer(200, done("{}"))
     server.answer(200, done("{}"))
@@ -140,15 +141,7 @@ def test_own_prompts_for_steps_of_crm(
     own, passed = (asked.json() for asked in server.asked)
     assert ("response_format" in own) is as_json
     assert wanted in own["messages"][0]["content"]
-    assert "Russian" in own["messages"][0]["content"]
+    assert "русский" in own["messages"][0]["content"]
     material = markers.get("original_message") or markers["transcript"]
     assert material in own["messages"][1]["content"]
     assert passed["messages"] == [{"role": "user", "content": "bare"}]
-
-
-def test_a_step_without_its_data_passes_unchanged(server: Scripted, chat: Chat) -> None:
-    """Own prompts need the step's markers; without them the portal's prompt is all there is."""
-    server.answer(200, done("x"))
-    request = Request(prompt="bare", payload_provider="prompt", payload_raw="call_scoring", markers={})
-    reply(request, chat=chat, model="m", own_prompts=True)
-    assert server.asked[0].json()["messages"] == [{"role": "user", "content": "bare"}]

@@ -12,7 +12,8 @@ from pipeline.clients.transcriptions import Transcriptions
 from pipeline.domain.job import JobId, PortalId, Step
 from pipeline.domain.recording import Span, Stretch
 from pipeline.steps.paid import PaidCall
-from pipeline.steps.provider_steps import Asked, Drawing, Hearing, Replying, Scoring
+from pipeline.steps.provider_steps import Asked, Drawing, Hearing, Scoring
+from pipeline.steps.text_steps import Replying
 
 OF_JOB: dict[str, Any] = {
     "portal": PortalId("acme"), "url": "https://e.example/v1", "model": "m", "job": JobId("job_a"),
@@ -26,7 +27,7 @@ HEARING = Hearing(
 CALLS = [
     HEARING,
     Scoring(**OF_JOB, rubric=None, language="en", wrong=None),
-    Replying(**OF_JOB, own_prompts=False, language="en", room=False, begun=None),
+    Replying(**OF_JOB, own_prompts=False, language="en", room=False, begun=None, wrong=None),
     Drawing(**OF_JOB, turn=0, number=1),
 ]
 OTHER: dict[str, Any] = {

@@ -23,11 +23,14 @@ from pipeline.contract.sinks import to_callback
 from pipeline.contract.subtitles import export
 from pipeline.domain.errors import CallscribeError
 from pipeline.domain.hosts import read_url
+from pipeline.domain.job import Request
 from pipeline.domain.languages import iso639
 from pipeline.domain.printable import unmarked
 from pipeline.domain.transcript import RawSegment, Recognition, Segment, Transcript
-from pipeline.scoring import fit, quotes, talk_of_scores
+from pipeline.scoring import crm_values, fit, quotes, talk_of_scores
 from pipeline.scoring.answers import cut_json
+from pipeline.scoring.crm_answers import read_answer
+from pipeline.scoring.crm_step import crm_step
 from pipeline.scoring.lead import read_lead
 from pipeline.scoring.talk_facts import talk_facts
 from pipeline.telemetry.captures import masked
@@ -78,6 +81,23 @@ def lead(text: str, around: str = "{}") -> Any:
         return read_lead(around.format(text), transcript("we need forty licences of it"))
 
 
+def crm(text: str, code: str, **markers: Any) -> Any:
+    given = {"original_message": "x", "dialogue": "x", "transcript": "x", "fields": {"a": "double or null"},
+             "enum_fields_values": {"b": ["x"]}, "criteria": "a\nb", **markers}  # fmt: skip
+    step = crm_step(Request(payload_provider="prompt", payload_raw=code, markers=given))
+    assert step is not None
+    found = [step.is_chat, step.lacks]
+    for before, after in (
+        ("", ""),
+        ('{"criteria": [{"criterion": "', '", "status": true}]}'),
+        ('{"a": "', '"}'),
+        ('{"is_client": 1, "actions": [{"deadline": "', '"}]}'),
+    ):
+        with suppress(CallscribeError):
+            found.append(read_answer(step, before + text + after, finished=True, last=False))
+    return found
+
+
 READERS: dict[str, Callable[[str], Any]] = {
     "printable, unmarked": unmarked,
     "to_callback": lambda text: to_callback({"result": [text]}, spoken=True),
@@ -91,6 +111,15 @@ READERS: dict[str, Callable[[str], Any]] = {
     "cut_json": lambda text: cut_json(text, {"score"}),
     "lead": lead,
     "lead in single quotes": lambda text: lead(text, "{{'score': 5, 'reason': '{}'}}"),
+    "summary": lambda text: crm(text, "summarize_transcript", original_message=text),
+    "fields": lambda text: crm(text, "extract_form_fields"),
+    "markers": lambda text: crm("{}", "extract_form_fields", fields={text: text}, enum_fields_values=text),
+    "criteria": lambda text: crm(text, "call_scoring"),
+    "criteria of markers": lambda text: crm('{"criteria": []}', "call_scoring", criteria=text),
+    "actions": lambda text: crm(text, "client_dialogue_action_extraction", dialogue_start_datetime=text),
+    "values": lambda text: (crm_values.number(text), crm_values.day_of(text, None)),
+    "a deadline": lambda text: crm_values.deadline(text, None),
+    "a choice": lambda text: (crm_values.choice(text, ["a", "b"]), crm_values.is_nothing(text, text)),
     "is_about_scores": talk_of_scores.is_about_scores,
     "talk_of_scores": lambda text: talk_of_scores.talk_of_scores(transcript(text)),
     "without_insides": insides.without_insides,
@@ -141,6 +170,19 @@ def many(number: int, speakers: int) -> Transcript:
 def facts_of_many_speakers(number: int) -> Callable[[], Any]:
     found = many(number, number)
     return lambda: talk_facts(found)
+
+
+@counted
+def criteria_that_many_answers_reword(number: int) -> Callable[[], Any]:
+    items = [{"criterion": f"word {n} of it and more", "status": True} for n in range(number)]
+    text = json.dumps({"criteria": items})
+    return lambda: crm(text, "call_scoring", criteria="\n".join(f"more of it {n}" for n in range(number)))
+
+
+@counted
+def objects_beside_each_other(number: int) -> Callable[[], Any]:
+    text = '{"a": [{}]}' * number
+    return lambda: [crm(text, code) for code in ("extract_form_fields", "call_scoring")]
 
 
 @counted

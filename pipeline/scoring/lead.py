@@ -23,19 +23,32 @@ ALIKE_WORDS = 0.6  # of the shorter of two quotes: so much in common, and they a
 QUOTE_WORDS = 60
 
 _FRACTION = re.compile(
-    r"(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:/|out of|of|from|из|von|de|sur|su|z|на)\s*(\d{1,3})(?:\s*[^\W\d]*\.?)?"
+    r"(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:points?\s*|балл\w*\s*)?"
+    r"(?:/|out of|of|from|из|von|de|sur|su|z|з|на)\s*(\d{1,3})(?:\s*[^\W\d]*\.?)?"
 )
 _NUMBER = re.compile(r"(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:%|points?|pts\.?|балл\w*|процент\w*|п\.)?")
+# what stands around a number and leaves it what it is
+_AROUND = re.compile(
+    r"^(?:(?:lead\s*)?score|rating|оценка(?:\s+лида)?|балл\w*|скор|high|medium|low|высок\w*|средн\w*|низк\w*)"
+    r"\s*[:=(]*\s*|^\+|\s*\([^()\d]{0,40}\)$|\)$|[*_`\"']"
+)
+_SLASHES = str.maketrans("⁄／∕", "///")
+_STRONGLY = re.compile(r"^(?:very|extremely|quite|fairly|очень|крайне|довольно|достаточно)\s+")
 _BANDS: dict[str, Quality] = {
     "high": "high", "hot": "high", "medium": "medium", "middle": "medium", "mid": "medium",
     "moderate": "medium",
     "average": "medium", "warm": "medium", "low": "low", "cold": "low", "высок": "high", "горяч": "high",
     "средн": "medium", "тепл": "medium", "тёпл": "medium", "низк": "low", "холодн": "low",
+    "нецелев": "low", "unqualified": "low", "disqualified": "low", "not qualified": "low", "junk": "low",
+    "spam": "low", "спам": "low", "🔥": "high", "❄": "low", "🧊": "low",
 }  # fmt: skip
 # how models call what they were asked for
 _NAMES = {
-    "score": ("score", "lead_score", "leadscore", "lead score", "оценка", "балл", "баллы", "скор"),
-    "quality": ("quality", "lead_quality", "quality_label", "качество", "класс", "категория"),
+    "score": ("score", "lead_score", "leadscore", "lead score", "lead-score", "оценка", "балл", "баллы",
+              "скор", "оценка_лида", "оценка лида"),
+    "quality": ("quality", "lead_quality", "leadquality", "lead quality", "lead-quality", "quality_label",
+                "level", "rating", "band", "grade", "temperature", "качество", "качество лида", "класс",
+                "категория", "уровень", "температура"),
     "reason": ("reason", "reasoning", "explanation", "rationale", "justification", "причина", "обоснование",
                "пояснение", "комментарий"),
     "criteria": ("criteria", "criterions", "критерии"),
@@ -112,7 +125,7 @@ def _named(answer: Mapping[str, Any], what: str) -> Any:
 def _score(value: Any) -> int:
     """A score from 0 to 100 as a number, or as words that can mean nothing else: "85/100", "8,5 из 10"."""
     if isinstance(value, str):
-        value = _spelt(value.strip().casefold())
+        value = _spelt(_AROUND.sub("", value.strip()[:100].casefold().translate(_SLASHES)).strip())
     if isinstance(value, float) and math.isfinite(value) and (value.is_integer() or value > 1):
         value = math.floor(value + 0.5)  # 0.85 may be a share, or less than one of a hundred
     if isinstance(value, bool) or not isinstance(value, int):
@@ -133,7 +146,9 @@ def _spelt(text: str) -> float | None:
 
 
 def _band(value: Any) -> Quality | None:
-    text = value.strip().casefold() if isinstance(value, str) else ""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    text = _STRONGLY.sub("", value.strip(" *_\"'").casefold()) if isinstance(value, str) else ""
     return next((quality for word, quality in _BANDS.items() if text.startswith(word)), None)
 
 

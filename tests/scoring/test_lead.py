@@ -57,12 +57,20 @@ def test_the_score_decides_between_neighbours(score: int, quality: Any, expected
 
 @pytest.mark.parametrize(
     ("score", "quality"),
-    [(95, "low"), (88, "Cold"), (70, "низкое"), (0, "high"), (39, "hot"), (12, "Высокий")],
-)
-def test_a_score_that_contradicts_its_quality_is_none(score: int, quality: str) -> None:
+    [(95, "low"), (88, "Cold"), (70, "низкое"), (0, "high"), (39, "hot"), (12, "Высокий"), (10, "Very high"),
+     (10, "очень высокое"), (90, "нецелевой"), (90, "unqualified"), (90, ["low"]), (5, "🔥")],
+)  # fmt: skip
+def test_a_score_that_contradicts_its_quality_is_none(score: int, quality: Any) -> None:
     """Two bands apart, nobody knows which of both was meant: it is told back, and otherwise no score."""
     with pytest.raises(BadAnswer, match="contradict"):
         read_lead(json.dumps({"quality": quality, "score": score, "reason": "r"}), CALL)
+
+
+@pytest.mark.parametrize("name", ["leadQuality", "lead quality", "Lead-Quality", "rating", "уровень"])
+def test_a_quality_by_another_name_contradicts_as_well(name: str) -> None:
+    """However a model calls it."""
+    with pytest.raises(BadAnswer, match="contradict"):
+        read_lead(json.dumps({name: "low", "score": 95, "reason": "r"}), CALL)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +79,9 @@ def test_a_score_that_contradicts_its_quality_is_none(score: int, quality: str) 
      ('"85 %"', 85),
      ('"85 out of 100"', 85), ('"85 of 100"', 85), ('"85 из 100"', 85), ('"8.5/10"', 85), ('"8,5 из 10"', 85),
      ('"9/10"', 90), ('"4/5"', 80), ('"85 points"', 85), ('"85 баллов"', 85), ('"85 pts."', 85), ("55.5", 56),
-     ('"55,5"', 56), ('" 7 "', 7), ("0", 0), ("1", 1), ("100", 100), ('"85/100 points"', 85)],
+     ('"55,5"', 56), ('" 7 "', 7), ("0", 0), ("1", 1), ("100", 100), ('"85/100 points"', 85),
+     ('"score: 85"', 85), ('"85/100 (high)"', 85), ('"high (85)"', 85), ('"+85"', 85),
+     ('"**85**"', 85), ('"85⁄100"', 85), ('"85 баллов из 100"', 85), ('"Оценка лида: 85"', 85)]
 )  # fmt: skip
 def test_a_score_that_can_mean_nothing_else(form: str, expected: int) -> None:
     """Scores are read at the first answer however they are spelt, where there is one way to read them."""

@@ -187,7 +187,7 @@ class Rest:
             {"id": file, "url": f"{show}?fileId={file}&ownerTypeId=6&ownerId={number}&auth="}
             for file in activity.files
         ]
-        return {**activity.fields, "STORAGE_ELEMENT_IDS": activity.files, "FILES": files}
+        return {"STORAGE_ELEMENT_IDS": activity.files, "FILES": files, **activity.fields}
 
     def _binding_list(self, params: Params, base: str) -> Any:
         number = integer(params, "activityId")

@@ -8,16 +8,23 @@ import pytest
 
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.clients.transport import Transport
-from tests.bitrix.portal import Portal, open_portal
+from pipeline.sandbox.app import Sandbox
+from tests.bitrix.portal import Portal
 from tests.installation import opened, sandbox, served
 
 __all__ = ["opened", "sandbox", "served"]
 
 
 @pytest.fixture
-def portal() -> Iterator[Portal]:
-    with open_portal() as found:
-        yield found
+def portal(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    monkeypatch.setattr(sandbox.rest, "_methods", sandbox.rest._methods)
+    monkeypatch.setattr(sandbox.engines, "_answers", yes)
+    return Portal(sandbox)
+
+
+async def yes(url: str) -> bool:
+    """Every completions URL answers."""
+    return True
 
 
 @pytest.fixture(scope="package")

@@ -26,7 +26,7 @@ def bring(book: CallBook, rest: Bitrix24, now: float, **more: Any) -> None:
 
 def talk(portal: Portal, number: int, at: float) -> None:
     portal.call(number, at)
-    portal.transcripts[number] = f"talk {number}"
+    portal.crm.activities[number].transcript = f"talk {number}"
 
 
 def test_what_was_read_is_not_read_again(portal: Portal, rest: Bitrix24) -> None:
@@ -38,7 +38,7 @@ def test_what_was_read_is_not_read_again(portal: Portal, rest: Bitrix24) -> None
         bring(book, rest, NOW)
     assert len(book.calls) == 1000
     assert len(portal.asked) <= 30
-    portal.asked.clear()
+    portal.sandbox.ledger.clear()
     talk(portal, 1001, NOW + 10)
     bring(book, rest, NOW + 20)
     assert book.calls[1001].digest == digest_of("talk 1001")
@@ -106,7 +106,7 @@ def test_a_look_without_turns_goes_on_where_it_stopped(
     """With one request, or a few where no batch is taken, each look knows more than the one before."""
     for number in range(1, 301):
         talk(portal, number, NOW - 80 * (301 - number))
-    portal.missing = set() if batches else {"batch"}
+    portal.lacks(*([] if batches else ["batch"]))
     book, known = CallBook(), -1
     for _ in range(200):
         rest = Bitrix24(portal.url, transport=transport, turns=Budget(1 if batches else 20))
@@ -123,9 +123,11 @@ def test_a_look_without_turns_goes_on_where_it_stopped(
     assert all(call.digest for call in book.calls.values())
 
 
-def test_a_portal_that_follows_no_reference_is_read_by_ids(portal: Portal, rest: Bitrix24) -> None:
+def test_a_portal_that_follows_no_reference_is_read_by_ids(
+    portal: Portal, rest: Bitrix24, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a command could not find is not taken for "no transcript"."""
-    portal.follows = False
+    monkeypatch.setattr("pipeline.sandbox.rest._filled", lambda params, results: params)
     for number in range(1, 4):
         talk(portal, number, NOW - number)
     book = CallBook()
@@ -151,7 +153,7 @@ def test_nonsense_is_an_error_and_the_next_look_goes_on(answer: Any, portal: Por
     """A portal that is not well is not asked by each call in turn, and nothing is learned from it."""
     talk(portal, 1, NOW - 60)
     book = CallBook()
-    portal.faults = [answer]
+    portal.fails(answer)
     with pytest.raises(Upstream):
         bring(book, rest, NOW)
     assert book.looked_at == NOW
@@ -166,10 +168,13 @@ def test_one_transcript_that_cannot_be_read_now_is_read_later(portal: Portal, re
         talk(portal, number, NOW - number)
     book = CallBook()
     inner = {
-        "result": {"c0": list(portal.activities.values()), "c4": {"transcription": "x"}},
+        "result": {
+            "c0": [call.fields for call in portal.crm.activities.values()],
+            "c4": {"transcription": "x"},
+        },
         "result_error": {"c5": {"error": "INTERNAL_SERVER_ERROR"}},
     }
-    portal.faults = [(200, {"result": inner})]
+    portal.fails((200, {"result": inner}))
     with pytest.raises(PortalUnavailable):
         bring(book, rest, NOW)
     assert (book.calls[1].digest, book.calls[2].read_at) == (digest_of("x"), None)

@@ -11,7 +11,7 @@ from pipeline.bitrix24.engines import Wish, completions_url, register
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.clients.transport import Transport
 from pipeline.domain.job import Category
-from tests.bitrix.portal import Portal
+from tests.bitrix.portal import CODE, Portal
 
 PUBLIC = "https://callscribe.example"
 URLS = {category: completions_url(PUBLIC, "t" * 24, category) for category in (Category.TEXT, Category.AUDIO)}
@@ -26,7 +26,7 @@ def connected(portal: Portal, rest: Bitrix24) -> Portal:
     """A portal on which all is well."""
     register(rest, [Wish(category=category, completions_url=url) for category, url in URLS.items()])
     portal.call(5, time.time() - 60, FILES=[{"id": "71"}])
-    portal.transcripts[5] = "a talk"
+    portal.crm.activities[5].transcript = "a talk"
     return portal
 
 
@@ -41,7 +41,7 @@ def test_all_gates_are_open_where_all_is_well(connected: Portal, rest: Bitrix24)
 
 def test_a_wrong_webhook_ends_the_look(transport: Transport, portal: Portal) -> None:
     """Nothing else can be known then."""
-    rest = Bitrix24(portal.url.replace("s3cretcode", "other"), transport=transport)
+    rest = Bitrix24(portal.url.replace(CODE, "other"), transport=transport)
     found = look(rest)
     assert list(found) == ["webhook"]
     assert "wrong or was deleted" in found["webhook"].says
@@ -60,7 +60,7 @@ def test_missing_scopes_are_named_with_their_use(connected: Portal, rest: Bitrix
 def test_engines_that_lead_elsewhere_or_are_missing(connected: Portal, rest: Bitrix24) -> None:
     """An old address, none at all, and audio without text."""
     connected.engines["callscribe_audio"]["completions_url"] = "https://old.example/engines/old-token/audio"
-    del connected.engines["callscribe_text"]
+    connected.sandbox.engines.registered.remove(connected.engines["callscribe_text"])
     found = look(rest)
     assert found["audio engine"].says == "leads elsewhere: https://old.example/engines/***/audio"
     assert found["text engine"].state == "failed"
@@ -68,16 +68,16 @@ def test_engines_that_lead_elsewhere_or_are_missing(connected: Portal, rest: Bit
 
 def test_calls_that_are_not_recorded(connected: Portal, rest: Bitrix24) -> None:
     """The telephony's setting."""
-    connected.activities[5]["FILES"] = []
+    connected.crm.activities[5].fields["FILES"] = []
     assert look(rest)["recordings"].state == "failed"
-    connected.activities.clear()
+    connected.crm.activities.clear()
     assert look(rest)["calls"].state == "unknown"
 
 
 def test_recorded_calls_that_nobody_was_sent(connected: Portal, rest: Bitrix24) -> None:
     """The engine was not chosen, or the CRM's AI is off."""
-    connected.transcripts.clear()
+    connected.crm.activities[5].transcript = None
     assert "An administrator must still choose" in look(rest)["choice of the engine"].hint
     assert look(rest, arrived=3)["transcripts"].state == "ok"
-    connected.transcripts[5] = "DENIED"
+    connected.denied.add(5)
     assert look(rest)["CoPilot in the CRM"].state == "failed"

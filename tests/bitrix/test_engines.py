@@ -38,7 +38,7 @@ def test_each_category_gets_a_code_of_its_own(portal: Portal, rest: Bitrix24) ->
     assert [(o.code, o.what) for o in outcomes] == [
         ("callscribe_text", "registered"), ("callscribe_audio", "registered"),
     ]  # fmt: skip
-    audio, text = portal.engines["callscribe_audio"], portal.engines["callscribe_text"]
+    text, audio = portal.sent("ai.engine.register")
     assert audio["completions_url"] == f"{PUBLIC}/engines/{TOKEN}/audio"
     assert "settings" not in audio
     assert text["settings"] == {"code_alias": "GPT", "model_context_limit": 9000}
@@ -62,11 +62,11 @@ def test_moving_is_unregister_and_register_with_a_warning(portal: Portal, rest: 
 def test_an_engine_that_cannot_be_moved_is_put_back(portal: Portal, rest: Bitrix24) -> None:
     """The portal refuses the new address: the old engine stands again, and the refusal is told."""
     register(rest, [wish()])
-    portal.faults = [None, None, (400, {"error": "ENGINE_REGISTER_ERROR_COMPLETIONS_URL_FAIL"})]
+    portal.fails(None, None, (400, {"error": "ENGINE_REGISTER_ERROR_COMPLETIONS_URL_FAIL"}))
     with pytest.raises(PortalRefused, match="did not get a 200"):
         register(rest, [wish(public="https://new.example")])
     assert portal.engines["callscribe_audio"]["completions_url"].startswith(PUBLIC)
-    portal.faults = [None, None, *[(400, {"error": "ENGINE_REGISTER_ERROR_COMPLETIONS_URL_FAIL"})] * 2]
+    portal.fails(None, None, *[(400, {"error": "ENGINE_REGISTER_ERROR_COMPLETIONS_URL_FAIL"})] * 2)
     with pytest.raises(PortalRefused, match="it is gone now"):
         register(rest, [wish(public="https://new.example")])
 
@@ -80,7 +80,7 @@ def test_a_move_survives_what_passes(step: int, fault: Any, portal: Portal, rest
     """In whichever of its requests, once or several times, served unseen or not: the new address stands."""
     register(rest, [wish(), wish(Category.TEXT)])
     slept: list[float] = []
-    portal.faults = [None] * step + [fault] * 3
+    portal.fails(*[None] * step, *[fault] * 3)
     outcomes = register(rest, [wish(public="https://new.example")], sleep=slept.append)
     assert outcomes[0].what == "moved"
     assert portal.engines["callscribe_audio"]["completions_url"].startswith("https://new.example/")
@@ -100,10 +100,10 @@ def test_a_move_that_fails_for_good_ends_with_the_engine_as_it_was(
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         if isinstance(fault, KeyboardInterrupt):
-            portal.faults = []
+            portal.fails()
             raise fault
 
-    portal.faults = [None] * step + [FOR_A_MOMENT if isinstance(fault, KeyboardInterrupt) else fault] * 7
+    portal.fails(*[None] * step, *[FOR_A_MOMENT if isinstance(fault, KeyboardInterrupt) else fault] * 7)
     try:
         register(rest, [wish(public="https://new.example")], sleep=sleep)
     except (PortalUnavailable, KeyboardInterrupt):
@@ -116,16 +116,16 @@ def test_a_move_that_fails_for_good_ends_with_the_engine_as_it_was(
 def test_an_older_portal_goes_without_call(portal: Portal, rest: Bitrix24) -> None:
     """A category that was not asked for by name is left out where the portal does not know it."""
     fault = (400, {"error": "ENGINE_REGISTER_ERROR_CATEGORY_FORMAT"})
-    portal.faults = [None, fault]
+    portal.fails(None, fault)
     assert register(rest, [wish(Category.CALL)], required=False)[0].what == "left out"
-    portal.faults = [None, fault]
+    portal.fails(None, fault)
     with pytest.raises(PortalRefused, match="no such category"):
         register(rest, [wish(Category.CALL)])
 
 
 def test_a_boxed_portal_is_explained(portal: Portal, rest: Bitrix24) -> None:
     """No such method: a missing scope, or a boxed portal."""
-    portal.missing = {"ai.engine.list"}
+    portal.lacks("ai.engine.list")
     with pytest.raises(PortalRefused, match="boxed portal"):
         listing(rest)
 
@@ -155,7 +155,7 @@ def test_filters_are_read() -> None:
 def test_unregistering_takes_ours_and_no_others(portal: Portal, rest: Bitrix24) -> None:
     """Without a code: those with our prefix; an unknown code is told."""
     register(rest, [wish()])
-    portal.engines["other"] = {"id": 9, "code": "other", "name": "x", "category": "text"}
+    portal.sandbox.engines.registered.append({"id": 9, "code": "other", "name": "x", "category": "text"})
     assert [(o.code, o.what) for o in unregister(rest)] == [("callscribe_audio", "unregistered")]
     assert list(portal.engines) == ["other"]
     assert [(o.code, o.what) for o in unregister(rest, ["nobody"])] == [("nobody", "unknown")]
@@ -172,7 +172,7 @@ def test_the_completions_url_is_checked_as_the_portal_will(portal: Portal, trans
     assert warning is not None
     assert "refuse" in warning
     for status in (204, 302, 404, 503):
-        portal.completions_status = status
+        portal.completions(status)
         with pytest.raises(UnfitURL, match=str(status)):
             check(url, outside=transport, inside=trusting)
     with serving(lambda *_: None) as dead, pytest.raises(UnfitURL, match="does not answer") as caught:
@@ -224,7 +224,7 @@ def test_the_command_registers_lists_and_takes_back(run: Any, portal: Portal) ->
 def test_the_command_tells_that_it_waits(run: Any, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks at a silent terminal for a minute."""
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    portal.faults = [FOR_A_MOMENT] * 2
+    portal.fails(FOR_A_MOMENT, FOR_A_MOMENT)
     done = run("register", "--category", "audio")
     assert done.exit_code == 0, done.output
     assert done.output.count("the portal is not ready: trying again in 5 s") == 2

@@ -38,9 +38,9 @@ def test_the_one_call_with_our_transcript_is_linked(portal: Portal, rest: Bitrix
     """White space does not count; among the call's bindings the deal is preferred."""
     for number in range(1, 30):
         portal.call(number, NOW - 60 * number)
-        portal.transcripts[number] = f"another talk {number}"
-    portal.transcripts[7] = STORED
-    portal.bound[7] = [(3, 900), (1, 8), (2, 42)]
+        portal.crm.activities[number].transcript = f"another talk {number}"
+    portal.crm.activities[7].transcript = STORED
+    portal.crm.activities[7].bindings = [(3, 900), (1, 8), (2, 42)]
     assert look(rest) == Timeline(state="waiting", entity=DEAL, activity_id=7)
     assert portal.asked == ["batch", "batch", "batch"]  # the calls and the newest texts, the others, the find
 
@@ -48,10 +48,10 @@ def test_the_one_call_with_our_transcript_is_linked(portal: Portal, rest: Bitrix
 def test_a_transcript_that_is_not_stored_yet_is_waited_for(portal: Portal, rest: Bitrix24) -> None:
     """No entity yet: look again; the pauses grow."""
     portal.call(7, NOW - 60)
-    portal.bound[7] = [(2, 42)]
+    portal.crm.activities[7].bindings = [(2, 42)]
     found = look(rest)
     assert (found.state, found.entity) == ("waiting", None)
-    portal.transcripts[7] = STORED
+    portal.crm.activities[7].transcript = STORED
     assert look(rest, 40.0).entity == DEAL
     assert [pause_seconds(waited) for waited in (0.0, 60.0, 9000.0)] == [4.0, 15.0, 600.0]
 
@@ -67,8 +67,8 @@ def test_after_two_hours_nothing_is_waited_for(portal: Portal, rest: Bitrix24) -
 def test_the_last_look_goes_back_two_weeks(portal: Portal, rest: Bitrix24) -> None:
     """A person may have asked for an older call's transcript."""
     portal.call(7, NOW - 10 * DAY)
-    portal.transcripts[7] = STORED
-    portal.bound[7] = [(2, 42)]
+    portal.crm.activities[7].transcript = STORED
+    portal.crm.activities[7].bindings = [(2, 42)]
     assert look(rest).entity is None
     assert look(rest, PATIENCE_SECONDS).entity == DEAL
 
@@ -77,8 +77,8 @@ def test_two_calls_with_the_same_text_are_not_linked(portal: Portal, rest: Bitri
     """Exactly one match, or no write."""
     for number in (7, 8):
         portal.call(number, NOW - 60)
-        portal.transcripts[number] = STORED
-        portal.bound[number] = [(2, 42)]
+        portal.crm.activities[number].transcript = STORED
+        portal.crm.activities[number].bindings = [(2, 42)]
     found = look(rest)
     assert found.state == "unlinked"
     assert found.why is not None
@@ -89,26 +89,26 @@ def test_before_a_write_all_calls_of_the_day_are_compared(portal: Portal, rest: 
     """The second one may lie far back, where the first look did not reach."""
     for number in range(1, 121):
         portal.call(number, NOW - 200 * (121 - number))
-        portal.transcripts[number] = f"another talk {number}"
-    portal.transcripts[120] = STORED
-    portal.bound[120] = [(2, 42)]
+        portal.crm.activities[number].transcript = f"another talk {number}"
+    portal.crm.activities[120].transcript = STORED
+    portal.crm.activities[120].bindings = [(2, 42)]
     assert look(rest).entity == DEAL
-    portal.transcripts[3] = STORED
+    portal.crm.activities[3].transcript = STORED
     assert look(rest).state == "unlinked"
 
 
 def test_calls_after_the_request_do_not_count(portal: Portal, rest: Bitrix24) -> None:
     """A call that was made later cannot be the one that we were asked for."""
     portal.call(7, NOW + 3600)
-    portal.transcripts[7] = STORED
+    portal.crm.activities[7].transcript = STORED
     assert look(rest, 4000.0).entity is None
 
 
 def test_a_call_of_no_deal_is_unlinked(portal: Portal, rest: Bitrix24) -> None:
     """A contact alone is not where sales ops look."""
     portal.call(7, NOW - 60)
-    portal.transcripts[7] = STORED
-    portal.bound[7] = [(3, 900)]
+    portal.crm.activities[7].transcript = STORED
+    portal.crm.activities[7].bindings = [(3, 900)]
     found = look(rest)
     assert (found.state, found.activity_id) == ("unlinked", 7)
     assert found.why == "the call is bound to no deal and no lead"
@@ -117,17 +117,17 @@ def test_a_call_of_no_deal_is_unlinked(portal: Portal, rest: Bitrix24) -> None:
 def test_several_deals_need_the_owner(portal: Portal, rest: Bitrix24) -> None:
     """The owner decides among several deals; where it is none of them, nothing is written."""
     portal.call(7, NOW - 60)
-    portal.transcripts[7] = STORED
-    portal.bound[7] = [(2, 41), (2, 42)]
+    portal.crm.activities[7].transcript = STORED
+    portal.crm.activities[7].bindings = [(2, 41), (2, 42)]
     assert look(rest).state == "unlinked"
-    portal.activities[7].update(OWNER_TYPE_ID="2", OWNER_ID="42")
+    portal.crm.activities[7].fields.update(OWNER_TYPE_ID="2", OWNER_ID="42")
     assert look(rest).entity == DEAL
 
 
 def test_a_known_activity_is_not_searched(portal: Portal, rest: Bitrix24) -> None:
     """Where the event told the activity, its bindings are enough."""
     portal.call(7, NOW - 60)
-    portal.bound[7] = [(1, 8)]
+    portal.crm.activities[7].bindings = [(1, 8)]
     assert link_to(7, rest=rest).entity == Entity(type="lead", id=8)
     assert portal.asked == ["batch"]
     assert link_to(77, rest=rest).why == "the call's activity was deleted"
@@ -136,28 +136,28 @@ def test_a_known_activity_is_not_searched(portal: Portal, rest: Bitrix24) -> Non
 def test_a_portal_that_refuses_is_an_answer(portal: Portal, rest: Bitrix24) -> None:
     """Transcripts that may not be read at all, or a portal without the method: unlinked, and why."""
     portal.call(7, NOW - 60)
-    portal.transcripts[7] = "DENIED"
+    portal.denied.add(7)
     found = look(rest)
     assert found.state == "unlinked"
     assert "ACCESS_DENIED" in (found.why or "")
-    portal.missing = {"crm.activity.call.getTranscript"}
+    portal.lacks("crm.activity.call.getTranscript")
     assert "ERROR_METHOD_NOT_FOUND" in (look(rest).why or "")
 
 
 def test_one_call_that_may_not_be_read_does_not_hide_the_others(portal: Portal, rest: Bitrix24) -> None:
     """Calls beyond the webhook's rights are left out."""
-    portal.call(7, NOW - 60)
+    portal.call(7, NOW - 60, STORED)
     portal.call(8, NOW - 60)
-    portal.transcripts = {7: STORED, 8: "DENIED"}
-    portal.bound[7] = [(2, 42)]
+    portal.denied = {8}
+    portal.crm.activities[7].bindings = [(2, 42)]
     assert look(rest).entity == DEAL
 
 
 def test_a_busy_portal_is_asked_again(portal: Portal, rest: Bitrix24) -> None:
     """A limit in the middle is not taken for "no match"."""
     portal.call(7, NOW - 60)
-    portal.transcripts[7] = STORED
-    portal.faults = [None, (503, {"error": "QUERY_LIMIT_EXCEEDED"})]
+    portal.crm.activities[7].transcript = STORED
+    portal.fails(None, (503, {"error": "QUERY_LIMIT_EXCEEDED"}))
     with pytest.raises(PortalUnavailable):
         look(rest)
 
@@ -169,12 +169,12 @@ def test_a_call_without_a_transcript_is_waited_for_however_the_portal_says_so(
     """NOT_FOUND of every recent call means not yet, also where each has to be asked for by itself."""
     portal.says_not_found = True
     if not batches:
-        portal.missing = {"batch"}
+        portal.lacks("batch")
     portal.call(7, NOW - 60)
     portal.call(8, NOW - 60)
-    portal.bound[7] = [(2, 42)]
+    portal.crm.activities[7].bindings = [(2, 42)]
     assert look(rest).state == "waiting"
-    portal.transcripts = {7: STORED}
+    portal.crm.activities[7].transcript = STORED
     assert look(rest, 40.0).entity == DEAL
 
 
@@ -182,23 +182,19 @@ def test_a_newer_call_whose_text_is_to_come_keeps_an_older_one_waiting(
     portal: Portal, rest: Bitrix24
 ) -> None:
     """ "No answer" is said every day: an older call's equal text is not ours while ours is not stored yet."""
-    portal.call(5, NOW - 600)
-    portal.call(7, NOW - 60)
-    portal.transcripts[5] = STORED
-    portal.bound = {5: [(2, 41)], 7: [(2, 42)]}
+    portal.call(5, NOW - 600, STORED, [(2, 41)])
+    portal.call(7, NOW - 60, None, [(2, 42)])
     assert look(rest).state == "waiting"
     assert look(rest).entity is None
-    portal.transcripts[7] = STORED
+    portal.crm.activities[7].transcript = STORED
     assert look(rest).state == "unlinked"
 
 
 def test_the_size_of_the_recording_decides_among_equal_texts(portal: Portal, rest: Bitrix24) -> None:
     """The call whose recording is as large as ours, and no call whose recording is not."""
-    for number, size in ((5, "1000"), (7, "2000")):
-        portal.call(number, NOW - 60 * number, FILES=[{"id": number}])
+    for number, size, deal in ((5, "1000", 41), (7, "2000", 42)):
+        portal.call(number, NOW - 60 * number, STORED, [(2, deal)], FILES=[{"id": number}])
         portal.files[number], portal.sizes[number] = "https://x", size
-        portal.transcripts[number] = STORED
-    portal.bound = {5: [(2, 41)], 7: [(2, 42)]}
     assert look(rest, size_bytes=2000).entity == DEAL
     assert look(rest, size_bytes=1000).entity == Entity(type="deal", id=41)
     assert look(rest, size_bytes=3000).state == "waiting"
@@ -211,8 +207,8 @@ def test_one_of_several_recordings_may_be_ours(portal: Portal, rest: Bitrix24) -
     """A transferred call was heard by one of its recordings."""
     portal.call(7, NOW - 60, FILES=[{"id": 71}, {"id": 72}])
     portal.files, portal.sizes = {71: "https://x", 72: "https://y"}, {71: "1000", 72: "2000"}
-    portal.transcripts[7] = STORED
-    portal.bound[7] = [(2, 42)]
+    portal.crm.activities[7].transcript = STORED
+    portal.crm.activities[7].bindings = [(2, 42)]
     assert look(rest, size_bytes=2000).entity == DEAL
     assert look(rest, size_bytes=3000).entity is None
 
@@ -222,8 +218,8 @@ def test_more_equal_texts_than_sizes_are_looked_up_are_not_certain(portal: Porta
     for number in range(1, 22):
         portal.call(number, NOW - 60 * number, FILES=[{"id": number}])
         portal.files[number], portal.sizes[number] = "https://x", "1000"
-        portal.transcripts[number] = STORED
-        portal.bound[number] = [(2, 100 + number)]
+        portal.crm.activities[number].transcript = STORED
+        portal.crm.activities[number].bindings = [(2, 100 + number)]
     assert look(rest, 60.0, size_bytes=2000).state == "unlinked"
 
 
@@ -232,29 +228,30 @@ def test_more_calls_than_can_be_compared_are_not_certain(portal: Portal, rest: B
     most = MOST_CALLS + 100
     for number in range(1, most + 1):
         portal.call(number, NOW - 20 * (most + 1 - number))
-        portal.transcripts[number] = f"another talk {number}"
-    portal.transcripts[most] = portal.transcripts[5] = STORED
-    portal.bound = {most: [(2, 42)], 5: [(2, 41)]}
+        portal.crm.activities[number].transcript = f"another talk {number}"
+    portal.crm.activities[most].transcript = portal.crm.activities[5].transcript = STORED
+    for number, deal in ((most, 42), (5, 41)):
+        portal.crm.activities[number].bindings = [(2, deal)]
     assert look(rest).state == "unlinked"
 
 
 def test_a_portal_without_batch_or_bindings_is_read_all_the_same(portal: Portal, rest: Bitrix24) -> None:
     """Transcripts one by one, and the owner where bindings cannot be listed."""
-    portal.missing = {"batch", "crm.activity.binding.list"}
-    portal.call(7, NOW - 60, OWNER_TYPE_ID="2", OWNER_ID="42")
+    portal.lacks("batch", "crm.activity.binding.list")
+    portal.call(7, NOW - 60, STORED, OWNER_TYPE_ID="2", OWNER_ID="42")
     portal.call(8, NOW - 60)
-    portal.transcripts = {7: STORED, 8: "DENIED"}
+    portal.denied = {8}
     assert look(rest).entity == DEAL
 
 
 def test_an_equal_text_that_came_after_a_call_was_read_is_seen(portal: Portal, rest: Bitrix24) -> None:
     """A call that had no transcript before counts as it stands after our text was delivered."""
-    portal.call(5, NOW - 6000)
-    portal.call(7, NOW - 60)
-    portal.bound = {5: [(2, 41)], 7: [(2, 42)]}
+    portal.call(5, NOW - 6000, None, [(2, 41)])
+    portal.call(7, NOW - 60, None, [(2, 42)])
     book = CallBook()
     bring(book, rest=rest, now=NOW - 10, since=NOW - DAY, until=NOW)
-    portal.transcripts = {5: STORED, 7: STORED}
+    for call in portal.crm.activities.values():
+        call.transcript = STORED
     assert look(rest, 40.0, book=book).state == "unlinked"
     assert book.calls[5].read_at == NOW + 40
 
@@ -265,15 +262,15 @@ def test_a_size_that_confirms_the_call_spares_the_others(portal: Portal, rest: B
         portal.call(number, NOW - 40 * (260 - number))
     portal.call(300, NOW - 60, FILES=[{"id": 71}])
     portal.files[71], portal.sizes[71] = "https://x", "2000"
-    portal.bound[300] = [(2, 42)]
+    portal.crm.activities[300].bindings = [(2, 42)]
     book = CallBook()
     while book.wanted(NOW - 10, NOW - DAY, NOW) or not book.lists(NOW - DAY):
         bring(book, rest=rest, now=NOW - 10, since=NOW - DAY, until=NOW)
-    portal.transcripts[300] = STORED
-    portal.asked.clear()
+    portal.crm.activities[300].transcript = STORED
+    portal.sandbox.ledger.clear()
     assert look(rest, 5.0, book=book, size_bytes=2000).entity == DEAL
     assert len(portal.asked) == 2
-    portal.asked.clear()
+    portal.sandbox.ledger.clear()
     assert look(rest, 10.0, book=book, size_bytes=2000, repeated=True).entity == DEAL
     assert len(portal.asked) > 4
 
@@ -282,13 +279,13 @@ def test_while_another_looks_nothing_is_looked_up_twice(portal: Portal, rest: Bi
     """A call whose text stands in the book is found without a look of its own; others wait."""
     portal.call(7, NOW - 60, FILES=[{"id": 71}])
     portal.files[71], portal.sizes[71] = "https://x", "2000"
-    portal.transcripts[7] = STORED
-    portal.bound[7] = [(2, 42)]
+    portal.crm.activities[7].transcript = STORED
+    portal.crm.activities[7].bindings = [(2, 42)]
     book = CallBook()
     times = {"accepted_at": NOW, "delivered_at": NOW, "now": NOW + 5}
     assert link(TEXT, book=book, rest=rest, looks=None, **times).state == "waiting"
     assert portal.asked == []
     bring(book, rest=rest, now=NOW + 5, since=NOW - DAY, until=NOW)
-    portal.asked.clear()
+    portal.sandbox.ledger.clear()
     assert link(TEXT, book=book, rest=rest, looks=None, size_bytes=2000, **times).entity == DEAL
     assert portal.asked == ["batch"]

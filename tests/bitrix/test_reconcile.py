@@ -76,7 +76,7 @@ def test_backfill_reaches_back(opened: Open, tools: Tools, portal: Portal) -> No
 def test_a_portal_that_does_not_answer_is_asked_again_later(tools: Tools, portal: Portal) -> None:
     """Nothing is forgotten by a failed poll."""
     portal.call(5, tools.store.now() - 600)
-    portal.faults = [(500, {"error": "INTERNAL_SERVER_ERROR"})]
+    portal.fails((500, {"error": "INTERNAL_SERVER_ERROR"}))
     assert reconcile(tools) == 0
     next_turn(tools)
     assert reconcile(tools) == 1
@@ -96,7 +96,7 @@ def test_a_portal_whose_limit_is_used_up_is_asked_when_there_is_a_turn(tools: To
 def test_a_call_of_no_recording_is_dropped_when_it_is_looked_up(tools: Tools, portal: Portal) -> None:
     """The job of a call that nobody answered leaves no trace."""
     portal.call(5, tools.store.now() - 600)
-    portal.statistics = [{"CALL_ID": "call.5", "CRM_ACTIVITY_ID": "5", "CALL_FAILED_CODE": "304"}]
+    portal.crm.calls = {"": {"CALL_ID": "call.5", "CRM_ACTIVITY_ID": "5", "CALL_FAILED_CODE": "304"}}
     reconcile(tools)
     Runner(tools).drain("upstream", "test", seconds=5, stop=lambda: False)
     assert tools.store.page() == []

@@ -18,7 +18,7 @@ def test_a_call_with_a_recording_is_ready(portal: Portal, rest: Bitrix24) -> Non
     """The disk's link, the deal among the bindings, when it ended, the telephony id."""
     portal.call(5, AT, FILES=[{"id": "71", "url": "https://acme.example/own"}])
     portal.files[71] = LINK
-    portal.bound[5] = [(3, 900), (2, 42)]
+    portal.crm.activities[5].bindings = [(3, 900), (2, 42)]
     found = resolve(rest=rest, activity_id=5)
     assert (found.state, found.file_urls) == ("ready", (LINK,))
     assert (found.entity, found.why) == (Entity(type="deal", id=42), None)
@@ -39,7 +39,7 @@ def test_without_access_to_the_disk_the_own_link_may_serve(portal: Portal, rest:
     portal.call(5, AT, FILES={"0": {"id": 71, "url": "https://acme.example/show?fileId=71&auth=token"}})
     found = resolve(rest=rest, activity_id=5)
     assert found.file_urls == ("https://acme.example/show?fileId=71&auth=token",)
-    portal.activities[5]["FILES"]["0"]["url"] = "https://acme.example/show?fileId=71&auth="
+    portal.crm.activities[5].fields["FILES"]["0"]["url"] = "https://acme.example/show?fileId=71&auth="
     with pytest.raises(PortalRefused, match="insufficient_scope"):
         resolve(rest=rest, activity_id=5)
 
@@ -48,20 +48,20 @@ def test_the_telephony_may_know_the_recording(portal: Portal, rest: Bitrix24) ->
     """Where the activity has no file: the telephony's file on the disk, else its own address."""
     portal.call(5, AT)
     call = {"CALL_ID": "call.5", "CRM_ACTIVITY_ID": "5", "CALL_FAILED_CODE": "200", "CALL_DURATION": "9"}
-    portal.statistics = [{**call, "RECORD_FILE_ID": 71, "CALL_RECORD_URL": "https://pbx.example/r/5"}]
+    portal.crm.calls = {"": {**call, "RECORD_FILE_ID": 71, "CALL_RECORD_URL": "https://pbx.example/r/5"}}
     portal.files[71] = LINK
     assert resolve(rest=rest, activity_id=5).file_urls == (LINK,)
-    portal.statistics = [{**call, "RECORD_FILE_ID": None, "CALL_RECORD_URL": "https://pbx.example/r/5"}]
+    portal.crm.calls = {"": {**call, "RECORD_FILE_ID": None, "CALL_RECORD_URL": "https://pbx.example/r/5"}}
     assert resolve(rest=rest, activity_id=5).file_urls == ("https://pbx.example/r/5",)
 
 
 def test_a_call_that_nobody_answered_is_not_waited_for(portal: Portal, rest: Bitrix24) -> None:
     """No recording will come; one that came all the same (a voice mail) counts."""
     portal.call(5, AT)
-    portal.statistics = [{"CALL_ID": "call.5", "CRM_ACTIVITY_ID": "5", "CALL_FAILED_CODE": "304"}]
+    portal.crm.calls = {"": {"CALL_ID": "call.5", "CRM_ACTIVITY_ID": "5", "CALL_FAILED_CODE": "304"}}
     found = resolve(rest=rest, activity_id=5)
     assert (found.state, found.why) == ("ignored", "nobody answered the call")
-    portal.activities[5]["FILES"] = [{"id": "71"}]
+    portal.crm.activities[5].fields["FILES"] = [{"id": "71"}]
     portal.files[71] = LINK
     assert resolve(rest=rest, activity_id=5).state == "ready"
 
@@ -71,7 +71,7 @@ def test_a_recording_that_is_attached_later_is_waited_for(portal: Portal, rest: 
     portal.call(5, AT)
     found = resolve(rest=rest, activity_id=5)
     assert (found.state, found.why) == ("waiting", "the recording is not attached yet")
-    portal.activities[5]["FILES"] = [{"id": "71"}]
+    portal.crm.activities[5].fields["FILES"] = [{"id": "71"}]
     portal.files[71] = LINK
     assert resolve(rest=rest, activity_id=5).state == "ready"
     pauses = [next_look(waited) for waited in (-1.0, 0.0, 5.0, 20.0, 30.0, 90.0, 5000.0, LOOK_FOR_SECONDS)]
@@ -89,12 +89,12 @@ def test_a_telephony_call_finds_its_activity(portal: Portal, rest: Bitrix24) -> 
     """By the activity's origin, else by the call's statistics, else later."""
     portal.call(5, AT, ORIGIN_ID="VI_ext.1")
     portal.call(6, AT, ORIGIN_ID="")
-    portal.statistics = [{"CALL_ID": "ext.2", "CRM_ACTIVITY_ID": "6"}]
+    portal.crm.calls = {"": {"CALL_ID": "ext.2", "CRM_ACTIVITY_ID": "6"}}
     assert resolve(rest=rest, call_id="ext.1").activity_id == 5
     second = resolve(rest=rest, call_id="ext.2")
     assert (second.activity_id, second.call_id) == (6, "ext.2")
     assert resolve(rest=rest, call_id="ext.3").state == "waiting"
-    portal.missing = {"voximplant.statistic.get"}
+    portal.lacks("voximplant.statistic.get")
     assert resolve(rest=rest, call_id="ext.2").state == "waiting"
     assert resolve(rest=rest, activity_id=5).state == "waiting"
 

@@ -20,7 +20,7 @@ NOTE = {"entityTypeId": 2, "entityId": 7, "title": "a note", "text": "words", "i
 def test_a_call_answers_its_result(portal: Portal, rest: Bitrix24) -> None:
     """What is under `result`, whatever else the portal adds."""
     portal.call(5, 1000.0)
-    portal.bound[5] = [(2, 7)]
+    portal.crm.activities[5].bindings = [(2, 7)]
     assert rest.call("crm.activity.binding.list", {"activityId": 5}) == [{"entityTypeId": 2, "entityId": 7}]
 
 
@@ -32,15 +32,16 @@ def test_lists_are_read_over_their_pages(portal: Portal, rest: Bitrix24) -> None
     ids = [int(item["ID"]) for item in rest.pages("crm.activity.list", params, limit=1000)]
     assert ids == list(range(120, 0, -1))
     assert len(portal.asked) == 3
-    portal.asked.clear()
+    portal.sandbox.ledger.clear()
     assert len(list(rest.pages("crm.activity.list", params, limit=60))) == 60
     assert len(portal.asked) == 2
 
 
 def test_a_batch_costs_one_request_for_fifty(portal: Portal, rest: Bitrix24) -> None:
     """Results keep the order of the commands; one that fails is its error, the others stand."""
-    portal.transcripts = {number: f"text {number}" for number in range(50)}
-    portal.transcripts[3] = "DENIED"
+    for number in range(50):
+        portal.call(number, 1000.0, f"text {number}")
+    portal.denied.add(3)
     got = rest.batch([("crm.activity.call.getTranscript", {"activityId": n}) for n in range(50)])
     assert len(portal.asked) == 1
     assert got[49] == {"transcription": "text 49"}
@@ -53,9 +54,8 @@ def test_a_batch_costs_one_request_for_fifty(portal: Portal, rest: Bitrix24) -> 
 @pytest.mark.parametrize("code", sorted(MEANINGS))
 def test_every_documented_code_is_explained(code: str, portal: Portal, rest: Bitrix24) -> None:
     """The message names the method, the code and the hint; only what passes is transient."""
-    portal.faults = [
-        (503 if MEANINGS[code].passes else 400, {"error": code.lower(), "error_description": "x"})
-    ]
+    status = 503 if MEANINGS[code].passes else 400
+    portal.fails((status, {"error": code.lower(), "error_description": "x"}))
     with pytest.raises(Upstream) as caught:
         rest.call("crm.activity.get", {"id": 1})
     assert caught.value.transient is MEANINGS[code].passes
@@ -65,7 +65,7 @@ def test_every_documented_code_is_explained(code: str, portal: Portal, rest: Bit
 
 def test_an_unknown_code_speaks_for_itself(portal: Portal, rest: Bitrix24) -> None:
     """The portal's own description is what we know then."""
-    portal.faults = [(400, {"error": "ODD", "error_description": "Something odd"})]
+    portal.fails((400, {"error": "ODD", "error_description": "Something odd"}))
     with pytest.raises(PortalRefused, match="ODD: Something odd"):
         rest.call("crm.activity.get", {"id": 1})
 
@@ -73,14 +73,14 @@ def test_an_unknown_code_speaks_for_itself(portal: Portal, rest: Bitrix24) -> No
 def test_limits_say_when_to_come_back(portal: Portal, transport: Transport) -> None:
     """A full bucket runs down in seconds; running time comes back when the portal says so."""
     rest = Bitrix24(portal.url, transport=transport, clock=lambda: 1000.0)
-    portal.faults = [
+    portal.fails(
         (503, {"error": "QUERY_LIMIT_EXCEEDED"}),
         (503, {"error": "QUERY_LIMIT_EXCEEDED"}, {"Retry-After": "9"}),
         (429, {"error": "OPERATION_TIME_LIMIT", "time": {"operating_reset_at": 1321}}),
         (429, {"error": "OPERATION_TIME_LIMIT", "time": {"operating_reset_at": 1_321_000}}),
         (429, {"error": "OPERATION_TIME_LIMIT"}),
         (503, {"error": "OVERLOAD_LIMIT"}),
-    ]
+    )
     for seconds in (5.0, 9.0, 321.0, 3600.0, 60.0):
         with pytest.raises(PortalUnavailable) as caught:
             rest.call("crm.activity.get", {"id": 1})
@@ -98,7 +98,7 @@ def test_running_time_within_a_batch(portal: Portal, transport: Transport) -> No
         "result_error": {"c0": {"error": "OPERATION_TIME_LIMIT", "error_description": ""}},
         "result_time": {"c0": {"operating_reset_at": 1100}},
     }
-    portal.faults = [(200, {"result": inner})]
+    portal.fails((200, {"result": inner}))
     (found,) = rest.batch([("crm.activity.call.getTranscript", {"activityId": 1})])
     assert isinstance(found, PortalUnavailable)
     assert found.retry_after_seconds == 100.0
@@ -123,7 +123,7 @@ def test_answers_that_are_none(
 ) -> None:
     """Whether it passes, and whether a write may have been done all the same; a read never is in doubt."""
     portal.call(1, 1000.0)
-    portal.faults = [fault, fault]
+    portal.fails(fault, fault)
     with pytest.raises(kind) as caught:
         rest.call("crm.timeline.logmessage.add", {"fields": NOTE})
     assert caught.value.ambiguous is ambiguous
@@ -134,11 +134,11 @@ def test_answers_that_are_none(
 
 def test_what_is_no_rest_is_mended_at_the_webhook(portal: Portal, rest: Bitrix24) -> None:
     """An address on which something else answers: the setting is named, and no model."""
-    portal.faults = [(200, b"<html>welcome")]
+    portal.fails((200, b"<html>welcome"))
     with pytest.raises(BadAnswer) as caught:
         rest.call("profile")
     assert "CALLSCRIBE_BITRIX24_WEBHOOK" in caught.value.hint
-    portal.faults = [(200, b"<html>welcome")]
+    portal.fails((200, b"<html>welcome"))
     (check,) = arrival_checks(rest, {})
     assert (check.state, check.hint) == ("failed", caught.value.hint)
 
@@ -173,8 +173,9 @@ def test_a_batch_refers_to_its_own_results(portal: Portal, rest: Bitrix24) -> No
         ("disk.file.get", {"id": From(0, "FILES", 0, "id")}),
         ("disk.file.get", {"id": From(0, "FILES", 1, "id")}),
     ]
-    for missing, requests in ((set(), 1), ({"batch"}, 3)):
-        portal.missing, portal.asked = missing, []
+    for missing, requests in (((), 1), (("batch",), 3)):
+        portal.lacks(*missing)
+        portal.sandbox.ledger.clear()
         _, first, second = rest.batch(commands)
         assert first["DOWNLOAD_URL"] == "https://acme.example/disk/1"
         assert second is None or isinstance(second, PortalRefused)
@@ -209,7 +210,7 @@ def test_a_request_whose_turn_has_not_come_asks_nothing(portal: Portal, transpor
 def test_a_portal_that_is_at_its_limit_is_believed(portal: Portal, transport: Transport) -> None:
     """Others may use up the same limit: our own count is set right by its answer."""
     turns = Waits(0.0)
-    portal.faults = [(503, {"error": "QUERY_LIMIT_EXCEEDED"})]
+    portal.fails((503, {"error": "QUERY_LIMIT_EXCEEDED"}))
     with pytest.raises(PortalUnavailable):
         Bitrix24(portal.url, transport=transport, turns=turns).call("profile")
     assert turns.full == 1

@@ -83,7 +83,7 @@ def test_a_boundless_reason_is_cut_before_the_job_id() -> None:
 def test_the_portal_gets_one_log_message(portal: Portal, rest: Bitrix24) -> None:
     """By crm.timeline.logmessage.add, to the deal by its number."""
     assert write(LogMessages(rest), activity_id=7) == Timeline(state="written", entity=DEAL, activity_id=7)
-    (found,) = portal.entries
+    (found,) = portal.crm.log_entries
     assert (found["entityTypeId"], found["entityId"]) == (2, 42)
     assert found["title"] == "AI classification: high (88/100)"
 
@@ -91,21 +91,21 @@ def test_the_portal_gets_one_log_message(portal: Portal, rest: Bitrix24) -> None
 def test_a_lost_answer_does_not_write_twice(portal: Portal, rest: Bitrix24) -> None:
     """The portal wrote it and the answer was lost: the second attempt finds the entry by the job id."""
     writer = LogMessages(rest)
-    portal.faults = ["drop"]
+    portal.fails("drop")
     with pytest.raises(PortalUnavailable) as caught:
         write(writer)
     assert caught.value.ambiguous
     for _ in range(25):
         LogMessages(rest).write(DEAL, "Other", "entries\nof others")
     assert write(writer, again=True).state == "written"
-    assert sum(JOB in found["text"] for found in portal.entries) == 1
+    assert sum(JOB in found["text"] for found in portal.crm.log_entries) == 1
 
 
 def test_a_lost_request_is_written_again(portal: Portal, rest: Bitrix24) -> None:
     """Nothing of ours stands there, so it is written; our id in another's text does not count."""
     LogMessages(rest).write(DEAL, "Note", f"see {JOB}\nsaid a colleague")
     assert write(LogMessages(rest), again=True).state == "written"
-    assert len(portal.entries) == 2
+    assert len(portal.crm.log_entries) == 2
 
 
 def test_a_comment_carries_the_transcript(portal: Portal, rest: Bitrix24) -> None:
@@ -113,7 +113,7 @@ def test_a_comment_carries_the_transcript(portal: Portal, rest: Bitrix24) -> Non
     writer = Comments(rest)
     lead = Lead(quality="high", score=88, reason="[URL=https://evil.example]click[/URL]")
     timeline(DEAL, lead, TRANSCRIPT, job=JOB, writer=writer, attach=True)
-    (found,) = portal.comments
+    (found,) = (asked["fields"] for asked in portal.sent("crm.timeline.comment.add"))
     assert (found["ENTITY_TYPE"], found["ENTITY_ID"]) == ("deal", 42)
     assert found["COMMENT"].startswith("[B]AI classification: high (88/100)[/B]\n(URL=(link))click")
     ((name, content),) = found["FILES"]
@@ -125,7 +125,7 @@ def test_a_comment_carries_the_transcript(portal: Portal, rest: Bitrix24) -> Non
 
 def test_a_refusal_is_told_and_never_retried(portal: Portal, rest: Bitrix24) -> None:
     """A deal that was deleted: failed, and why."""
-    portal.faults = [(400, {"error": "OWNER_NOT_FOUND"})]
+    portal.fails((400, {"error": "OWNER_NOT_FOUND"}))
     found = write(LogMessages(rest))
     assert found.state == "failed"
     assert "the CRM entity is gone" in (found.why or "")
@@ -338,7 +338,7 @@ def test_an_answer_of_the_portal_without_an_entry_is_none(
 ) -> None:
     """A status of 200 is not enough: an entry has an id. It is looked for before it is written again."""
     for writer in (LogMessages(rest), Comments(rest)):
-        portal.faults = [(200, {"result": result})]
+        portal.fails((200, {"result": result}))
         with pytest.raises(BadAnswer) as caught:
             write(writer)
         assert caught.value.ambiguous
@@ -346,8 +346,9 @@ def test_an_answer_of_the_portal_without_an_entry_is_none(
 
 def test_the_transcript_goes_to_the_telephony_by_sides(portal: Portal, rest: Bitrix24) -> None:
     """The portal's user and the client, whole seconds, the end at least 1; unknown speakers are left out."""
+    portal.crm.calls["call.5"] = {}
     assert attach("call.5", TRANSCRIPT, rest=rest, redact=True)
-    (sent,) = portal.attached
+    (sent,) = portal.crm.transcriptions
     assert sent["CALL_ID"] == "call.5"
     assert sent["MESSAGES"] == [
         {"SIDE": "User", "START_TIME": 0, "STOP_TIME": 2, "MESSAGE": "Good morning"},

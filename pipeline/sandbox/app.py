@@ -248,7 +248,7 @@ class Sandbox:
         self.portal, self.crm, self.rest, self.router = parts.portal, parts.crm, parts.rest, parts.router
         self.script, self.ledger, self.engines = parts.script, parts.ledger, parts.engines
         self._socket = socket.create_server((host, port), backlog=1024)
-        # asyncio does so for sockets of its own alone; without it each answer on a kept connection takes 40 ms
+        # asyncio sets it on sockets of its own alone; without it answers on kept connections take 40 ms
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound = self._socket.getsockname()[1]
         self.base_url = f"{'https' if tls else 'http'}://{host}:{bound}"

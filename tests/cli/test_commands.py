@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import CannotStart, WorkFailed, exit_code
+from pipeline.cli import CannotStart, WorkFailed, exit_code, parts
 from pipeline.domain.errors import CallscribeError, LeaseLost, NotAudio, SettingsError, StoreUnavailable
 from tests.cli.conftest import Run
 
@@ -174,3 +174,11 @@ def test_config_tells_lines_that_set_nothing(run: Run) -> None:
     done = run("config")
     assert done.code == 2
     assert "UTF-8" in done.err
+
+
+def test_answers_on_a_kept_connection_do_not_wait() -> None:
+    """A connection to what we serve has no delay (TCP_NODELAY), whichever event loop accepts it."""
+    with parts.listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

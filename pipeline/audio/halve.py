@@ -1,4 +1,4 @@
-"""halve: a piece that the recogniser got wrong is asked for again in two parts."""
+"""halve: a piece that the recogniser got wrong is asked for again in two parts, a short sentence whole."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from pipeline.domain.recording import Chunk, Media, Span
 LETTERS = ascii_lowercase
 MOST_AGAIN = 4
 EDGE_SECONDS = 0.3  # more, and words are heard again that were told already
+SENTENCE_SECONDS = 6.0  # what is cut within less is a word as often as a pause
 
 
-def halve(path: Path, media: Media, chunk: Chunk, *, out: Path, limits: UploadLimits) -> tuple[Chunk, Chunk]:
+def halve(path: Path, media: Media, chunk: Chunk, *, out: Path, limits: UploadLimits) -> tuple[Chunk, ...]:
     """Writes the chunk again as two into `out`: between two of its stretches, else cut at a quiet point.
 
-    path: the whole recording. The halves' ids are the chunk's with "a" and "b". Raises NotAudio when the
-    recording no longer decodes.
+    A short sentence is written as one, a little wider. path: the whole recording. The ids are the chunk's
+    with "a" and "b". Raises NotAudio when the recording no longer decodes.
     """
+    if len(chunk.placed) == 1 and chunk.span.seconds < SENTENCE_SECONDS:
+        return tuple(again(path, media, chunk, [chunk.span], out=out, limits=limits))
     found = scan(path, max_seconds=float("inf"))
     heard = speaking(found, apart=chunk.channel is not None)
     channel = chunk.channel or 0
@@ -34,13 +37,14 @@ def halve(path: Path, media: Media, chunk: Chunk, *, out: Path, limits: UploadLi
     if len(spans) == 1:
         spans = _parted(spans[0], heard.channels[channel], found.step, writing)
     at = min(range(1, len(spans)), key=lambda at: abs(_seconds(spans[:at]) - _seconds(spans[at:])))
-    first, second = writing.write(
-        [Upload(channel, spans[:at]), Upload(channel, spans[at:])],
-        [f"{chunk.id}a", f"{chunk.id}b"],
-        out,
-        chunk.filename.rpartition("-")[0] or "chunk",
+    return tuple(
+        writing.write(
+            [Upload(channel, spans[:at]), Upload(channel, spans[at:])],
+            [f"{chunk.id}a", f"{chunk.id}b"],
+            out,
+            chunk.filename.rpartition("-")[0] or "chunk",
+        )
     )
-    return first, second
 
 
 def again(

@@ -197,13 +197,23 @@ def test_halves(tmp_path: Path, cut: Callable[..., Cut]) -> None:
         assert replace(first, sounding_seconds=0) != replace(second, sounding_seconds=0)
 
 
-def test_halves_of_next_to_nothing(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """Even a tenth of a second can be asked for again in halves."""
+@pytest.mark.parametrize("seconds", [0.1, 1.5, 5.0])
+def test_a_short_sentence_is_asked_for_again_whole(
+    tmp_path: Path, cut: Callable[..., Cut], seconds: float
+) -> None:
+    """Down to a tenth of a second, a short sentence is written again as one, and never cut in a word."""
+    pcm = word(5, 8000)[:1600] if seconds < 1 else speech(8000, seconds)[0]
     for codec, container in (("libmp3lame", "mp3"), ("pcm_s16le", "wav")):
-        path = write(tmp_path / container, word(5, 8000)[:1600], rate=8000, codec=codec, container=container)
+        path = write(tmp_path / container, pcm, rate=8000, codec=codec, container=container)
         found = cut(path)
-        halves = halve(path, found.media, found.plan.chunks[0], out=found.out, limits=UploadLimits())
-        assert all(decoded(found.out / half.blob)[0] for half in halves)
+        chunk = found.plan.chunks[0]
+        (again,) = halve(path, found.media, chunk, out=found.out, limits=UploadLimits())
+        assert again.id == "0a"
+        assert again.span.start <= chunk.span.start < chunk.span.end <= again.span.end
+        whole = read(*decoded(found.out / chunk.blob))
+        assert [each.number for each in read(*decoded(found.out / again.blob))] == [
+            each.number for each in whole
+        ]
 
 
 def test_one_second(tmp_path: Path, cut: Callable[..., Cut]) -> None:

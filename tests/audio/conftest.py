@@ -25,7 +25,7 @@ class Cut:
     out: Path
 
     def words(self, channel: int | None = None) -> list[Read]:
-        """What a recogniser would read in all chunks of one side, on the recording's time axis."""
+        """What a recogniser would read in all chunks of one channel, on the recording's time axis."""
         found = []
         for chunk in self.plan.chunks:
             if chunk.channel == channel:

@@ -103,7 +103,7 @@ def write(
     bit_rate: int | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """The PCM of one or two sides as a file of that codec and container."""
+    """The PCM of one or two channels as a file of that codec and container."""
     pcm = channels[0]
     if len(channels) == 2:
         pcm = audioop.add(audioop.tostereo(channels[0], 2, 1, 0), audioop.tostereo(channels[1], 2, 0, 1), 2)

@@ -17,7 +17,7 @@ from pipeline.audio.talk import talk
 from pipeline.domain.recording import Span
 from tests.audio.conftest import Cut
 from tests.audio.signals import mixed, noise, placed, write
-from tests.audio.test_sides import RATE, dialogue, expected, transcribed
+from tests.audio.test_channels import RATE, dialogue, expected, transcribed
 
 STEP = 0.02
 

@@ -25,8 +25,8 @@ def write(path: Path, *, seconds: float, channels: int = 1, rate: int = 8000, so
     return path
 
 
-def sides(path: Path) -> tuple[int, list[bytes]]:
-    """Rate and whole sides of what is decoded."""
+def channels_of(path: Path) -> tuple[int, list[bytes]]:
+    """Rate and whole channels of what is decoded."""
     decoding, found = Tracks(path), []
     for block in decoding.blocks():
         found.append(block)
@@ -34,26 +34,26 @@ def sides(path: Path) -> tuple[int, list[bytes]]:
 
 
 def test_recordings_come_one_behind_the_other(tmp_path: Path) -> None:
-    """Each side stays its own, at the higher of their rates."""
+    """Each channel stays its own, at the higher of their rates."""
     one = write(tmp_path / "1", seconds=1.0, channels=2, sounds=0)
     two = write(tmp_path / "2", seconds=0.5, channels=2, sounds=1, rate=16_000)
     assert join([one, two], tmp_path / "joined", max_seconds=60) == 0
-    rate, (left, right) = sides(tmp_path / "joined")
+    rate, (left, right) = channels_of(tmp_path / "joined")
     assert (rate, len(left) // 2) == (16_000, 24_000)
 
-    def sounds(side: bytes, at: float) -> bool:
-        return abs(int.from_bytes(side[int(at * rate) * 2 :][:2], "little", signed=True)) > 8000
+    def sounds(channel: bytes, at: float) -> bool:
+        return abs(int.from_bytes(channel[int(at * rate) * 2 :][:2], "little", signed=True)) > 8000
 
     assert [sounds(left, 0.5), sounds(right, 0.5)] == [True, False]
     assert [sounds(left, 1.25), sounds(right, 1.25)] == [False, True]
 
 
 def test_one_of_one_channel_makes_all_of_one(tmp_path: Path) -> None:
-    """Who spoke on which side cannot be told for all of it."""
+    """Who spoke on which channel cannot be told for all of it."""
     one = write(tmp_path / "1", seconds=0.5, channels=2)
     two = write(tmp_path / "2", seconds=0.5)
     join([two, one], tmp_path / "joined", max_seconds=60)
-    rate, found = sides(tmp_path / "joined")
+    rate, found = channels_of(tmp_path / "joined")
     assert (rate, len(found), len(found[0]) // 2) == (8000, 1, 8000)
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_audio_is_left_out(tmp_path: Path) -> None:
     note.write_text("the client asks for a call")
     one = write(tmp_path / "1", seconds=0.5)
     assert join([note, one], tmp_path / "joined", max_seconds=60) == 1
-    assert len(sides(tmp_path / "joined")[1][0]) // 2 == 4000
+    assert len(channels_of(tmp_path / "joined")[1][0]) // 2 == 4000
     with pytest.raises(NotAudio):
         join([note, note], tmp_path / "joined", max_seconds=60)
 

@@ -54,7 +54,7 @@ def prepared(folder: Path, minutes: int) -> tuple[int, int]:
 
 
 def test_constant_memory(tmp_path: Path) -> None:
-    """An hour on two sides takes a few megabytes more than two minutes, and far less than a hundred."""
+    """An hour on two channels takes a few megabytes more than two minutes, and far less than a hundred."""
     short, _ = prepared(tmp_path / "short", 2)
     long, chunks = prepared(tmp_path / "long", 60)
     assert chunks >= 8

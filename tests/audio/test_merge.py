@@ -58,7 +58,7 @@ def test_offsets() -> None:
 
 
 def test_turns_in_the_portals_language() -> None:
-    """Turns of two sides interleave by time, one line a turn, named in the portal's language."""
+    """Turns of two channels interleave by time, one line a turn, named in the portal's language."""
     whole = plan(chunk("0", 0, 10, 0), chunk("1", 0, 10, 1))
     parts = {
         "0": heard(said("Добрый день.", 0, 1), said("Слушаю.", 5, 6)),
@@ -137,7 +137,7 @@ def test_halves() -> None:
 
 
 def test_without_timestamps() -> None:
-    """A chunk without segments is one, from where its side starts to talk."""
+    """A chunk without segments is one, from where its channel starts to talk."""
     whole = plan(
         chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), talk=((Span(start=9, end=12),), (Span(start=2, end=4),))
     )
@@ -147,7 +147,7 @@ def test_without_timestamps() -> None:
 
 
 def test_late_stamps_are_moved_to_the_talk() -> None:
-    """A segment that the recogniser starts in silence starts where its side talks: order holds."""
+    """A segment that the recogniser starts in silence starts where its channel talks: order holds."""
     talk = ((Span(start=20, end=23),), (Span(start=5, end=8),))
     whole = plan(chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), talk=talk)
     found = merged(whole, {"0": heard(said("ответ на это", 1, 23)), "1": heard(said("вопрос такой", 5, 8))})
@@ -155,7 +155,7 @@ def test_late_stamps_are_moved_to_the_talk() -> None:
 
 
 def test_echo_is_told_once() -> None:
-    """The same words on both sides at a time are the louder side's: the other heard an echo."""
+    """The same words on both channels at a time are the louder one's: the other carries an echo."""
     talk = ((Span(start=1, end=4), Span(start=10, end=12)), (Span(start=6, end=8),))
     whole = plan(chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), talk=talk)
     left = heard(said("Когда вам удобно получить заказ?", 1, 4), said("Хорошо.", 10, 12))
@@ -267,7 +267,7 @@ def test_a_doubted_word_or_two_is_no_doubt() -> None:
 
 @pytest.mark.parametrize(("above", "quality"), [((49.0, 33.0), "good"), ((49.0, 28.8), "fair")])
 def test_noise_is_told(above: tuple[float, ...], quality: str) -> None:
-    """Where noise comes near to the speech of a side, the quality is not good, though nobody tells doubts."""
+    """Where noise comes near to the speech of a channel, the quality is not good, though no doubt is told."""
     whole = plan(chunk("0", 0, 30, 0), chunk("1", 0, 30, 1), above_noise=above)
     parts = {"0": Recognition(text="Добрый день."), "1": Recognition(text="Здравствуйте.")}
     assert merged(whole, parts).quality == quality

@@ -26,13 +26,13 @@ def tracks(
     """A file with one track for each of `sounds`, of one or two channels; the last begins `late` seconds."""
     with av.open(str(path), "w", format=container) as made:
         streams = [
-            made.add_stream(codec, rate=rate, layout="stereo" if len(sides) == 2 else "mono")
-            for sides, rate in zip(sounds, rates, strict=True)
+            made.add_stream(codec, rate=rate, layout="stereo" if len(channels) == 2 else "mono")
+            for channels, rate in zip(sounds, rates, strict=True)
         ]
-        for number, (stream, sides, rate) in enumerate(zip(streams, sounds, rates, strict=True)):
-            samples = len(sides[0]) // 2
+        for number, (stream, channels, rate) in enumerate(zip(streams, sounds, rates, strict=True)):
+            samples = len(channels[0]) // 2
             given = AudioFrame(format="s16p", layout=stream.codec_context.layout, samples=samples)
-            for plane, pcm in zip(given.planes, sides, strict=True):
+            for plane, pcm in zip(given.planes, channels, strict=True):
                 plane.update(pcm.ljust(plane.buffer_size, b"\0"))
             given.sample_rate = rate
             fifo = av.AudioFifo()
@@ -56,7 +56,7 @@ def assert_words(found: Sequence[Read], said: Sequence[Said], late: float = 0.0)
         assert one.start == pytest.approx(other.start + late, abs=0.2)
 
 
-def party(rate: int, first: int, seconds: float = SECONDS, seed: int = 1) -> tuple[bytes, list[Said]]:
+def spoken(rate: int, first: int, seconds: float = SECONDS, seed: int = 1) -> tuple[bytes, list[Said]]:
     return speech(rate, seconds, first=first, seed=seed)
 
 
@@ -74,9 +74,9 @@ def party(rate: int, first: int, seconds: float = SECONDS, seed: int = 1) -> tup
 def test_two_tracks_are_two_sides(
     tmp_path: Path, cut: Callable[..., Cut], codec: str, container: str, rate: int
 ) -> None:
-    """A party on each of two tracks is a side on each, whichever container holds them."""
-    left, said = party(rate, 30)
-    right, answered = party(rate, 300, seed=2)
+    """A speaker on each of two tracks has a channel of his own, whichever container holds them."""
+    left, said = spoken(rate, 30)
+    right, answered = spoken(rate, 300, seed=2)
     found = cut(tracks(tmp_path / "a", [left], [right], rates=[rate] * 2, codec=codec, container=container))
     assert (found.plan.channels, found.media.channels) == (2, 2)
     assert not found.plan.missing
@@ -86,8 +86,8 @@ def test_two_tracks_are_two_sides(
 
 def test_tracks_of_other_lengths_and_rates(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     """A shorter track of another rate, that begins later, keeps its time beside the longer one."""
-    left, said = party(48_000, 30)
-    right, answered = party(16_000, 300, seconds=5, seed=2)
+    left, said = spoken(48_000, 30)
+    right, answered = spoken(16_000, 300, seconds=5, seed=2)
     found = cut(
         tracks(
             tmp_path / "a", [left], [right], rates=[48_000, 16_000], codec="libopus", container="matroska",
@@ -102,18 +102,18 @@ def test_tracks_of_other_lengths_and_rates(tmp_path: Path, cut: Callable[..., Cu
 
 def test_one_track_behind_the_other(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     """Tracks that are not interleaved in the file are heard side by side."""
-    left, said = party(8000, 30)
-    right, answered = party(8000, 300, seed=2)
+    left, said = spoken(8000, 30)
+    right, answered = spoken(8000, 300, seed=2)
     path = tracks(tmp_path / "a", [left], [right], rates=[8000] * 2, codec="pcm_s16le", container="mov")
     found = cut(path)
     assert_words(found.words(0), said)
     assert_words(found.words(1), answered)
 
 
-def test_a_silent_track_is_no_party(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """Beside a silent track a stereo one keeps its two parties."""
-    left, said = party(16_000, 30)
-    right, answered = party(16_000, 300, seed=2)
+def test_a_silent_track_is_no_spoken(tmp_path: Path, cut: Callable[..., Cut]) -> None:
+    """Beside a silent track a stereo one keeps its two speakers."""
+    left, said = spoken(16_000, 30)
+    right, answered = spoken(16_000, 300, seed=2)
     silent = bytes(len(left))
     found = cut(
         tracks(
@@ -126,10 +126,10 @@ def test_a_silent_track_is_no_party(tmp_path: Path, cut: Callable[..., Cut]) -> 
 
 
 def test_a_stereo_and_a_mono_track(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """Three parties on a stereo and a mono track are all heard, the track's as one side."""
+    """Three speakers on a stereo and a mono track are all heard, the tracks as one channel each."""
     first, said = speech(16_000, 4, first=30)
     second, then = speech(16_000, 4, first=300, start=0.3, seed=2)
-    third, last = party(16_000, 600, seed=3)
+    third, last = spoken(16_000, 600, seed=3)
     pause = bytes(len(first))
     found = cut(
         tracks(
@@ -143,15 +143,15 @@ def test_a_stereo_and_a_mono_track(tmp_path: Path, cut: Callable[..., Cut]) -> N
 
 
 def test_the_same_on_both_tracks(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """One voice on both tracks is one side, every word once."""
-    pcm, said = party(16_000, 30)
+    """One voice on both tracks is one channel, every word once."""
+    pcm, said = spoken(16_000, 30)
     found = cut(tracks(tmp_path / "a", [pcm], [pcm], rates=[16_000] * 2, codec="aac", container="mp4"))
     assert found.plan.channels == 1
     assert_words(found.words(), said)
 
 
 def test_three_tracks_are_heard_as_one(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """More parties than two sides can hold are mixed, and nobody is lost."""
+    """More speakers than two channels can hold are mixed, and nobody is lost."""
     places = [[Said(number + 100 * part, 0.5 + 1.5 * number + 0.5 * part) for number in range(7)] for part in
               range(1, 4)]  # fmt: skip
     sounds = [[placed(16_000, SECONDS, said)] for said in places]
@@ -215,7 +215,7 @@ def test_a_header_that_claims_less(
     tmp_path: Path, cut: Callable[..., Cut], codec: str, container: str, claimed: float | None
 ) -> None:
     """Sound behind the length that a header claims is heard all the same, and nothing is missing."""
-    pcm, said = party(8000, 30)
+    pcm, said = spoken(8000, 30)
     path = uncompressed(tmp_path / "a", pcm, codec, container)
     length = round(len(pcm) * (0.5 if codec == "pcm_alaw" else 1) * (claimed or 0)) // 8 * 8
     found = cut(claiming(path, container, None if claimed is None else length))
@@ -229,7 +229,7 @@ def test_a_header_that_claims_more(
     tmp_path: Path, cut: Callable[..., Cut], codec: str, container: str
 ) -> None:
     """What a header claims beyond the file's end is missing."""
-    pcm, _ = party(8000, 30)
+    pcm, _ = spoken(8000, 30)
     path = uncompressed(tmp_path / "a", pcm, codec, container)
     (missing,) = cut(claiming(path, container, 2 * len(pcm))).plan.missing
     assert (missing.start, missing.end) == pytest.approx((SECONDS, 2 * SECONDS), abs=0.1)
@@ -244,7 +244,7 @@ def list_chunk(seconds: float) -> bytes:
 @pytest.mark.parametrize("claimed", ["right", "none", "zero", "less"])
 def test_notes_behind_the_sound_are_no_sound(tmp_path: Path, cut: Callable[..., Cut], claimed: str) -> None:
     """A LIST chunk behind the sound is never heard, whatever length the header claims."""
-    pcm, said = party(8000, 30)
+    pcm, said = spoken(8000, 30)
     path = write(tmp_path / "a", pcm, rate=8000)
     path.write_bytes(path.read_bytes() + list_chunk(2))
     wanted = {"right": len(pcm), "none": None, "zero": 0, "less": len(pcm) // 2}[claimed]
@@ -256,8 +256,8 @@ def test_notes_behind_the_sound_are_no_sound(tmp_path: Path, cut: Callable[..., 
 
 def test_joined_wavs(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     """Of wav files that were joined end to end all are heard, also of another rate."""
-    pcm, said = party(8000, 30)
-    other, then = party(16_000, 300)
+    pcm, said = spoken(8000, 30)
+    other, then = spoken(16_000, 300)
     one = write(tmp_path / "one", pcm, rate=8000).read_bytes()
     two = write(tmp_path / "two", other, rate=16_000).read_bytes()
     path = tmp_path / "a"
@@ -329,7 +329,7 @@ def test_a_page_with_the_names_of_formats_is_no_recording(tmp_path: Path) -> Non
 
 def test_remains_behind_the_recording(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     """Remains of HTTP behind a wav are not heard."""
-    pcm, said = party(8000, 30)
+    pcm, said = spoken(8000, 30)
     path = write(tmp_path / "a", pcm, rate=8000)
     path.write_bytes(path.read_bytes() + b"\r\n--x--\r\n" + b"<p>Sent by the exchange</p>\n" * 500)
     found = cut(path)

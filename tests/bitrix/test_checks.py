@@ -30,7 +30,7 @@ def connected(portal: Portal, rest: Bitrix24) -> Portal:
     return portal
 
 
-def test_all_gates_are_open_where_all_is_well(connected: Portal, rest: Bitrix24) -> None:
+def test_all_checks_are_ok_where_all_is_well(connected: Portal, rest: Bitrix24) -> None:
     """Each is named with what the portal says."""
     found = look(rest)
     assert {check.state for check in found.values()} == {"ok"}

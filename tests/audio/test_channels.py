@@ -1,4 +1,4 @@
-"""Two-sided calls: whose words are whose, what is sent of each side, and in which order it comes out."""
+"""Calls of two channels: whose words are whose, what is sent of each, and in which order it comes out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RATE = 8000
 def dialogue(
     seconds: float, *, seed: int = 1, turn: tuple[float, float] = (6.0, 11.0)
 ) -> tuple[list[Said], list[Said]]:
-    """What both parties say, turn by turn, with pauses; words of one side are even, of the other odd."""
+    """What both speakers say, turn by turn, with pauses; words of one channel are even, of the other odd."""
     chance = random.Random(seed)
     channels: tuple[list[Said], list[Said]] = ([], [])
     at, channel, number = 0.5, 0, 10
@@ -127,7 +127,7 @@ def test_turns_in_order(tmp_path: Path, cut: Callable[..., Cut], times: str, his
 
 
 def test_swapped_roles(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """Who is on which side is the portal's setting; without it speakers are numbered."""
+    """Who is on which channel is the portal's setting; without it speakers are numbered."""
     left, right = dialogue(30)
     found = cut(write(tmp_path / "a.wav", placed(RATE, 30, left), placed(RATE, 30, right), rate=RATE))
     swapped = transcribed(found, roles=("client", "manager"))
@@ -136,7 +136,7 @@ def test_swapped_roles(tmp_path: Path, cut: Callable[..., Cut]) -> None:
 
 
 def test_side_levels(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """A quiet side is brought to the level of the other before it is sent."""
+    """A quiet channel is brought to the level of the other before it is sent."""
     left, right = dialogue(30)
     channels = placed(RATE, 30, left, level=12_000), placed(RATE, 30, right, level=300)
     found = cut(write(tmp_path / "a.wav", *channels, rate=RATE))
@@ -146,7 +146,7 @@ def test_side_levels(tmp_path: Path, cut: Callable[..., Cut]) -> None:
 
 
 def test_dual_mono(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """The same on both channels, quieter, later, encoded with loss or upside down, is one side, sent once."""
+    """The same on both channels, quieter, later, with loss or upside down, is one channel, sent once."""
     pcm, said = speech(RATE, 30)
     flipped = audioop.mul(pcm, 2, -1)
     quieter = audioop.mul(pcm, 2, 0.7)
@@ -165,7 +165,7 @@ def test_dual_mono(tmp_path: Path, cut: Callable[..., Cut]) -> None:
 
 
 def test_crosstalk_is_not_dual_mono(tmp_path: Path) -> None:
-    """A side that hears the other as an echo, 15 dB down, is still a party of its own."""
+    """A channel that carries the other's echo, 15 dB down, still has a speaker of its own."""
     left, right = dialogue(30)
     one, other = placed(RATE, 30, left), placed(RATE, 30, right)
     channels = mixed(one, audioop.mul(other, 2, 0.18)), mixed(other, audioop.mul(one, 2, 0.18))
@@ -173,7 +173,7 @@ def test_crosstalk_is_not_dual_mono(tmp_path: Path) -> None:
 
 
 def test_silent_side_is_not_sent(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """A side without any sound costs nothing; the other keeps its role, and the text is plain."""
+    """A channel without any sound costs nothing; the other keeps its role, and the text is plain."""
     left, _ = dialogue(30)
     hum = noise(RATE, 30, 20)
     found = cut(write(tmp_path / "a", placed(RATE, 30, left), hum, rate=RATE))
@@ -197,7 +197,7 @@ def test_uploads_are_bounded(tmp_path: Path, cut: Callable[..., Cut]) -> None:
 
 
 def test_six_channels(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """More than two channels are mixed to one side."""
+    """More than two channels are mixed to one."""
     import av
 
     path = tmp_path / "six.flac"
@@ -215,7 +215,7 @@ def test_six_channels(tmp_path: Path, cut: Callable[..., Cut]) -> None:
 
 
 def test_a_plan_of_before_is_finished(tmp_path: Path, cut: Callable[..., Cut]) -> None:
-    """A record of before, each side whole and without a map, is halved and merged as it was cut."""
+    """A record of before, each channel whole and without a map, is halved and merged as it was cut."""
     left, right = dialogue(30)
     found = cut(write(tmp_path / "a.wav", placed(RATE, 30, left), placed(RATE, 30, right), rate=RATE))
     written = to_plain(found.plan)

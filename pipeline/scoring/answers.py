@@ -33,6 +33,7 @@ _WORDS = {"true": True, "false": False, "null": None, "none": None, "nan": None,
 WORDS: dict[str, Any] = tomllib.loads(
     files("pipeline.scoring").joinpath("words.toml").read_text(encoding="utf-8")
 )
+_EXPLAINED = re.compile(r"([^\W\d]+)\s?[,(:;—–]")
 _TRUE, _FALSE = frozenset(WORDS["true"]), frozenset(WORDS["false"])
 
 
@@ -61,9 +62,13 @@ def cut_json(text: str, wanted: Collection[str]) -> dict[str, Any]:
 
 def truth(value: Any) -> bool | None:
     """What a model means by true and false, in the words it has for them; None for anything else."""
+    if isinstance(value, dict):
+        value = next((value[name] for name in ("value", "status", "met") if name in value), None)
     if isinstance(value, bool):
         return value
     text = " ".join(str(value).casefold().replace("ё", "е").split()).strip("\"'`.!*() ")
+    if explained := _EXPLAINED.match(text):  # "yes, he did", "false (not met)"
+        text = explained[1]
     return True if text in _TRUE else False if text in _FALSE else None
 
 

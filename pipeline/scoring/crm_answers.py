@@ -60,8 +60,9 @@ def read_answer(step: CrmStep, text: str, *, finished: bool, last: bool, languag
     wrong: BadAnswer | None = None
     loose = [found] if finished or last else []  # what nothing holds together
     tried = [*reversed(found[-MOST_CANDIDATES:]), *loose]
-    if len(found) > 1 and all(len(each) == 1 for each in found):  # one for each field
-        tried.reverse()
+    names = [name for each in found for name in each]
+    if len(found) > 1 and len(set(names)) == len(names):  # the parts of one, each in an object of its own
+        tried.insert(0, {name: value for each in found for name, value in each.items()})
     for each in tried:
         try:
             return json.dumps(_READ[step.code](each, step, last, language), ensure_ascii=False)
@@ -71,15 +72,26 @@ def read_answer(step: CrmStep, text: str, *, finished: bool, last: bool, languag
 
 
 def _candidates(text: str, *, finished: bool) -> Iterator[dict[str, Any]]:
-    """Objects of an answer; one that stands in a string (JSON of JSON) as well."""
+    """Objects of an answer; what stands in a string of it (JSON of JSON) as well."""
     body = text[:MOST_LETTERS]
     with suppress(ValueError, RecursionError):
         if isinstance(inner := json.loads(body.strip()), str):
             body = inner
-    for each in objects(body, unclosed=finished):
-        strings = [item for item in each.values() if isinstance(item, str) and item.lstrip()[:1] == "{"]
-        inner = list(objects(strings[0])) if len(strings) == 1 and len(each) <= 2 else []
-        yield inner[0] if inner else each
+    found = list(objects(body, unclosed=finished))
+    if not found and '\\"' in body:  # escaped as if it stood in a string
+        found = list(objects(body.replace('\\"', '"'), unclosed=finished))
+    for each in found:
+        yield {name: _opened(item) for name, item in each.items()}
+
+
+def _opened(value: Any, depth: int = WITHIN) -> Any:
+    """What stands in a string as JSON."""
+    if isinstance(value, str) and value.strip()[:1] in ("{", "[") and value.strip()[-1:] in ("}", "]"):
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value, strict=False)
+    if isinstance(value, dict) and depth:
+        return {name: _opened(item, depth - 1) for name, item in value.items()}
+    return value
 
 
 def _is_closed(text: str) -> bool:
@@ -190,7 +202,7 @@ def _sorted(
             given.setdefault(names[key], value)
         elif key in _COMMENTS:
             comment += _comments(value)
-        elif isinstance(value, dict) and depth and not any_name:
+        elif depth and not any_name and isinstance(value := _only(value), dict):
             inner, more, others = _sorted(value, names, any_name=any_name, depth=depth - 1)
             if not inner and not more:
                 unknown.append(raw)
@@ -204,6 +216,10 @@ def _sorted(
         elif not is_nothing(value):
             unknown.append(raw)
     return given, comment, unknown
+
+
+def _only(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
 
 
 def _paired(items: list[Any]) -> dict[str, Any]:
@@ -245,7 +261,7 @@ def _scoring(found: Any, step: CrmStep, last: bool, language: str) -> dict[str, 
     if listed is None and review is not found and not review.keys() & {"overall_summary", "recommendations"}:
         listed = review  # by name
     items = [_judged(item) for item in _items(listed)]
-    items = [item for item in items if item["criterion"] or item["number"]]
+    items = [item for item in items if item["criterion"] or item["number"] is not None]
     if not items:
         raise BadAnswer('It lacks "call_review" with "criteria".')
     if step.criteria:
@@ -273,6 +289,11 @@ def _scoring(found: Any, step: CrmStep, last: bool, language: str) -> dict[str, 
 
 
 def _items(listed: Any) -> list[Any]:
+    """The items of a list, of groups of them, or by name."""
+    groups = listed if isinstance(listed, list) else list(listed.values()) if isinstance(listed, dict) else []
+    inner = [_named(lowered(each), "criteria") if isinstance(each, dict) else each for each in groups]
+    if inner and all(isinstance(each, list) for each in inner):
+        return [item for each in inner for item in each][:MOST_ITEMS]
     if isinstance(listed, dict):  # by name, or by PHP's numbers
         return [
             {"criterion": name, **lowered(item)}
@@ -336,7 +357,10 @@ def _actions(found: Any, step: CrmStep, last: bool, language: str) -> dict[str, 
 def _listed_actions(listed: Any) -> list[Any]:
     if isinstance(listed, dict):
         inner = lowered(listed)
-        return [listed] if _named(inner, "title") or _named(inner, "description") else list(listed.values())
+        if _named(inner, "title") or _named(inner, "description"):
+            return [listed]
+        values = list(listed.values())
+        return values[0] if len(values) == 1 and isinstance(values[0], list) else values
     if isinstance(listed, str):
         return [] if is_nothing(listed) else _comments(listed)
     return listed[:MOST_ITEMS] if isinstance(listed, list) else []

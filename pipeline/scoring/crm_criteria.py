@@ -35,8 +35,9 @@ def matched(criteria: Sequence[str], items: Sequence[Item]) -> list[Item | None]
         else:
             found[at].append(number)
     stems = [_stems(name) for name in criteria]
+    first = 0 if any(str(item["number"]) == "0" for item in items) else 1
     for number in list(left):
-        at = _told(items[number], len(criteria))
+        at = _told(items[number], first, len(criteria))
         if at is not None and not found[at] and _fits(items[number], at, stems):
             found[at].append(number)
             left.remove(number)
@@ -64,13 +65,13 @@ def _by_words(
             left.remove(number)
 
 
-def _told(item: Item, most: int) -> int | None:
-    """The place that an item's number names."""
+def _told(item: Item, first: int, most: int) -> int | None:
+    """The place that an item's number names, where they count from `first`."""
     number = item["number"]
     if number is None and (told := _NUMBERED.match(item["criterion"])):
         number = told[1]
     digits = re.sub(r"\D", "", str(number))[:4] if number is not None else ""
-    return int(digits) - 1 if digits and 0 < int(digits) <= most else None
+    return int(digits) - first if digits and first <= int(digits) < most + first else None
 
 
 def _fits(item: Item, at: int, stems: Sequence[set[str]]) -> bool:

@@ -207,8 +207,11 @@ def _unpacked(value: dict[str, Any], name: str) -> Any:
 def _split(text: str, name: str, choices: Sequence[str]) -> list[str]:
     if choices and choice(text, choices) and _key(text) in map(_key, choices):
         return [text]
+    text = text.strip().removeprefix("[").removesuffix("]")
     parts = re.split(r"[\n;]" if "\n" in text or ";" in text else r",(?!\d)", text)
-    return [part for each in parts if (part := re.sub(r"^\s*(?:[-*•–]|\d{1,2}[.)])\s+", "", each).strip())]
+    return [
+        part for each in parts if (part := re.sub(r"^\s*(?:[-*•–]|\d{1,2}[.)])\s+", "", each).strip(" \t'\""))
+    ]
 
 
 def _holds(whole: str, part: str) -> bool:

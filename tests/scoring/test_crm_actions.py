@@ -108,6 +108,11 @@ SLOPPY: dict[str, tuple[str, Any]] = {
     "deadline of a month": (call(deadline="27 ноября 2026 в 15:00"), FULL),
     "deadline with fractions": (call(deadline="2026-11-27T15:00:00.000"), FULL),
     "unknown names": (call(priority="high"), FULL),
+    "actions in a string": (dumped({**YES, "actions": dumped([CALL, SEND])}), FULL),
+    "actions in a wrapper": (dumped({**YES, "actions": {"items": [CALL, SEND]}}), FULL),
+    "client in an object": (dumped({**YES, "is_client": {"value": True}}), FULL),
+    "client explained": (dumped({**YES, "is_client": "Да, это клиент"}), FULL),
+    "escaped as in a string": (J.replace('"', '\\"'), FULL),
     "control tokens": (J.replace("Выслать КП", "Выслать КП<|im_end|>"), FULL),
     "more than five": (dumped({**YES, "actions": [CALL] * 8}), {**FULL, "actions": [CALL] * 5}),
 }  # fmt: skip

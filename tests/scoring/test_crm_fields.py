@@ -112,6 +112,11 @@ SLOPPY = {
     "list as lines": full(Теги="- опт\n- срочно"),
     "list with nothing in it": full(Теги=["опт", None, "срочно"]),
     "text as a list": full(Название=["Стулья"]),
+    "wrapped in a list": dumped({"data": [FULL]}),
+    "list in a string": full(Теги='["опт", "срочно"]'),
+    "list in a string of python": full(Теги="['опт', 'срочно']"),
+    "escaped as in a string": J.replace('"', '\\"'),
+    "number about": full(Бюджет="около 30 000 рублей"),
     "control tokens": J.replace("Стулья", "Стулья<|endoftext|>"),
     "json in a string": dumped(J),
 }  # fmt: skip

@@ -131,6 +131,20 @@ SLOPPY = {
     "control tokens": f"<|im_start|>assistant\n{J}<|im_end|>",
     "tokens inside": J.replace("Good.", "Good.<|endoftext|>"),
     "harness words": f"### Response:\n{J}",
+    "escaped as in a string": J.replace('"', '\\"'),
+    "the review in a string": dumped({**FULL, "call_review": dumped(FULL["call_review"])}),
+    "the criteria in a string": with_items(dumped(ITEMS)),
+    "status in an object": with_items([item(n, status={"value": STATUS[n]}) for n in range(3)]),
+    "status explained": with_items(
+        [item(n, status="true (met)" if STATUS[n] else "No, it was not") for n in range(3)]
+    ),
+    "in groups": with_items({"Начало": ITEMS[:2], "Конец": ITEMS[2:]}),
+    "in a list of groups": with_items([{"group": "a", "criteria": ITEMS[:2]}, {"criteria": ITEMS[2:]}]),
+    "in two blocks": f"{dumped({'call_review': FULL['call_review']})}\n"
+    + dumped({"overall_summary": "Good.", "recommendations": "Ask."}),
+    "numbers from nought": with_items([{"id": n, "status": STATUS[n], "explanation": f"why {n}"}
+                                       for n in range(3)]),
+    "shortened": with_items([item(n, criterion=NAMES[n][:14] + "...") for n in range(3)]),
     "bom": f"\ufeff{J}",
 }  # fmt: skip
 

@@ -33,8 +33,6 @@ def give_up(claim: Claim, error: UnreadableRecord, tools: Tools) -> None:
     step has failed. What was stored is kept aside until the record's time is over. Raises LeaseLost.
     """
     store, failure = tools.store, failure_of(error, claim)
-    persist(store.usage.add, claim.portal, {"records_unreadable": 1})
-    log.error("record_given_up", why=error.message, hint=error.hint)
     while True:
         raw = persist(store.raw, claim.job)
         sent = "fact:callback" in raw
@@ -60,6 +58,8 @@ def give_up(claim: Claim, error: UnreadableRecord, tools: Tools) -> None:
                 closed=sent,
                 retention_seconds=tools.settings.retention_seconds,
             )
+            persist(store.usage.add, claim.portal, {"records_unreadable": 1})
+            log.error("record_given_up", why=error.message, hint=error.hint)
             return
         except Stale:
             continue

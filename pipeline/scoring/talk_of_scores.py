@@ -26,6 +26,9 @@ _STRONG = {
         rf"(?:score|rating|grade) {_N}?(?:high|highest|maximum|perfect|hundred|100)\b|quality high(?:est)?\b",
         r"\b(?:hundred|100) (?:out )?of (?:a |one )?(?:hundred|100)\b",
         rf"(?:ignore|forget|disregard|override) {_N}(?:instructions?|prompts?|rules|guidelines)\b",
+        r"(?:ignore|forget|disregard|override) (?:(?:all|everything|any|the) ){0,2}"
+        r"(?:previous|above|earlier|prior) (?:text|context|transcript)\b",
+        r"(?:output|respond with|reply with) high\b",
         rf"(?:mark|treat|count|consider) {_N}(?:criteria|criterion|everything) {_N}(?:met|true"
         rf"|fulfilled|satisfied)\b",
         r"(?:system|developer) (?:message|prompt)\b",
@@ -46,6 +49,8 @@ _STRONG = {
         r"качество лида высокое\b|оценка (?:лида|звонка|разговора)\b|скоринг\w* (?:лида|звонка)\b",
         rf"(?:игнорир\w+|забудь\w*|отмени\w*|не учитывай\w*) {_N}(?:инструкци\w+|правил\w*|указани\w+"
         rf"|промпт\w*)\b",
+        r"(?:игнорир\w+|забудь\w*|не учитывай\w*) (?:(?:весь|все|всё) )?предыдущ\w+ (?:текст|контекст)\b"
+        r"|(?:выведи\w*|ответь\w*) высок\w+\b",
         r"(?:внимание|уважаем\w+|дорог\w+|слушай\w*|эй|привет"
         r"|сообщение для) (?:искусственн\w+ интеллект\w*|нейросет\w*|"
         r"языков\w+ модел\w*|ии|чат ?гпт|система оценки)\b",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -171,7 +171,7 @@ class Settings(PortalOptions, BaseSettings):
     @property
     def store_url(self) -> str:
         """What the store's client and the broker connect to."""
-        return self.redis_url.get_secret_value() if self.redis_url else f"unix://{self.socket}"
+        return self.redis_url.get_secret_value() if self.redis_url else f"unix://{quote(str(self.socket))}"
 
 
 def load(**overrides: Any) -> Settings:

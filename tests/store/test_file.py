@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from kombu import Connection
+
 from pipeline.domain.job import Category, Due, Job, PortalId, Request, Source, Step
+from pipeline.run.notifier import broker_url
+from pipeline.settings.installation import Settings
 from pipeline.store import Store, fields_of, job_id
 from pipeline.store.records import dumps
 from tests.conftest import embedded_store
 
 SIGNED = "https://portal.example/recording?signature=NOBODYS-BUSINESS"
+
+
+def test_a_folder_may_have_any_name(short_path: Path) -> None:
+    """Spaces, quotes, brackets and signs of URLs: the store starts there, and all its clients find it."""
+    folder = short_path / "a b[c]é%20#?'\"*\\d"
+    folder.mkdir()
+    with embedded_store(folder):
+        settings = Settings(data_dir=folder, redis_url=None)
+        with closing(Store(settings.store_url)) as store:
+            assert store.now() > 0
+        with Connection(broker_url(settings.store_url)) as broker:
+            broker.ensure_connection(max_retries=1)
+            assert broker.default_channel.client.ping()
+    assert {path.name for path in folder.iterdir()} >= {"store"}
 
 
 def test_a_link_that_the_record_has_lost_leaves_the_disk(short_path: Path) -> None:

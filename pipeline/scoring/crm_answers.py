@@ -17,18 +17,16 @@ from pipeline.clients.insides import answer_only
 from pipeline.domain.errors import BadAnswer
 from pipeline.scoring.answers import MOST_LETTERS, WITHIN, WORDS, lowered, objects, truth
 from pipeline.scoring.crm_criteria import matched
+from pipeline.scoring.crm_fields import MOST_ITEMS, comments, quoted, read_fields, worded
 from pipeline.scoring.crm_step import CrmStep
-from pipeline.scoring.crm_values import VALUE_KEYS, Unfit, deadline, fitted, is_nothing, plain
+from pipeline.scoring.crm_values import deadline, is_nothing, plain
 
 MOST_ACTIONS = 5
 TITLE_CHARS, TEXT_CHARS = 255, 10_000  # what the CRM keeps
 MOST_CANDIDATES = 8  # objects of one answer that are tried, the last first
-MOST_ITEMS = 400
 NO_REASON = {"en": "The model gave no reason.", "ru": "Модель не назвала причину."}
 
 _NAMES: dict[str, list[str]] = WORDS["names"]
-_COMMENTS = frozenset(_NAMES["comment"])
-_NAME_KEYS = ("name", "field", "key", "поле", "название")
 _FENCE = re.compile(r"\A```[\w-]{0,20}[ \t]*\n?(.*?)\n?```\s*\Z", re.DOTALL)
 _PREFACE = re.compile(
     r"\A(?:(?:sure|certainly|of course|okay|ok|конечно|хорошо)[,.!]?\s*)?"
@@ -147,104 +145,10 @@ def _lines(value: Any) -> str:
         kept = {key: item for key, item in value.items() if not is_nothing(item)}
         if len(kept) == 1:
             return _lines(next(iter(kept.values())))
-        return "\n".join(f"{key}: {_text(item)}" for key, item in kept.items())
+        return "\n".join(f"{key}: {worded(item)}" for key, item in kept.items())
     if isinstance(value, list):
         return "\n".join(f"- {each}" for item in value if (each := plain(item)))
     return str(value) if isinstance(value, str) else plain(value)
-
-
-# -- fields
-
-
-def _fields(found: Any, step: CrmStep, last: bool, language: str) -> dict[str, Any]:
-    if isinstance(found, list):  # of pairs
-        found = _paired(found)
-    names = {_key(name): name for name in step.fields if _key(name) not in _COMMENTS}
-    given, comment, unknown = _sorted(found, names, any_name=not names)
-    if not given and not comment and not (found.keys() & _COMMENTS):
-        raise BadAnswer(f"It has none of the names {_listed(names.values())}.")
-    lacking = [name for name in names.values() if name not in given]
-    if unknown and lacking and not last:
-        raise BadAnswer(
-            f"{_listed(unknown)} is no field, and {_listed(lacking)} is missing: use exactly these names."
-        )
-    values: dict[str, Any] = dict.fromkeys(names.values())
-    choices = {_key(name): each for name, each in step.choices.items()}
-    unfit = []
-    for name, value in given.items():
-        kind = step.fields.get(name, "string or null") if names else "any"
-        try:
-            values[name] = fitted(value, kind, choices.get(_key(name), ()), step.today) if names else value
-        except Unfit:
-            unfit.append(name)
-            comment.append(f"{name}: {plain(value)}")
-    if unfit and not last:
-        wanted = "; ".join(
-            f'"{name}" is {json.dumps(given[name], ensure_ascii=False)[:80]}, expected '
-            + (f"one of {_listed(choices[_key(name)])}" if _key(name) in choices else step.fields[name])
-            for name in unfit[:10]
-        )
-        raise BadAnswer(f"Values are not of their fields' types: {wanted}.")
-    cleaned = {name: _cleaned(value) for name, value in values.items()}
-    return {**cleaned, "comment": [each for item in comment if (each := _text(item))]}
-
-
-def _sorted(
-    found: Mapping[str, Any], names: Mapping[str, str], *, any_name: bool, depth: int = 3
-) -> tuple[dict[str, Any], list[str], list[str]]:
-    """What an object holds: known fields, comments, names that are unknown."""
-    given: dict[str, Any] = {}
-    comment: list[str] = []
-    unknown: list[str] = []
-    for raw, value in found.items():
-        key = _key(raw)
-        if key in names:
-            given.setdefault(names[key], value)
-        elif key in _COMMENTS:
-            comment += _comments(value)
-        elif depth and not any_name and isinstance(value := _only(value), dict):
-            inner, more, others = _sorted(value, names, any_name=any_name, depth=depth - 1)
-            if not inner and not more:
-                unknown.append(raw)
-            given, comment = {**inner, **given}, comment + more
-            unknown += others if inner else []
-        elif isinstance(value, list) and depth and (pairs := _paired(value)) and not any_name:
-            inner, more, others = _sorted(pairs, names, any_name=any_name, depth=0)
-            given, comment, unknown = {**inner, **given}, comment + more, unknown + others
-        elif any_name:
-            given[raw] = value
-        elif not is_nothing(value):
-            unknown.append(raw)
-    return given, comment, unknown
-
-
-def _only(value: Any) -> Any:
-    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
-
-
-def _paired(items: list[Any]) -> dict[str, Any]:
-    """`[{"name": ..., "value": ...}, ...]` as an object."""
-    found = {}
-    for item in items[:MOST_ITEMS]:
-        if isinstance(item, dict):
-            inner = lowered(item)
-            name = next((inner[key] for key in _NAME_KEYS if key in inner), None)
-            value = next((key for key in VALUE_KEYS if key in inner), None)
-            if isinstance(name, str) and value:
-                found[name] = inner[value]
-            elif len(inner) == 1:
-                found.update(item)
-    return found
-
-
-def _comments(value: Any) -> list[str]:
-    if isinstance(value, str):
-        lines = value.splitlines() or [value]
-        value = [re.sub(r"^\s*(?:[-*•–—]|\d{1,2}[.)])\s+", "", line) for line in lines]
-    if isinstance(value, dict):
-        value = [item if isinstance(item, str) else {key: item} for key, item in value.items()]
-    value = value if isinstance(value, list) else [value]
-    return [plain(item) for item in value[:MOST_ITEMS] if not is_nothing(item)]
 
 
 # -- criteria
@@ -267,24 +171,24 @@ def _scoring(found: Any, step: CrmStep, last: bool, language: str) -> dict[str, 
     if step.criteria:
         kept = matched(step.criteria, items)
         if missing := [name for name, item in zip(step.criteria, kept, strict=True) if item is None]:
-            raise BadAnswer(f'"criteria" lacks {_listed(missing)}: each criterion once, in the words given.')
+            raise BadAnswer(f'"criteria" lacks {quoted(missing)}: each criterion once, in the words given.')
         items = [{**item, "criterion": name} for name, item in zip(step.criteria, kept, strict=True) if item]
     judged = []
     for item in items:
         status = truth(item["status"])
         if status is None and not (last and is_nothing(item["status"])):
-            raise BadAnswer(f'"status" of {_listed([item["criterion"]])} is neither true nor false.')
+            raise BadAnswer(f'"status" of {quoted([item["criterion"]])} is neither true nor false.')
         judged.append(
             {
                 "criterion": item["criterion"],
                 "status": bool(status),
-                "explanation": _text(item["explanation"]),
+                "explanation": worded(item["explanation"]),
             }
         )
     return {
         "call_review": {"criteria": judged},
-        "overall_summary": _text(_named(found, "summary") or _named(review, "summary")),
-        "recommendations": _text(_named(found, "recommendations") or _named(review, "recommendations")),
+        "overall_summary": worded(_named(found, "summary") or _named(review, "summary")),
+        "recommendations": worded(_named(found, "recommendations") or _named(review, "recommendations")),
     }
 
 
@@ -337,7 +241,7 @@ def _actions(found: Any, step: CrmStep, last: bool, language: str) -> dict[str, 
         is_client = True  # there is something to do for them
     if is_client is None:
         raise BadAnswer('"is_client" is missing, or neither true nor false.')
-    reason = None if is_client else _text(_named(found, "why_not"))[:TEXT_CHARS]
+    reason = None if is_client else worded(_named(found, "why_not"))[:TEXT_CHARS]
     if not is_client and not last and (actions or not reason):
         raise BadAnswer(
             '"is_client" is false: "actions" has to be empty then, and "reason_if_is_client_false" given.'
@@ -362,17 +266,20 @@ def _listed_actions(listed: Any) -> list[Any]:
         values = list(listed.values())
         return values[0] if len(values) == 1 and isinstance(values[0], list) else values
     if isinstance(listed, str):
-        return [] if is_nothing(listed) else _comments(listed)
+        return [] if is_nothing(listed) else comments(listed)
     return listed[:MOST_ITEMS] if isinstance(listed, list) else []
 
 
 def _action(item: Any, step: CrmStep) -> dict[str, Any] | None:
     inner = lowered(item) if isinstance(item, dict) else {"title": item if isinstance(item, str) else ""}
     inner = {re.sub(r"[\s-]+", "_", key): each for key, each in inner.items()}
-    title, description = _text(_named(inner, "title")), _text(_named(inner, "description"))
+    title, description = (
+        worded(_named(inner, "title")),
+        worded(_named(inner, "description")),
+    )
     if not title and not description:
         return None
-    named = _text(_named(inner, "responsible"))
+    named = worded(_named(inner, "responsible"))
     return {
         "title": (title or description)[:TITLE_CHARS],
         "description": description[:TEXT_CHARS],
@@ -382,7 +289,7 @@ def _action(item: Any, step: CrmStep) -> dict[str, Any] | None:
 
 
 _READ: dict[str, Read] = {
-    "extract_form_fields": _fields,
+    "extract_form_fields": read_fields,
     "call_scoring": _scoring,
     "client_dialogue_action_extraction": _actions,
 }
@@ -400,24 +307,3 @@ _WANTED: dict[str, frozenset[str]] = {
 def _named(found: Mapping[str, Any], what: str) -> Any:
     """A value by the name that was asked for, else by another that means the same."""
     return next((found[name] for name in _NAMES[what] if name in found), None)
-
-
-def _text(value: Any) -> str:
-    """A text for people, in one string, without a model's insides."""
-    if isinstance(value, list):
-        value = "\n".join(filter(None, map(plain, value)))
-    return answer_only(value if isinstance(value, str) else plain(value))
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_cleaned(item) for item in value]
-    return _text(value) if isinstance(value, str) else value
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name.casefold().replace("ё", "е")).strip(".:\"'«»")
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(f'"{name}"' for name in list(names)[:30])

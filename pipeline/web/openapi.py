@@ -89,16 +89,29 @@ def _paths() -> dict[str, Any]:
         "/engines/{token}/{category}": {
             "parameters": [token, category],
             "get": _open(
-                "Whether this engine is served", {"200": _answer("it is", {"type": "object"})}, 404, 429
+                "checkEngine",
+                "Whether this engine is served",
+                {"200": _answer("it is", {"type": "object"})},
+                404,
+                429,
             ),
             "post": _open(
-                "An engine request, as a portal sends it", {"202": accepted}, 400, 404, 408, 413, 429, 503
+                "askEngine",
+                "An engine request, as a portal sends it",
+                {"202": accepted},
+                400,
+                404,
+                408,
+                413,
+                429,
+                503,
             )
             | {"requestBody": engine_request},
         },
         "/events/{token}": {
             "parameters": [token],
             "post": _open(
+                "tellEvent",
                 "An event of the portal",
                 {"200": _answer("heard", {"type": "object"})},
                 400,
@@ -113,58 +126,88 @@ def _paths() -> dict[str, Any]:
         },
         "/v1/calls": {
             "post": _keyed(
-                "A call from elsewhere, by link or as an upload", {"202": taken}, 400, 408, 409, 413, 503
+                "addCall",
+                "A call from elsewhere, by link or as an upload",
+                {"202": taken},
+                400,
+                408,
+                409,
+                413,
+                503,
             )
             | {"parameters": [key], "requestBody": call},
         },
         "/v1/jobs": {
-            "get": _keyed("Jobs, newest first", {"200": _answer("one page", _ref("JobRows"))}, 400, 503)
+            "get": _keyed(
+                "listJobs", "Jobs, newest first", {"200": _answer("one page", _ref("JobRows"))}, 400, 503
+            )
             | {"parameters": page},
         },
         "/v1/jobs/{id}": {
             "parameters": [job],
-            "get": _keyed("All about one job", {"200": _answer("the job", _ref("JobView"))}, 404, 503),
-            "delete": _keyed("Erases the job", {"204": {"description": "erased"}}, 404, 503),
+            "get": _keyed(
+                "getJob", "All about one job", {"200": _answer("the job", _ref("JobView"))}, 404, 503
+            ),
+            "delete": _keyed("eraseJob", "Erases the job", {"204": {"description": "erased"}}, 404, 503),
         },
         "/v1/jobs/{id}/retry": {
             "parameters": [job],
-            "post": _keyed("Runs a failed job again", {"202": taken}, 404, 409, 503),
+            "post": _keyed("retryJob", "Runs a failed job again", {"202": taken}, 404, 409, 503),
         },
         "/v1/jobs/{id}/transcript.{format}": {
             "parameters": [job, export],
-            "get": _keyed("The transcript as a file", {"200": text}, 404, 503),
+            "get": _keyed("getTranscript", "The transcript as a file", {"200": text}, 404, 503),
         },
         "/images/{name}": {
             "parameters": [_path("name", {"type": "string"}, "as in the link that the portal was given")],
-            "get": _open("An image that is hosted for a while", {"200": picture}, 404, 503),
+            "get": _open("getImage", "An image that is hosted for a while", {"200": picture}, 404, 503),
         },
-        "/health": {"get": _open("The process answers", {"200": _answer("it does", {"type": "object"})})},
-        "/ready": {"get": _open("It can accept jobs", {"200": _answer("it can", {"type": "object"})}, 503)},
-        "/version": {"get": _open("The version", {"200": _answer("it", {"type": "object"})})},
-        "/metrics": {"get": _keyed("Metrics in Prometheus' text form", {"200": text})},
-        "/openapi.json": {"get": _open("This document", {"200": _answer("it", {"type": "object"})})},
-        "/": {"get": _keyed("The list of jobs as a page, or the form to sign in", {"200": page_text}, 503)},
+        "/health": {
+            "get": _open("getHealth", "The process answers", {"200": _answer("it does", {"type": "object"})})
+        },
+        "/ready": {
+            "get": _open(
+                "getReadiness", "It can accept jobs", {"200": _answer("it can", {"type": "object"})}, 503
+            )
+        },
+        "/version": {"get": _open("getVersion", "The version", {"200": _answer("it", {"type": "object"})})},
+        "/metrics": {"get": _keyed("getMetrics", "Metrics in Prometheus' text form", {"200": text})},
+        "/openapi.json": {
+            "get": _open("getOpenapi", "This document", {"200": _answer("it", {"type": "object"})})
+        },
+        "/": {
+            "get": _keyed(
+                "showJobs", "The list of jobs as a page, or the form to sign in", {"200": page_text}, 503
+            )
+        },
         "/sign-in": {
             "post": _open(
-                "Opens a session for a browser", {"303": signed, "401": page_text}, 400, 408, 413, 429, 503
+                "signIn",
+                "Opens a session for a browser",
+                {"303": signed, "401": page_text},
+                400,
+                408,
+                413,
+                429,
+                503,
             )
             | {"requestBody": {"required": True, "content": {_FORM: {"schema": _ref("SignIn")}}}}
         },
-        "/sign-out": {"post": _open("Ends the browser's session", {"303": signed}, 503)},
+        "/sign-out": {"post": _open("signOut", "Ends the browser's session", {"303": signed}, 503)},
     }
 
 
 _FORM = "application/x-www-form-urlencoded"
 
 
-def _open(summary: str, answers: dict[str, Any], *refusals: int) -> dict[str, Any]:
+def _open(name: str, summary: str, answers: dict[str, Any], *refusals: int) -> dict[str, Any]:
     for status in refusals:
         answers[str(status)] = _answer(_REFUSALS[status], _ref("Error"))
-    return {"summary": summary, "responses": answers}
+    return {"operationId": name, "summary": summary, "responses": answers}
 
 
-def _keyed(summary: str, answers: dict[str, Any], *refusals: int) -> dict[str, Any]:
-    return _open(summary, answers, 401, 429, *refusals) | {"security": [{"bearer": []}, {"header": []}]}
+def _keyed(name: str, summary: str, answers: dict[str, Any], *refusals: int) -> dict[str, Any]:
+    return _open(name, summary, answers, 401, 429, *refusals) | {"security": [{"bearer": []}, {"header": []}]}
 
 
 _REFUSALS = {
@@ -231,7 +274,7 @@ def _schemas() -> dict[str, Any]:
         ),
         "UploadedCall": _object(
             ["file"],
-            file={"type": "string", "contentMediaType": "application/octet-stream"},
+            file={"type": "string", "format": "binary"},
             entity_type=text,
             entity_id=text,
             language=text,

@@ -53,3 +53,15 @@ def test_every_operation_answers_as_described(case: schemathesis.Case, address: 
         case.body["callbackUrl"] = case.body["errorCallbackUrl"] = f"{PORTAL}/cb?hash=n1"
     key = {"X-Api-Key": API_KEY}
     case.call_and_validate(base_url=address, checks=CHECKS, headers=key, timeout=10)
+
+
+def test_what_generated_clients_need() -> None:
+    """Each operation has a name of its own, each answer of JSON a shape, and an upload is a file."""
+    names = [
+        operation["operationId"]
+        for path in described()["paths"].values()
+        for method, operation in path.items()
+        if method != "parameters"
+    ]
+    assert len(names) == len(set(names)) >= 18
+    assert described()["components"]["schemas"]["UploadedCall"]["properties"]["file"]["format"] == "binary"

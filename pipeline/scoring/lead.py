@@ -107,7 +107,8 @@ def _capped(lead: Lead, transcript: Transcript, language: str, *, high: int) -> 
         notes.append(spoke_about_the_score(*told, language))
         if lead.score >= high:
             lead = replace(lead, score=high - 1, quality="medium")
-    return replace(lead, reason=" ".join([lead.reason, *notes]))
+    reason = lead.reason if not notes or lead.reason[-1] in ".!?…" else f"{lead.reason}."
+    return replace(lead, reason=" ".join([reason, *notes]))
 
 
 def weigh(criteria: Collection[Criterion]) -> int:

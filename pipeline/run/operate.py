@@ -11,7 +11,7 @@ from pipeline.domain.kinds import KINDS, kind_of
 from pipeline.steps import flow
 from pipeline.steps.paid import breakers
 from pipeline.steps.tools import Tools
-from pipeline.store import Stale
+from pipeline.store import Stale, Transition
 from pipeline.store.records import COUNTS, dumps
 
 RETRY_TTL_SECONDS = 3600.0
@@ -47,16 +47,18 @@ def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> t
         try:
             tools.store.finish(
                 job,
+                Transition(
+                    facts={},
+                    dues=dues,
+                    status="running" if job.status == "failed" else job.status,
+                    forget=[f"fact:{step}" for step in again]
+                    + [f"{kind}:{step}" for kind in COUNTS for step in job.attempts]
+                    + ["held_since"],
+                    fields={"deadline": f"{deadline:.6f}", "request": dumps(request)},
+                    events=(Event(at=now, step=Step("retry"), what="retried"),),
+                    reopened=ended,
+                ),
                 claim=None,
-                facts={},
-                dues=dues,
-                status="running" if job.status == "failed" else job.status,
-                forget=[f"fact:{step}" for step in again]
-                + [f"{kind}:{step}" for kind in COUNTS for step in job.attempts]
-                + ["held_since"],
-                fields={"deadline": f"{deadline:.6f}", "request": dumps(request)},
-                events=(Event(at=now, step=Step("retry"), what="retried"),),
-                reopened=ended,
             )
         except Stale:
             continue

@@ -37,7 +37,7 @@ from pipeline.steps import flow, outcome_steps
 from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide, unreadable_in
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.storage.blobs import BlobMissing
-from pipeline.store import Stale, persist
+from pipeline.store import Stale, Transition, persist
 from pipeline.store.records import dumps
 from pipeline.telemetry import failpoints
 
@@ -284,16 +284,18 @@ class Runner:
                 persist(
                     store.finish,
                     job,
+                    Transition(
+                        facts=facts,
+                        dues=following.dues,
+                        status=following.status,
+                        forget=[f"fact:{step}" for step in result.forget]
+                        + (["held_since"] if job.held_since is not None and served else []),
+                        fields={"request": dumps(_ended(after.request))} if ended else None,
+                        events=events,
+                        deliveries=result.deliveries,
+                        closed=following.closed,
+                    ),
                     claim=claim,
-                    facts=facts,
-                    dues=following.dues,
-                    status=following.status,
-                    forget=[f"fact:{step}" for step in result.forget]
-                    + (["held_since"] if job.held_since is not None and served else []),
-                    fields={"request": dumps(_ended(after.request))} if ended else None,
-                    events=events,
-                    deliveries=result.deliveries,
-                    closed=following.closed,
                     retention_seconds=self.tools.settings.retention_seconds,
                 )
                 break

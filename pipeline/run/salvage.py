@@ -14,7 +14,7 @@ from pipeline.domain.plain import to_plain
 from pipeline.steps import flow, outcome_steps
 from pipeline.steps.retry import failure_of
 from pipeline.steps.tools import Result, Tools
-from pipeline.store import Stale, fields_of, persist, salvaged
+from pipeline.store import Stale, Transition, fields_of, persist, salvaged
 from pipeline.telemetry.logs import REDACTOR
 
 log = structlog.get_logger()
@@ -48,14 +48,16 @@ def give_up(claim: Claim, error: UnreadableRecord, tools: Tools) -> None:
             persist(
                 store.finish,
                 job,
+                Transition(
+                    facts=to_plain(facts),
+                    dues=() if sent else flow.advance(after, now).dues,
+                    status=raw.get("status", "failed") if sent else "running",
+                    forget=replaced,
+                    fields=fields | {ASIDE + name: REDACTOR.text(raw[name]) for name in replaced},
+                    events=(Event(at=now, step=claim.step, what="failed", why=error.message),),
+                    closed=sent,
+                ),
                 claim=claim,
-                facts=to_plain(facts),
-                dues=() if sent else flow.advance(after, now).dues,
-                status=raw.get("status", "failed") if sent else "running",
-                forget=replaced,
-                fields=fields | {ASIDE + name: REDACTOR.text(raw[name]) for name in replaced},
-                events=(Event(at=now, step=claim.step, what="failed", why=error.message),),
-                closed=sent,
                 retention_seconds=tools.settings.retention_seconds,
             )
             persist(store.usage.add, claim.portal, {"records_unreadable": 1})

@@ -3,7 +3,7 @@
 from pipeline.store.intake import Intake, Prepared, prepare
 from pipeline.store.ledger import Reservation
 from pipeline.store.records import Quota, fields_of, job_id, salvaged
-from pipeline.store.store import Stale, Store, persist
+from pipeline.store.store import Stale, Store, Transition, persist
 
 __all__ = [
     "Intake",
@@ -12,6 +12,7 @@ __all__ = [
     "Reservation",
     "Stale",
     "Store",
+    "Transition",
     "fields_of",
     "job_id",
     "persist",

@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
 
 import redis
@@ -59,6 +60,25 @@ def persist(write: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
             if time.monotonic() >= end:
                 raise
             time.sleep(0.25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """What a step, or a person, changes in a record: all of it or nothing.
+
+    facts: step -> what it found. dues: what is to be done next. forget, fields: fields of the record that go,
+    or are set. closed: nothing is left to do, so the record may expire. reopened: it may not any more.
+    """
+
+    facts: Mapping[str, Any]
+    dues: Iterable[Due]
+    status: str
+    forget: Iterable[str] = ()
+    fields: Mapping[str, str] | None = None
+    events: Iterable[Event] = ()
+    deliveries: Iterable[Delivery] = ()
+    closed: bool = False
+    reopened: bool = False
 
 
 class Stale(Exception):
@@ -284,23 +304,15 @@ class Store:
     def finish(
         self,
         job: Job,
+        what: Transition,
         *,
         claim: Claim | None,
-        facts: Mapping[str, Any],
-        dues: Iterable[Due],
-        status: str,
-        forget: Iterable[str] = (),
-        fields: Mapping[str, str] | None = None,
-        events: Iterable[Event] = (),
-        deliveries: Iterable[Delivery] = (),
-        closed: bool = False,
-        reopened: bool = False,
         retention_seconds: int = 604_800,
     ) -> None:
         """One transition: facts in, next steps scheduled, lease dropped.
 
-        Raises LeaseLost when the claim is another's by now, Stale when the record moved on since `job`
-        was read, UnknownJob when it was erased.
+        retention_seconds: how long a closed record stays. Raises LeaseLost when the claim is another's by
+        now, Stale when the record moved on since `job` was read, UnknownJob when it was erased.
         """
         transition = {
             "id": job.id,
@@ -309,15 +321,15 @@ class Store:
             "queue": claim.queue if claim else "",
             "step": claim.step if claim else "",
             "fence": claim.fence if claim else None,
-            "set": {f"fact:{step}": dumps(fact) for step, fact in facts.items()}
-            | {"status": status}
-            | dict(fields or {}),
-            "forget": list(forget),
-            "dues": dues_of(dues),
-            "events": [dumps(event) for event in events],
-            "deliveries": [dumps(delivery) for delivery in deliveries],
-            "closed": closed or None,
-            "reopened": reopened or None,
+            "set": {f"fact:{step}": dumps(fact) for step, fact in what.facts.items()}
+            | {"status": what.status}
+            | dict(what.fields or {}),
+            "forget": list(what.forget),
+            "dues": dues_of(what.dues),
+            "events": [dumps(event) for event in what.events],
+            "deliveries": [dumps(delivery) for delivery in what.deliveries],
+            "closed": what.closed or None,
+            "reopened": what.reopened or None,
             "retention": retention_seconds,
         }
         answer = self._run("finish", dumps({k: v for k, v in transition.items() if v not in (None, [])}))

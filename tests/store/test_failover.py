@@ -12,7 +12,7 @@ from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.domain.job import JobId, PortalId
 from pipeline.run.notifier import broker_settings
 from pipeline.settings.store_url import Sentinels, read_sentinels
-from pipeline.store import Intake, Quota, Stale, Store, persist, prepare
+from pipeline.store import Intake, Quota, Stale, Store, Transition, persist, prepare
 from tests.store.jobs import a_job, accept, due
 from tests.store.sentinels import sentinels
 
@@ -33,7 +33,9 @@ def test_a_failover_under_load_stops_nobody(short_path: Path) -> None:
                         over.wait(0.01)
                         continue
                     job = store.load(claim.job)
-                    store.finish(job, claim=claim, facts={"fetch": 1}, dues=(), status="done", closed=True)
+                    store.finish(
+                        job, Transition(facts={"fetch": 1}, dues=(), status="done", closed=True), claim=claim
+                    )
                     done.add(claim.job)
                 except (StoreUnavailable, LeaseLost, Stale, UnknownJob):
                     over.wait(0.05)

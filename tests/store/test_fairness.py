@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.domain.job import Claim, JobId, PortalId
 from pipeline.domain.kinds import BACKGROUND, UPSTREAM, URGENT_BELOW
-from pipeline.store import Store
+from pipeline.store import Store, Transition
 from pipeline.store.watermark import Watermark
 from tests.store.jobs import a_job, accept, due
 
@@ -104,7 +104,9 @@ def test_the_index_serves_whom_the_definition_names(
     for queue in QUEUES:
         assert store.tick()[queue] == sum(at == queue for at, _ in model.ready)
     for _, _, held in list(model.running.values()):
-        store.finish(store.load(held.job), claim=held, facts={"x": 1}, dues=(), status="done", closed=True)
+        store.finish(
+            store.load(held.job), Transition(facts={"x": 1}, dues=(), status="done", closed=True), claim=held
+        )
     for _, job in list(model.ready):
         store.erase(job)
     left = {key for key in store._redis.scan_iter("cs:*") if not key.startswith(("cs:job", "cs:open:"))}
@@ -121,7 +123,7 @@ def after(store: Store, model: Model, what: str, pick: int) -> None:
             there = QUEUES[1 - QUEUES.index(queue)]
             model.ready[there, job] = model.ready.pop((queue, job))
             dues = [due("x", there, urgency=model.ready[there, job])]
-            store.finish(store.load(job), claim=None, facts={}, dues=dues, status="running")
+            store.finish(store.load(job), Transition(facts={}, dues=dues, status="running"), claim=None)
         return
     if not model.running:
         return
@@ -137,7 +139,7 @@ def after(store: Store, model: Model, what: str, pick: int) -> None:
         return
     del model.running[job]
     if what == "finish":
-        store.finish(store.load(job), claim=held, facts={"x": 1}, dues=(), status="running")
+        store.finish(store.load(job), Transition(facts={"x": 1}, dues=(), status="running"), claim=held)
     elif what == "defer":
         store.defer(held, at=0)
         model.ready[queue, job] = urgency

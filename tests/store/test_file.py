@@ -12,7 +12,7 @@ from kombu import Connection
 from pipeline.domain.job import Category, Due, Job, PortalId, Request, Source, Step
 from pipeline.run.notifier import broker_url
 from pipeline.settings.installation import Settings
-from pipeline.store import Store, fields_of, job_id
+from pipeline.store import Store, Transition, fields_of, job_id
 from pipeline.store.records import dumps
 from tests.conftest import embedded_store
 
@@ -48,9 +48,11 @@ def test_a_link_that_the_record_has_lost_leaves_the_disk(short_path: Path) -> No
         assert held(short_path, SIGNED)
         ended = dumps(replace(job.request, file_url=None))
         store.finish(
-            store.load(job.id), claim=claim, facts={"fetch": {}}, dues=(), status="done",
-            fields={"request": ended}, closed=True, retention_seconds=3600,
-        )  # fmt: skip
+            store.load(job.id),
+            Transition(facts={"fetch": {}}, dues=(), status="done", fields={"request": ended}, closed=True),
+            claim=claim,
+            retention_seconds=3600,
+        )
         assert held(short_path, SIGNED)
         assert store.renew_file() >= 10
         end = time.monotonic() + 20

@@ -12,7 +12,7 @@ from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.domain.job import Category, Job, JobId, PortalId, Request
 from pipeline.domain.kinds import A_PERSON_WAITS, OUTCOME
 from pipeline.steps.retry import MOST_LOST
-from pipeline.store import Intake, Quota, Stale, Store, fields_of, prepare
+from pipeline.store import Intake, Quota, Stale, Store, Transition, fields_of, prepare
 from pipeline.store.records import dumps
 from tests.store.jobs import a_job, accept, claim, due
 
@@ -76,9 +76,9 @@ def test_a_lease_that_ends_goes_to_another_and_the_first_is_fenced_out(store: St
     assert (second.attempt, second.lost) == (2, 1)
     read = store.load(job.id)
     with pytest.raises(LeaseLost):
-        store.finish(read, claim=first, facts={"fetch": 1}, dues=(), status="running")
+        store.finish(read, Transition(facts={"fetch": 1}, dues=(), status="running"), claim=first)
     assert not store.renew(first, 30)
-    store.finish(read, claim=second, facts={"fetch": 2}, dues=(), status="running")
+    store.finish(read, Transition(facts={"fetch": 2}, dues=(), status="running"), claim=second)
     assert store.load(job.id).facts == {"fetch": 2}
 
 
@@ -88,11 +88,13 @@ def test_a_record_that_moved_on_is_read_again(store: Store) -> None:
     accept(store, job, due("transcribe:0", "upstream"), due("transcribe:1", "upstream"))
     one, two = claim(store, "upstream"), claim(store, "upstream")
     read = store.load(job.id)
-    store.finish(read, claim=one, facts={one.step: 1}, dues=(), status="running")
+    store.finish(read, Transition(facts={one.step: 1}, dues=(), status="running"), claim=one)
     with pytest.raises(Stale):
-        store.finish(read, claim=two, facts={two.step: 2}, dues=(), status="running")
+        store.finish(read, Transition(facts={two.step: 2}, dues=(), status="running"), claim=two)
     again = store.load(job.id)
-    store.finish(again, claim=two, facts={two.step: 2}, dues=[due("merge", "upstream")], status="running")
+    store.finish(
+        again, Transition(facts={two.step: 2}, dues=[due("merge", "upstream")], status="running"), claim=two
+    )
     assert claim(store, "upstream").step == "merge"
 
 
@@ -114,7 +116,9 @@ def test_a_portal_runs_no_more_steps_than_it_may(store: Store) -> None:
         accept(store, a_job(store, n))
     held = [claim(store) for _ in range(2)]
     assert store.claim("media", "a", lease_seconds=30) is None
-    store.finish(store.load(held[0].job), claim=held[0], facts={"fetch": 1}, dues=(), status="running")
+    store.finish(
+        store.load(held[0].job), Transition(facts={"fetch": 1}, dues=(), status="running"), claim=held[0]
+    )
     assert claim(store).attempt == 1
     assert store.claim("media", "a", lease_seconds=30) is None
     store.limit("media", {PortalId("acme"): 3})  # the settings changed
@@ -145,14 +149,12 @@ def test_a_deferred_step_comes_back_when_it_is_due_and_is_not_expedited_by_other
     first = claim(store)
     store.finish(
         store.load(job.id),
+        Transition(facts={"fetch": 1}, dues=[due("callback", "upstream")], status="running"),
         claim=first,
-        facts={"fetch": 1},
-        dues=[due("callback", "upstream")],
-        status="running",
     )
     assert store.claim("upstream", "a", lease_seconds=30) is None
     expedited = due("callback", "upstream", expedite=True)
-    store.finish(store.load(job.id), claim=None, facts={}, dues=[expedited], status="running")
+    store.finish(store.load(job.id), Transition(facts={}, dues=[expedited], status="running"), claim=None)
     assert claim(store, "upstream").step == "callback"
 
 
@@ -190,7 +192,9 @@ def test_a_process_that_dies_alone_is_blamed_more(store: Store) -> None:
             store.release("node:", crashed=True, alone=alone)
             held = claim(store)
         lost.append(held.lost >= MOST_LOST)
-        store.finish(store.load(held.job), claim=held, facts={"fetch": 1}, dues=(), status="running")
+        store.finish(
+            store.load(held.job), Transition(facts={"fetch": 1}, dues=(), status="running"), claim=held
+        )
     assert lost == [True, False]
 
 
@@ -225,7 +229,9 @@ def test_what_is_under_way_goes_on_when_the_memory_is_full(store: Store, valkey:
             store.ledger.keep("cs:paid:k", held.job, "{}", seconds=60)
             facts = {"transcribe:0": {}}
             store.finish(
-                store.load(held.job), claim=held, facts=facts, dues=(due("merge"),), status="running"
+                store.load(held.job),
+                Transition(facts=facts, dues=(due("merge"),), status="running"),
+                claim=held,
             )
             assert claim(store).step == "merge"
         finally:
@@ -243,7 +249,7 @@ def test_an_erased_job_leaves_nothing(store: Store) -> None:
     with pytest.raises(UnknownJob):
         store.load(job.id)
     with pytest.raises(UnknownJob):
-        store.finish(job, claim=held, facts={"fetch": 1}, dues=(), status="running")
+        store.finish(job, Transition(facts={"fetch": 1}, dues=(), status="running"), claim=held)
     dump = redis.Redis.from_url(store_url(store), decode_responses=True)
     names = set(dump.scan_iter("*"))
     members = {m for name in names if dump.type(name) == "zset" for m in dump.zrange(name, 0, -1)}
@@ -272,9 +278,11 @@ def test_a_closed_job_is_finished_and_kept_until_retention(store: Store) -> None
     job = a_job(store)
     accept(store, job, due("fetch"), due("expire", "upstream", at=store.now() + 60))
     store.finish(
-        store.load(job.id), claim=claim(store), facts={"callback": {}}, dues=(), status="done", closed=True,
+        store.load(job.id),
+        Transition(facts={"callback": {}}, dues=(), status="done", closed=True),
+        claim=claim(store),
         retention_seconds=77,
-    )  # fmt: skip
+    )
     assert store.unfinished(PortalId("acme")) == 0
     assert store.tick() == {"media": 0, "upstream": 0, "background": 0}
     raw = redis.Redis.from_url(store_url(store))
@@ -319,9 +327,10 @@ def test_a_portals_unfinished_requests_take_no_more_bytes_than_they_may(store: S
         held = store.claim("media", "a", lease_seconds=30)
         assert held is not None
     store.finish(
-        store.load(held.job), claim=held, facts={"callback": {}}, dues=(), status="done", closed=True,
-        fields={"request": "{}"},
-    )  # fmt: skip
+        store.load(held.job),
+        Transition(facts={"callback": {}}, dues=(), status="done", closed=True, fields={"request": "{}"}),
+        claim=held,
+    )
     assert not full(made[3])
     assert full(made[0])
     store.rebuild()

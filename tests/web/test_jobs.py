@@ -28,7 +28,7 @@ from pipeline.domain.recording import Chunk, Fetched, Media, Plan, Span
 from pipeline.domain.transcript import Recognition, Segment, Transcript
 from pipeline.steps import flow
 from pipeline.storage.blobs import Blobs
-from pipeline.store import Store, fields_of
+from pipeline.store import Store, Transition, fields_of
 from pipeline.web.openapi import described
 from tests.web.conftest import Client
 
@@ -103,13 +103,15 @@ def test_a_finished_job(client: Client, store: Store) -> None:
     loaded = store.load(job)
     store.finish(
         loaded,
+        Transition(
+            facts={},
+            dues=(),
+            status="done",
+            events=(Event(at=NOW + 1, step=Step("fetch"), what="done", took=0.5, attempt=2),),
+            deliveries=(Delivery(at=NOW + 5, kind="success", status=200, answer="ok", accepted=True),),
+            closed=True,
+        ),
         claim=None,
-        facts={},
-        dues=(),
-        status="done",
-        events=(Event(at=NOW + 1, step=Step("fetch"), what="done", took=0.5, attempt=2),),
-        deliveries=(Delivery(at=NOW + 5, kind="success", status=200, answer="ok", accepted=True),),
-        closed=True,
     )
     answer = client.v1("GET", f"/v1/jobs/{job}")
     assert answer.status_code == 200
@@ -224,7 +226,7 @@ def test_a_failed_job_runs_again(client: Client, store: Store, tmp_path: Path, a
     failure = Failure(slug="not_audio", code=415, message="No audio.", step=Step("sniff"))
     job = put(store, facts={"fetch": FACTS["fetch"], "failure": failure, "callback": {"accepted": True}})
     assert client.v1("POST", f"/v1/jobs/{job}/retry").status_code == 409
-    store.finish(store.load(job), claim=None, facts={}, dues=(), status="failed", closed=True)
+    store.finish(store.load(job), Transition(facts={}, dues=(), status="failed", closed=True), claim=None)
     failed = client.v1("GET", f"/v1/jobs/{job}").json()
     assert (failed["status"], failed["error"]["slug"], failed["error"]["code"]) == (
         "failed",

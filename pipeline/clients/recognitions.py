@@ -299,8 +299,10 @@ def _may_be_echo(text: str, hint: str) -> bool:
     if len(said) < FEWEST_WORDS or not hinted:
         return False
     stems, known = ([word[:STEM] for word in words] for words in (said, hinted))
-    same = SequenceMatcher(None, stems, known, autojunk=False).get_matching_blocks()
-    once = sum(block.size for block in same)
+    once = 0
+    if len(known) >= MOSTLY * len(said):  # else it cannot be most of the text, and long texts cost the most
+        same = SequenceMatcher(None, stems, known, autojunk=False).get_matching_blocks()
+        once = sum(block.size for block in same)
     anywhere = sum(stem in set(known) for stem in stems)
     return max(once, anywhere if len(said) >= len(hinted) else 0) >= MOSTLY * len(said)
 

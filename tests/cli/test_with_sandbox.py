@@ -181,7 +181,7 @@ def test_doctor_tells_what_was_learned_and_when(run: Run, sandbox: Sandbox) -> N
         attached.opened_store(settings) as store,
         contextlib.closing(Transport.of(settings)) as transport,
     ):
-        chat = Chat(provider, transport, store)
+        chat = Chat(provider, transport, store.known)
         for words in ("first", "second " * 4000):
             asked = [Message(role="user", content=words)]
             chat.ask(asked, model=provider.models[0], temperature=0.3, fits=True)

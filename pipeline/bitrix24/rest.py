@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pipeline.bitrix24.rest_errors import explain
 from pipeline.clients.retry_after import retry_after_seconds
-from pipeline.clients.transport import Answer, Transport, Unreachable
+from pipeline.clients.transport import Answer, Body, Transport, Unreachable
 from pipeline.domain.errors import BadAnswer, PortalRefused, PortalUnavailable, Upstream
 
 MAX_BATCH = 50  # commands
@@ -188,7 +188,7 @@ class Bitrix24:
             answer = self._transport.request(
                 "POST",
                 self._base + method,
-                json=params,
+                body=Body(json=params),
                 headers={"Accept": "application/json"},
                 timeout_seconds=self._timeout_seconds,
                 operator=True,

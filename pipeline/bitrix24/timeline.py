@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.contract.redact import redact as redacted
@@ -31,27 +32,37 @@ class Journal(Protocol):
         """The last line of each entry there."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What is written: a call's score, and how it is worded.
+
+    language: ISO 639-1. seconds: length of the recording. redact: mask phones, cards and e-mails.
+    attach: with the transcript as a file, where the writer takes files.
+    """
+
+    lead: Lead
+    transcript: Transcript
+    job: JobId
+    language: str = "en"
+    seconds: float | None = None
+    redact: bool = False
+    attach: bool = False
+
+
 def timeline(
     entity: Entity,
-    lead: Lead,
-    transcript: Transcript,
+    what: Entry,
     *,
-    job: JobId,
     writer: Journal,
     readers: Sequence[Journal] = (),
     again: bool = False,
-    language: str = "en",
-    seconds: float | None = None,
-    redact: bool = False,
-    attach: bool = False,
     activity_id: int | None = None,
 ) -> Timeline:
     """Writes the entry, or finds that it stands: "written"; "failed" when it never will, and `why`.
 
     again: an earlier write may have been served, so our job id is looked for first, by `writer` and
     `readers`; where none of them can read, nothing is written, since twice is worse than not. Leave half a
-    minute to a write whose answer was lost. seconds: length of the recording. redact: mask phones, cards
-    and e-mails. attach: with the transcript as a file, where the writer takes files.
+    minute to a write whose answer was lost.
     Raises errors that are transient: try again, with `again`.
     """
 
@@ -59,16 +70,16 @@ def timeline(
         return Timeline(state="failed" if why else "written", entity=entity, activity_id=activity_id, why=why)
 
     if again:
-        standing = find_entry(entity, job, journals=(writer, *readers))
+        standing = find_entry(entity, what.job, journals=(writer, *readers))
         if standing is None:
             return outcome("an earlier attempt may have written the entry, and entries cannot be read back")
         if standing:
             return outcome()
-    title, text = entry(lead, transcript, job=job, language=language, seconds=seconds, redact=redact)
+    title, text = worded(what)
     attachment = None
-    if attach:
-        whole = redacted(transcript.text) if redact else transcript.text
-        attachment = (f"{job}.txt", to_crm(whole).encode())
+    if what.attach:
+        whole = redacted(what.transcript.text) if what.redact else what.transcript.text
+        attachment = (f"{what.job}.txt", to_crm(whole).encode())
     try:
         writer.write(entity, to_crm(title), to_crm(text), attachment)
     except (PortalRefused, ProviderRefused) as error:
@@ -89,22 +100,15 @@ def find_entry(entity: Entity, job: JobId, *, journals: Sequence[Journal]) -> bo
     return False if readable else None
 
 
-def entry(
-    lead: Lead,
-    transcript: Transcript,
-    *,
-    job: JobId,
-    language: str = "en",
-    seconds: float | None = None,
-    redact: bool = False,
-) -> tuple[str, str]:
+def worded(what: Entry) -> tuple[str, str]:
     """Title and text: the score; its reason, criteria with quotes, how the call went; our job id last."""
-    facts = talk_facts(transcript, seconds=seconds)
-    lines = lead_lines(lead, language, facts)  # the reason names what makes the transcript doubtful
+    facts = talk_facts(what.transcript, seconds=what.seconds)
+    lines = lead_lines(what.lead, what.language, facts)  # the reason names what makes the transcript doubtful
     text = "\n".join(" ".join(line.split()) for line in lines if line.strip())
-    if redact:
+    if what.redact:
         text = redacted(text)
     if len(text) > MAX_LETTERS:
         text = text[: MAX_LETTERS - 1] + "…"
-    title = TITLES.get(language, TITLES["en"]).format(band_word(lead.quality, language), lead.score)
-    return title, f"{text}\ncallscribe {job}"
+    band = band_word(what.lead.quality, what.language)
+    title = TITLES.get(what.language, TITLES["en"]).format(band, what.lead.score)
+    return title, f"{text}\ncallscribe {what.job}"

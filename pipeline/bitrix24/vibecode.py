@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from pipeline.clients.failures import wait_seconds
 from pipeline.clients.providers import Capabilities
-from pipeline.clients.transport import Answer, Transport, Unreachable
+from pipeline.clients.transport import Answer, Body, Transport, Unreachable
 from pipeline.contract import type_id
 from pipeline.contract.php import filled
 from pipeline.domain.errors import (
@@ -116,9 +116,13 @@ class VibeCode:
     def _request(self, method: str, url: str, *, body: Mapping[str, Any] | None = None) -> Answer:
         try:
             return self._transport.request(
-                method, url, headers=self._headers, json=body, timeout_seconds=self._timeout_seconds,
+                method,
+                url,
+                body=Body(json=body),
+                headers=self._headers,
+                timeout_seconds=self._timeout_seconds,
                 operator=True,
-            )  # fmt: skip
+            )
         except Unreachable as error:
             raise ProviderUnavailable("timeline-logs: no answer.", ambiguous=error.sent) from None
 

@@ -17,7 +17,7 @@ from pipeline.clients.dialect import Rung, Variant
 from pipeline.clients.insides import answer_only
 from pipeline.clients.providers import DAY_SECONDS, Caller, Capabilities, amounts, body_object, raw_answer
 from pipeline.clients.refusals import Names, Refusal
-from pipeline.clients.transport import Answer, Transport
+from pipeline.clients.transport import Answer, Body, Transport
 from pipeline.domain.errors import BadAnswer, UnusableAnswer
 from pipeline.domain.job import Message, Reply
 from pipeline.settings.portals import Provider
@@ -107,7 +107,9 @@ class Chat:
         def send(body: Mapping[str, Any], seconds: float) -> Answer:
             fields = {name: value for name, value in body.items() if name != ROLES}
             fields["messages"] = _plain(shown, body[ROLES])
-            return self._caller.post("/chat/completions", model, json=fields, timeout_seconds=seconds)
+            return self._caller.post(
+                "/chat/completions", model, body=Body(json=fields), timeout_seconds=seconds
+            )
 
         text = json.dumps([(m.role, m.content) for m in messages], ensure_ascii=False)
         sent, answer = self._caller.ask(

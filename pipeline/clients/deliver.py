@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pipeline.clients.signing import signature_headers
-from pipeline.clients.transport import Transport, Unreachable
+from pipeline.clients.transport import Body, Transport, Unreachable
 from pipeline.domain.errors import BadAnswer, ForbiddenURL
 from pipeline.domain.job import Delivery
 
@@ -24,7 +23,6 @@ def deliver(
     transport: Transport,
     at: float,
     kind: Literal["success", "error"],
-    headers: Mapping[str, str] | None = None,
     same_host: str | None = None,
     secret: str | None = None,
     message_id: str = "",
@@ -38,16 +36,16 @@ def deliver(
     which may be private.
     """
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    sent_headers = {"content-type": "application/json", **(headers or {})}
+    headers = {"content-type": "application/json"}
     if secret:
-        sent_headers |= signature_headers(secret, message_id=message_id, at=at, body=content)
+        headers |= signature_headers(secret, message_id=message_id, at=at, body=content)
     status: int | None
     try:
         answer = transport.request(
             "POST",
             url,
-            headers=sent_headers,
-            content=content,
+            headers=headers,
+            body=Body(content=content),
             timeout_seconds=timeout_seconds,
             max_answer_bytes=1 << 20,
             same_host=same_host,

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from pipeline.clients.dialect import Rung, Variant
 from pipeline.clients.providers import Caller, Capabilities, body_object, raw_answer
 from pipeline.clients.refusals import Names, Refusal
-from pipeline.clients.transport import Answer, Transport
+from pipeline.clients.transport import Answer, Body, Transport
 from pipeline.domain.errors import BadAnswer, UnusableAnswer
 from pipeline.domain.job import Request
 from pipeline.settings.portals import Provider
@@ -102,7 +102,7 @@ class Images:
             return self._caller.post(
                 "/images/generations",
                 model,
-                json=dict(body),
+                body=Body(json=dict(body)),
                 timeout_seconds=seconds,
                 max_answer_bytes=2 * MOST_BYTES,
             )

@@ -21,7 +21,7 @@ from pipeline.clients.dialect import FORGET_SECONDS, Request, Rung, ladder, read
 from pipeline.clients.envelopes import error_of, hidden_status, unwrap
 from pipeline.clients.failures import FORM_REFUSED, code_of, failure, named
 from pipeline.clients.refusals import Refusal
-from pipeline.clients.transport import Answer, Transport, Unreachable
+from pipeline.clients.transport import MOST_ANSWER_BYTES, Answer, Body, Transport, Unreachable
 from pipeline.domain.errors import (
     BadAnswer,
     CallscribeError,
@@ -77,7 +77,15 @@ class Caller:
         with suppress(CallscribeError):
             self._capabilities.remember(fact_key(self.provider, model, fact), value, seconds=seconds)
 
-    def post(self, path: str, model: str | None, *, timeout_seconds: float, **content: Any) -> Answer:
+    def post(
+        self,
+        path: str,
+        model: str | None,
+        *,
+        body: Body,
+        timeout_seconds: float,
+        max_answer_bytes: int = MOST_ANSWER_BYTES,
+    ) -> Answer:
         """One request, its answer of any status; raises ProviderUnavailable where none came."""
         url = self.provider.url + path
         headers = {"Accept": "application/json"}
@@ -85,7 +93,13 @@ class Caller:
             headers["Authorization"] = f"Bearer {self.provider.key}"
         try:
             answer = self._transport.request(
-                "POST", url, headers=headers, timeout_seconds=timeout_seconds, operator=True, **content
+                "POST",
+                url,
+                headers=headers,
+                body=body,
+                timeout_seconds=timeout_seconds,
+                max_answer_bytes=max_answer_bytes,
+                operator=True,
             )
         except Unreachable as error:
             raise ProviderUnavailable(error.message, ambiguous=error.sent) from None

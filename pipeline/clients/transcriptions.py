@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.clients.dialect import Rung, Variant
 from pipeline.clients.providers import Caller, Capabilities, raw_answer
 from pipeline.clients.refusals import Names
-from pipeline.clients.transport import Answer, Transport
+from pipeline.clients.transport import Answer, Body, Transport
 from pipeline.settings.portals import Provider
 
 WORK = "transcription"
@@ -81,8 +81,7 @@ class Transcriptions:
                 return self._caller.post(
                     "/audio/transcriptions",
                     model,
-                    data=dict(body),
-                    files={"file": (filename, file, content_type)},
+                    body=Body(data=dict(body), files={"file": (filename, file, content_type)}),
                     timeout_seconds=seconds,
                 )
 

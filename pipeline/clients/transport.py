@@ -38,6 +38,17 @@ from pipeline.settings.installation import Settings
 CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 3
 PRIVATE_ENDINGS = (".local", ".localhost", ".internal", ".lan", ".home", ".home.arpa", ".intranet", ".corp")
+MOST_ANSWER_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """What a request carries, in one of the ways that httpx knows: JSON, a form (with files), or bytes."""
+
+    json: Any = None
+    data: Any = None
+    files: Any = None
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +139,10 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        data: Any = None,
-        files: Any = None,
-        content: bytes | None = None,
+        body: Body | None = None,
         timeout_seconds: float,
         operator: bool = False,
-        max_answer_bytes: int = 32 << 20,
+        max_answer_bytes: int = MOST_ANSWER_BYTES,
         same_host: str | None = None,
     ) -> Answer:
         """One request, one answer of any status; no redirects, no retries.
@@ -146,7 +154,6 @@ class Transport:
         Raises Unreachable, ForbiddenURL, and BadAnswer for a body too large or compressed.
         """
         target = hosts.read_url(url)
-        body = {"json": json, "data": data, "files": files, "content": content}
         ends_at = time.monotonic() + timeout_seconds
         with self._exchange(
             method, target, headers, body, ends_at=ends_at, operator=operator, same_host=same_host
@@ -238,7 +245,7 @@ class Transport:
         method: str,
         target: hosts.Target,
         headers: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         *,
         ends_at: float,
         operator: bool = False,
@@ -252,7 +259,7 @@ class Transport:
         any_address = operator or self._trusts(target, same_host)
         progress = _Progress()
         try:
-            request = _request(method, target, headers, body or {}, keep=operator)
+            request = _request(method, target, headers, body or Body(), keep=operator)
             left = max(0.0, ends_at - time.monotonic())
             request.extensions = {
                 "trace": progress.note,
@@ -345,11 +352,11 @@ def _request(
     method: str,
     target: hosts.Target,
     headers: Mapping[str, str] | None,
-    body: Mapping[str, Any],
+    body: Body,
     *,
     keep: bool,
 ) -> httpcore.Request:
-    given = {name: value for name, value in body.items() if value is not None}
+    given = {name: value for name, value in vars(body).items() if value is not None}
     built = httpx.Request(method, f"{target.scheme}://{target.authority}/", headers=headers, **given)
     built.headers.setdefault("user-agent", "callscribe")
     built.headers.setdefault("accept", "*/*")

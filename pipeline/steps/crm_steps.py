@@ -12,7 +12,7 @@ from pipeline.bitrix24 import resolve as resolving
 from pipeline.bitrix24.attach import attach
 from pipeline.bitrix24.journals import Comments, LogMessages
 from pipeline.bitrix24.rest import Bitrix24, NoTurn
-from pipeline.bitrix24.timeline import Journal, find_entry
+from pipeline.bitrix24.timeline import Entry, Journal, find_entry
 from pipeline.bitrix24.timeline import timeline as timeline_stage
 from pipeline.bitrix24.vibecode import VibeCode
 from pipeline.domain.errors import (
@@ -147,16 +147,18 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
     try:
         written = timeline_stage(
             where.entity,
-            lead,
-            transcript,
-            job=job.id,
+            Entry(
+                lead=lead,
+                transcript=transcript,
+                job=job.id,
+                language=portal.language,
+                seconds=plan.seconds,
+                redact=portal.redact,
+                attach=portal.attach_transcript,
+            ),
             writer=journals[0],
             readers=journals[1:],
             again=again,
-            language=portal.language,
-            seconds=plan.seconds,
-            redact=portal.redact,
-            attach=portal.attach_transcript,
             activity_id=where.activity_id,
         )
     except Upstream as error:

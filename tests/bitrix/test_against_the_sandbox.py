@@ -13,7 +13,7 @@ from pipeline.bitrix24.journals import Comments, LogMessages
 from pipeline.bitrix24.link import link
 from pipeline.bitrix24.resolve import resolve
 from pipeline.bitrix24.rest import Bitrix24
-from pipeline.bitrix24.timeline import Journal, timeline
+from pipeline.bitrix24.timeline import Entry, Journal, timeline
 from pipeline.bitrix24.vibecode import VibeCode
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
@@ -102,18 +102,27 @@ def test_the_entry_stands_once_however_an_answer_is_lost(
     sandbox.script.add(path=path, method="POST", reset=reset)
     again = False
     try:
-        timeline(DEAL, LEAD, TRANSCRIPT, job=JOB, writer=journals[kind])
+        timeline(DEAL, Entry(lead=LEAD, transcript=TRANSCRIPT, job=JOB), writer=journals[kind])
     except Upstream as error:
         again = error.ambiguous
     assert again or reset == "before"
-    assert timeline(DEAL, LEAD, TRANSCRIPT, job=JOB, writer=journals[kind], again=True).state == "written"
+    assert (
+        timeline(
+            DEAL, Entry(lead=LEAD, transcript=TRANSCRIPT, job=JOB), writer=journals[kind], again=True
+        ).state
+        == "written"
+    )
     entries = sandbox.crm.comments if kind == "comment" else sandbox.crm.logs(2, 42)
     assert len(entries) == 1
 
 
 def test_an_entity_that_is_gone_is_told(sandbox: Sandbox, rest: Bitrix24) -> None:
     """No deal of that number."""
-    gone = timeline(Entity(type="deal", id=404), LEAD, TRANSCRIPT, job=JOB, writer=LogMessages(rest))
+    gone = timeline(
+        Entity(type="deal", id=404),
+        Entry(lead=LEAD, transcript=TRANSCRIPT, job=JOB),
+        writer=LogMessages(rest),
+    )
     assert gone.state == "failed"
 
 

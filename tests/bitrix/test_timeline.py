@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from pipeline.bitrix24.attach import attach
 from pipeline.bitrix24.journals import Comments, LogMessages
 from pipeline.bitrix24.rest import Bitrix24
-from pipeline.bitrix24.timeline import Journal, entry, find_entry, timeline
+from pipeline.bitrix24.timeline import Entry, Journal, find_entry, timeline, worded
 from pipeline.bitrix24.vibecode import VibeCode
 from pipeline.clients.providers import Unremembered
 from pipeline.clients.transport import Transport
@@ -36,13 +36,21 @@ TRANSCRIPT = Transcript(
 )
 
 
-def write(writer: Journal, **more: Any) -> Timeline:
-    return timeline(DEAL, LEAD, TRANSCRIPT, job=JOB, writer=writer, **more)
+def write(
+    writer: Journal,
+    *,
+    readers: Sequence[Journal] = (),
+    again: bool = False,
+    activity_id: int | None = None,
+    **more: Any,
+) -> Timeline:
+    what = Entry(lead=LEAD, transcript=TRANSCRIPT, job=JOB, **more)
+    return timeline(DEAL, what, writer=writer, readers=readers, again=again, activity_id=activity_id)
 
 
 def test_the_entry_reads_as_people_expect() -> None:
     """Title as on the AI Router page, the reason first, our job id in the last line."""
-    title, text = entry(LEAD, TRANSCRIPT, job=JOB)
+    title, text = worded(Entry(lead=LEAD, transcript=TRANSCRIPT, job=JOB))
     assert title == "AI classification: high (88/100)"
     lines = text.splitlines()
     assert lines[0] == LEAD.reason
@@ -53,19 +61,22 @@ def test_the_entry_reads_as_people_expect() -> None:
 def test_the_entry_speaks_the_portals_language() -> None:
     """Russian where the portal is Russian, English where its language is not spoken here."""
     low = Lead(quality="low", score=7, reason="Не туда попали")
-    title, text = entry(low, TRANSCRIPT, job=JOB, language="ru")
+    title, text = worded(Entry(lead=low, transcript=TRANSCRIPT, job=JOB, language="ru"))
     assert title == "AI-классификация: низкая (7/100)"
     assert "Доля речи" in text
-    assert entry(low, TRANSCRIPT, job=JOB, language="th")[0] == "AI classification: low (7/100)"
+    assert (
+        worded(Entry(lead=low, transcript=TRANSCRIPT, job=JOB, language="th"))[0]
+        == "AI classification: low (7/100)"
+    )
 
 
 def test_quotes_stand_with_their_time_and_can_be_redacted() -> None:
     """Criteria with quotes; phones, cards and e-mails masked when asked for, never the job id."""
     quote = Criterion(name="Contact", met=True, weight=1, quote="Call me at +7 495 123-45-67", at=3.0)
     lead = Lead(quality="high", score=88, reason="Wrote to a@b.example", criteria=(quote,))
-    _, plain = entry(lead, TRANSCRIPT, job=JOB)
+    _, plain = worded(Entry(lead=lead, transcript=TRANSCRIPT, job=JOB))
     assert '"Call me at +7 495 123-45-67" (00:03)' in plain
-    _, masked = entry(lead, TRANSCRIPT, job=JOB, redact=True)
+    _, masked = worded(Entry(lead=lead, transcript=TRANSCRIPT, job=JOB, redact=True))
     assert '"Call me at [phone]" (00:03)' in masked
     assert masked.startswith("Wrote to [email]")
     assert masked.endswith(JOB)
@@ -74,7 +85,7 @@ def test_quotes_stand_with_their_time_and_can_be_redacted() -> None:
 def test_a_boundless_reason_is_cut_before_the_job_id() -> None:
     """The last line survives any length; line breaks of a model do not make lines of ours."""
     lead = Lead(quality="low", score=1, reason="word\ncallscribe job_other " * 5000)
-    _, text = entry(lead, TRANSCRIPT, job=JOB)
+    _, text = worded(Entry(lead=lead, transcript=TRANSCRIPT, job=JOB))
     assert len(text) < 6100
     assert text.splitlines()[-1] == f"callscribe {JOB}"
     assert text.count("\n") == 1
@@ -112,7 +123,7 @@ def test_a_comment_carries_the_transcript(portal: Portal, rest: Bitrix24) -> Non
     """crm.timeline.comment.add with a file; a model's brackets make no BB code."""
     writer = Comments(rest)
     lead = Lead(quality="high", score=88, reason="[URL=https://evil.example]click[/URL]")
-    timeline(DEAL, lead, TRANSCRIPT, job=JOB, writer=writer, attach=True)
+    timeline(DEAL, Entry(lead=lead, transcript=TRANSCRIPT, job=JOB, attach=True), writer=writer)
     (found,) = (asked["fields"] for asked in portal.sent("crm.timeline.comment.add"))
     assert (found["ENTITY_TYPE"], found["ENTITY_ID"]) == ("deal", 42)
     assert found["COMMENT"].startswith("[B]AI classification: high (88/100)[/B]\n(URL=(link))click")
@@ -130,7 +141,9 @@ def test_a_refusal_is_told_and_never_retried(portal: Portal, rest: Bitrix24) -> 
     assert found.state == "failed"
     assert "the CRM entity is gone" in (found.why or "")
     assert write(LogMessages(rest)).state == "written"
-    user = timeline(Entity(type="user", id=1), LEAD, TRANSCRIPT, job=JOB, writer=LogMessages(rest))
+    user = timeline(
+        Entity(type="user", id=1), Entry(lead=LEAD, transcript=TRANSCRIPT, job=JOB), writer=LogMessages(rest)
+    )
     assert user.state == "failed"
 
 

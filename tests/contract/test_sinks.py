@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from pipeline.bitrix24.attach import attach
-from pipeline.bitrix24.timeline import timeline
+from pipeline.bitrix24.timeline import Entry, timeline
 from pipeline.cli.terminal import echo
 from pipeline.contract.sinks import to_terminal
 from pipeline.contract.subtitles import FORMATS, export
@@ -120,7 +120,9 @@ class Book:
 def test_an_entry_and_its_file_are_plain() -> None:
     """Whatever model and caller say, the timeline gets text without markup; so is the file beside it."""
     book = Book()
-    timeline(Entity(type="deal", id=1), LEAD, TRANSCRIPT, job=JOB, writer=book, attach=True)
+    timeline(
+        Entity(type="deal", id=1), Entry(lead=LEAD, transcript=TRANSCRIPT, job=JOB, attach=True), writer=book
+    )
     for text in book.texts:
         check_plain(text)
     assert book.texts[0].endswith(f"callscribe {JOB}")

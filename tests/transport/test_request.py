@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.clients.retry_after import retry_after_seconds
-from pipeline.clients.transport import Answer, Transport, Unreachable
+from pipeline.clients.transport import Answer, Body, Transport, Unreachable
 from pipeline.domain.errors import BadAnswer, ForbiddenURL, SettingsError
 from tests.transport.conftest import Serve
 from tests.transport.listener import TLS, Connection
@@ -60,7 +60,7 @@ def test_guarded_connections_are_not_kept(serve: Serve, transport: Transport) ->
     """Each callback opens a connection of its own, since each is checked for itself, and closes it."""
     server = serve(lambda c, _: c.answer())
     for _ in range(2):
-        transport.request("POST", server.url, json={}, timeout_seconds=5)
+        transport.request("POST", server.url, body=Body(json={}), timeout_seconds=5)
     assert server.connections == 2
     assert b"connection: close" in server.requests[0].lower()
 
@@ -94,7 +94,9 @@ def test_a_lost_answer_may_have_been_served(serve: Serve, transport: Transport, 
 
     for script in (hang_up, half, lambda c, _: c.send(b"garbage\r\n\r\n"), lambda c, _: c.wait_closed()):
         with pytest.raises(Unreachable) as failure:
-            transport.request("POST", serve(script).url, json={}, timeout_seconds=0.3, operator=operator)
+            transport.request(
+                "POST", serve(script).url, body=Body(json={}), timeout_seconds=0.3, operator=operator
+            )
         assert failure.value.sent
 
 
@@ -105,7 +107,7 @@ def test_a_request_that_did_not_leave_was_not_served(serve: Serve, transport: Tr
     nameless = Transport(lookup=lambda host, port: [])
     for made, url in ((transport, closed.url), (nameless, "https://calls.example/")):
         with pytest.raises(Unreachable) as failure:
-            made.request("POST", url, content=b"", timeout_seconds=5, operator=True)
+            made.request("POST", url, body=Body(content=b""), timeout_seconds=5, operator=True)
         assert not failure.value.sent
 
 
@@ -118,7 +120,7 @@ def test_an_upload_that_nobody_reads_ends_with_the_deadline(transport: Transport
             transport.request(
                 "POST",
                 f"http://127.0.0.1:{deaf.getsockname()[1]}/",
-                files={"file": ("a.wav", bytes(40 << 20), "audio/wav")},
+                body=Body(files={"file": ("a.wav", bytes(40 << 20), "audio/wav")}),
                 timeout_seconds=0.5,
                 operator=True,
             )
@@ -144,7 +146,7 @@ def test_an_early_refusal_of_an_upload_is_heard(transport: Transport) -> None:
         answer = transport.request(
             "POST",
             f"http://127.0.0.1:{server.getsockname()[1]}/",
-            content=bytes(8 << 20),
+            body=Body(content=bytes(8 << 20)),
             timeout_seconds=10,
             operator=True,
         )
@@ -233,9 +235,13 @@ def test_nothing_secret_is_logged(
     with caplog.at_level(logging.DEBUG):
         for operator in (True, False):
             transport.request(
-                "POST", server.url + "/?k=secret-q", headers={"X-Api-Key": "secret-key"},
-                json={"t": "secret-text"}, timeout_seconds=5, operator=operator,
-            )  # fmt: skip
+                "POST",
+                server.url + "/?k=secret-q",
+                body=Body(json={"t": "secret-text"}),
+                headers={"X-Api-Key": "secret-key"},
+                timeout_seconds=5,
+                operator=operator,
+            )
     assert "secret" not in caplog.text
 
 
@@ -261,7 +267,9 @@ def test_a_tunnel_is_no_request(serve: Serve) -> None:
 
     for proxy in (refusing, serve(dying)):
         with closing(Transport(proxy=proxy.url)) as made, pytest.raises(Unreachable) as failure:
-            made.request("POST", "https://calls.example/v1", json={}, timeout_seconds=5, operator=True)
+            made.request(
+                "POST", "https://calls.example/v1", body=Body(json={}), timeout_seconds=5, operator=True
+            )
         assert not failure.value.sent
         assert proxy.requests[0].startswith(b"CONNECT calls.example:443 HTTP/1.1\r\n")
 
@@ -349,9 +357,12 @@ def test_forbidden_is_forbidden_for_requests_too(serve: Serve) -> None:
     with closing(Transport()) as made:
         for url in (server.url, server.url.replace("http:", "https:")):
             with pytest.raises(ForbiddenURL):
-                made.request("POST", url, json={}, timeout_seconds=5)
+                made.request("POST", url, body=Body(json={}), timeout_seconds=5)
         assert server.connections == 0
-        assert made.request("POST", server.url, json={}, timeout_seconds=5, operator=True).status == 200
+        assert (
+            made.request("POST", server.url, body=Body(json={}), timeout_seconds=5, operator=True).status
+            == 200
+        )
 
 
 def test_answers_that_are_no_json() -> None:

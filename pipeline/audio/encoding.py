@@ -157,3 +157,4 @@ class _Writer:
             packet.stream = self._stream
             self._container.mux(packet)
         self._container.close()
+        del self._container, self._stream, self._context  # their buffers go now, not at the next collection

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,14 +34,14 @@ def test_bodies_of_every_kind(serve: Serve, transport: Transport) -> None:
     """JSON keeps its letters, forms are forms, uploads carry the file's name; headers go along."""
     server = serve(lambda c, _: c.answer())
 
-    def send(**body: object) -> bytes:
+    def send(**body: Any) -> bytes:
         transport.request(
             "POST",
             server.url + "/v1?q=1",
             headers={"Authorization": "Bearer k"},
             timeout_seconds=5,
             operator=True,
-            **body,
+            body=Body(**body),
         )
         return server.requests[-1]
 

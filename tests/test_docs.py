@@ -85,3 +85,14 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     """Every relative link of a page names a file that is there."""
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_each_promise_names_a_test_that_there_is() -> None:
+    """A test that is called something else now holds no promise that a reader could look up."""
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    there = {path.stem for path in files}
+    for path in files:
+        there |= set(re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.M))
+    named = set(re.findall(r"`(test_\w+)", (ROOT / "docs/behaviour.md").read_text(encoding="utf-8")))
+    assert named
+    assert named - there == set()

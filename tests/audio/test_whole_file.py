@@ -110,7 +110,7 @@ def test_one_track_behind_the_other(tmp_path: Path, cut: Callable[..., Cut]) -> 
     assert_words(found.words(1), answered)
 
 
-def test_a_silent_track_is_no_spoken(tmp_path: Path, cut: Callable[..., Cut]) -> None:
+def test_a_silent_track_is_no_channel(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     """Beside a silent track a stereo one keeps its two speakers."""
     left, said = spoken(16_000, 30)
     right, answered = spoken(16_000, 300, seed=2)

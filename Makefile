@@ -72,7 +72,7 @@ audit: ## known weaknesses of what is locked, as far as the registry tells them
 lock: ## renew the locks from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv
 	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade pyproject.toml -o requirements.lock
-	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox --extra postgresql --extra dev pyproject.toml -o requirements-dev.lock
+	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox --extra postgresql --extra otel --extra dev pyproject.toml -o requirements-dev.lock
 	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox --constraint requirements-dev.lock pyproject.toml -o requirements-sandbox.lock
 	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra whisper --constraint requirements-dev.lock pyproject.toml -o requirements-whisper.lock
 	@rm -rf $(VENV)-lock

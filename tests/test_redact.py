@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.contract.redact import redact
+from pipeline.contract.redact import mask_phone, redact
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,19 @@ def test_personal_numbers_and_addresses_are_masked(text: str, masked: str) -> No
 def test_figures_of_the_business_stay(text: str) -> None:
     """Amounts in groups of three, dates, small numbers."""
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("phone", "masked"),
+    [
+        ("+7 912 345-67-89", "+7 ••• •••-••-89"),
+        ("84951234567", "8••••••••67"),
+        ("112", "•••"),
+        ("+7 (495) 1", "+7 (••5) 1"),
+        (None, None),
+        ("", ""),
+    ],
+)
+def test_a_masked_phone_shows_its_ends_alone(phone: str | None, masked: str | None) -> None:
+    """Enough to tell two apart, too little to dial."""
+    assert mask_phone(phone) == masked

@@ -40,6 +40,15 @@ class Archive:
     def __init__(self, database: Database) -> None:
         self.database = database
 
+    @staticmethod
+    def open(url: str) -> Archive:
+        """The archive at that URL, which need not be there yet. Raises SettingsError."""
+        return Archive(Database(url))
+
+    def close(self) -> None:
+        """Gives all connections back."""
+        self.database.close()
+
     # -- written by the flow
 
     def put(self, call: Call) -> None:

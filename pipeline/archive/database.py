@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import zlib
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,12 +15,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
 
 from pipeline.domain.errors import CallscribeError, SettingsError
 
 BUSY_SECONDS = 5.0
 _WRITING = "callscribe_writing"
+_TOLD = (exc.OperationalError, exc.DatabaseError)  # what they say is of the database, and not of its rows
 
 
 class ArchiveUnavailable(CallscribeError):
@@ -35,6 +38,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
+        self._is_current = False
+        self._migrating = threading.Lock()
 
     @property
     def dialect(self) -> str:
@@ -44,20 +49,37 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A consistent view. Raises ArchiveUnavailable."""
+        self._brought_up()
         with _guarded(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, all or nothing. Raises ArchiveUnavailable."""
+        self._brought_up()
+        with self._transaction() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
         with _guarded(), self.engine.connect() as connection:
             connection = connection.execution_options(**{_WRITING: True})
             with connection.begin():
                 yield connection
 
+    def _brought_up(self) -> None:
+        """Migrated before it is first used, by whichever process is first."""
+        if self._is_current:
+            return
+        with self._migrating:
+            if not self._is_current:
+                if not self.is_current():
+                    self.migrate()
+                self._is_current = True
+
     def migrate(self) -> None:
         """Brings the tables to the newest form; harmless when they are, and when several do it at once."""
-        with self.writing() as connection:
+        with _readable(), self._transaction() as connection:
             if self.dialect == "postgresql":
                 lock = zlib.crc32(b"callscribe archive")
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
@@ -68,7 +90,7 @@ class Database:
     def is_current(self) -> bool:
         """Whether the tables have the newest form. Raises ArchiveUnavailable."""
         head = ScriptDirectory.from_config(_alembic()).get_current_head()
-        with self.reading() as connection:
+        with _guarded(), self.engine.connect() as connection, connection.begin():
             return MigrationContext.configure(connection).get_current_revision() == head
 
     def close(self) -> None:
@@ -91,22 +113,29 @@ def _engine(url: str) -> Engine:
         ) from None
     if parsed.drivername == "sqlite":
         return _sqlite(parsed.render_as_string(hide_password=False))
-    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
-        if find_spec("psycopg") is None:
-            raise SettingsError(
-                "CALLSCRIBE_DATABASE_URL: postgresql:// takes the extra: pip install 'callscribe[postgresql]'"
-            )
-        return create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,
-            pool_size=4,
-            connect_args={"connect_timeout": 5, "options": "-c statement_timeout=20000"},
+    if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise SettingsError("CALLSCRIBE_DATABASE_URL: expected postgresql://... or sqlite:///...")
+    if find_spec("psycopg") is None:
+        raise SettingsError(
+            "CALLSCRIBE_DATABASE_URL: postgresql:// takes the extra: pip install 'callscribe[postgresql]'"
         )
-    raise SettingsError("CALLSCRIBE_DATABASE_URL: expected postgresql://... or sqlite:///...")
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=4,
+        connect_args={"connect_timeout": 5, "options": "-c statement_timeout=20000"},
+    )
 
 
 def _sqlite(url: str) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "do_connect")
+    def _prepare(_dialect: Any, _record: Any, arguments: list[Any], _named: Any) -> None:
+        file = Path(arguments[0])
+        with contextlib.suppress(OSError):  # SQLite then says itself what is wrong
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file.touch(mode=0o600)  # what people said: the service's user alone reads it
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -124,9 +153,26 @@ def _sqlite(url: str) -> Engine:
 
 @contextlib.contextmanager
 def _guarded() -> Iterator[None]:
-    """The database's own faults become ArchiveUnavailable; its words may carry values, so they stay out."""
+    """The database's own faults become ArchiveUnavailable.
+
+    What it says of values stays out; what it says of itself ("disk is full", "connection refused") is told.
+    A row that it refuses is no such fault: DataError and IntegrityError pass.
+    """
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, exc.ProgrammingError) as error:
-        cause = type(getattr(error, "orig", None) or error).__name__
-        raise ArchiveUnavailable(f"The archive's database does not answer as it should: {cause}.") from error
+    except (exc.DataError, exc.IntegrityError):
+        raise
+    except (exc.DBAPIError, exc.TimeoutError) as error:
+        cause = getattr(error, "orig", None) or error
+        said = str(cause).strip().partition("\n")[0][:200] if type(error) in _TOLD else ""
+        why = said.rstrip(".") or type(cause).__name__
+        raise ArchiveUnavailable(f"The archive's database does not answer as it should: {why}.") from error
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Tables of a form that this version does not know are a newer version's."""
+    try:
+        yield
+    except CommandError:
+        raise ArchiveUnavailable("The archive's database was written by a newer version.") from None

@@ -21,6 +21,18 @@ def redact(text: str) -> str:
     return _DIGITS.sub(_mask, _EMAIL.sub("[email]", text))
 
 
+def mask_phone(phone: str | None) -> str | None:
+    """A phone whose ends alone can be read: "+7 912 345-67-89" -> "+7 ••• •••-••-89"."""
+    if not phone:
+        return phone
+    total, seen, masked = sum(map(str.isdigit, phone)), 0, []
+    for letter in phone:
+        seen += letter.isdigit()
+        hidden = letter.isdigit() and (total < 5 or 1 < seen <= total - 2)
+        masked.append("•" if hidden else letter)
+    return "".join(masked)
+
+
 def _mask(match: re.Match[str]) -> str:
     found = match[0]
     digits = re.sub(r"\D", "", found)

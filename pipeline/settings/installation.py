@@ -74,6 +74,19 @@ class Settings(PortalOptions, BaseSettings):
         description="masked requests and outcomes are kept here, as fixtures for `callscribe replay`",
     )
 
+    # the archive of calls
+    database_url: SecretStr | None = Field(
+        None,
+        description="the archive: `postgresql://...` or `sqlite:///file`; unset: a file in DATA_DIR",
+    )
+    archive_days: float = Field(365, ge=0, description="how long calls are archived; 0: none is")
+    keep_audio_days: float = Field(
+        7, ge=0, description="how long a copy of a call's recording can be listened to; 0: none is made"
+    )
+    phones_for: Literal["read", "review", "operate", "nobody"] = Field(
+        "review", description="the least role that sees phones whole: read, review, operate; others masked"
+    )
+
     # operating
     api_key: SecretStr | None = Field(None, description="opens /v1, /metrics and the console")
     trusted_proxies: Networks = Field(
@@ -127,6 +140,16 @@ class Settings(PortalOptions, BaseSettings):
             raise ValueError("s3:// takes the extra: pip install 'callscribe[s3]'")
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        scheme = urlsplit(value.get_secret_value()).scheme if value else "sqlite"
+        if scheme not in ("sqlite", "postgresql", "postgres", "postgresql+psycopg"):
+            raise ValueError("expected postgresql://user:password@host/name or sqlite:///file")
+        if scheme != "sqlite" and find_spec("psycopg") is None:
+            raise ValueError("postgresql:// takes the extra: pip install 'callscribe[postgresql]'")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _older_names(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +175,13 @@ class Settings(PortalOptions, BaseSettings):
     def socket(self) -> Path:
         """The embedded store's unix socket."""
         return self.data_dir.resolve() / "redis.sock"
+
+    @property
+    def archive_url(self) -> str:
+        """The database of the archive, as a URL."""
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.resolve() / 'archive.sqlite'}"
 
     @property
     def engine_bytes(self) -> int:

@@ -233,6 +233,9 @@ class PortalOptions(BaseModel):
     )
     redact: bool = Field(False, description="mask phones, cards and e-mails in what goes to the timeline")
     attach_transcript: bool = Field(False, description="attach the transcript to the timeline entry")
+    correct_timeline: bool = Field(
+        True, description="a person's correction of a score is a second entry in the timeline"
+    )
     own_prompts: bool = Field(False, description="use own prompts for CRM's text steps (boxed portals)")
 
     daily_paid_seconds: float = Field(0, ge=0, description="spend cap per portal and day; 0: none")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import CallscribeError
@@ -15,6 +17,9 @@ from pipeline.storage.blobs import Blobs
 from pipeline.store import Store
 from pipeline.store.watermark import read_mark
 from pipeline.telemetry.logs import REDACTOR, secrets_of
+
+if TYPE_CHECKING:
+    from pipeline.archive.archive import Archive
 
 DAY_SECONDS = 86_400
 
@@ -28,6 +33,7 @@ class Tools:
     store: Store
     blobs: Blobs
     transport: Transport
+    _opening: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def portal(self, job: Job) -> Portal:
         """The job's portal; a portal that was taken out of the settings is a clear error."""
@@ -45,10 +51,24 @@ class Tools:
         """How old a call may be for an event about it: its record is not gone yet, so it is no second one."""
         return int(max(self.settings.retention_seconds, self.settings.backfill_seconds, DAY_SECONDS))
 
+    @property
+    def archive(self) -> Archive:
+        """The archive of calls, opened at first use: it takes half a second, and most processes need none."""
+        with self._opening:
+            return self._archive
+
+    @cached_property
+    def _archive(self) -> Archive:
+        from pipeline.archive.archive import Archive
+
+        return Archive.open(self.settings.archive_url)
+
     def close(self) -> None:
         """Gives all connections back."""
         self.transport.close()
         self.store.close()
+        if "_archive" in self.__dict__:
+            self._archive.close()
 
 
 class UnknownPortal(CallscribeError):

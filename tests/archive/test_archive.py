@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -284,11 +285,36 @@ def test_writers_wait_for_each_other(archive: Archive) -> None:
 
 
 def test_a_database_that_is_away_is_one_clear_error(tmp_path: Path) -> None:
-    """A missing folder and a missing server are ArchiveUnavailable, and no password is told."""
-    for url in (f"sqlite:///{tmp_path}/none/archive.sqlite", "postgresql://me:secret@127.0.0.1:1/none"):
+    """A folder that cannot be and a missing server are ArchiveUnavailable, and no password is told."""
+    (tmp_path / "file").write_bytes(b"")
+    for url in (f"sqlite:///{tmp_path}/file/archive.sqlite", "postgresql://me:secret@127.0.0.1:1/none"):
         with pytest.raises(ArchiveUnavailable) as caught:
             Archive(Database(url)).count()
         assert "secret" not in str(caught.value)
     for url in ("mysql://x/y", "nonsense"):
         with pytest.raises(SettingsError, match="CALLSCRIBE_DATABASE_URL"):
             Database(url)
+
+
+def test_a_new_archive_is_made_at_first_use_for_the_service_alone(tmp_path: Path) -> None:
+    """Nothing has to be set up: folder, file and tables come by themselves, and others cannot read them."""
+    place = tmp_path / "var" / "archive.sqlite"
+    with contextlib.closing(Archive.open(f"sqlite:///{place}")) as archive:
+        archive.put(call())
+        assert archive.count() == 1
+    assert place.stat().st_mode & 0o077 == 0
+    assert place.parent.stat().st_mode & 0o077 == 0
+
+
+def test_what_no_database_is_harms_nothing(tmp_path: Path) -> None:
+    """A damaged file is ArchiveUnavailable, and so are tables of a newer version."""
+    damaged, newer = tmp_path / "damaged.sqlite", tmp_path / "newer.sqlite"
+    damaged.write_bytes(b"no database at all" * 100)
+    with pytest.raises(ArchiveUnavailable, match="not a database"):
+        Archive.open(f"sqlite:///{damaged}").put(call())
+    with contextlib.closing(Archive.open(f"sqlite:///{newer}")) as archive:
+        archive.put(call())
+        with archive.database.writing() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ArchiveUnavailable, match="newer version"):
+        Archive.open(f"sqlite:///{newer}").count()

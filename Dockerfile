@@ -12,11 +12,10 @@ RUN python -m venv /tools && /tools/bin/pip install --no-cache-dir --require-has
 COPY pyproject.toml README.md LICENSE ./
 COPY pipeline pipeline
 COPY workers workers
-RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+COPY fixtures fixtures
+# the very wheel of a release: built by the same command, the same bytes from the same commit
+RUN /tools/bin/python -m hatchling build -t wheel -d /wheels \
  && /venv/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
-# the sandbox and `callscribe replay` look for recordings beside the package
-COPY fixtures/audio /venv/lib/python3.12/site-packages/fixtures/audio
-COPY fixtures/requests /venv/lib/python3.12/site-packages/fixtures/requests
 
 FROM build AS trying
 COPY requirements-sandbox.lock ./

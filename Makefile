@@ -9,7 +9,7 @@ HEARING = $(VENV)/.whisper
 PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove truth soak up check format docs audit lock notices clean
+.PHONY: help demo test prove truth soak up check format docs dist audit lock notices clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,12 +71,17 @@ audit: ## known weaknesses of what is locked, as far as the registry tells them
 
 lock: ## renew the locks from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv
-	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade pyproject.toml -o requirements.lock
-	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox --extra postgresql --extra otel --extra dev pyproject.toml -o requirements-dev.lock
+	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra s3 --extra postgresql --extra otel pyproject.toml -o requirements.lock
+	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox --extra s3 --extra postgresql --extra otel --extra dev pyproject.toml -o requirements-dev.lock
 	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra sandbox --constraint requirements-dev.lock pyproject.toml -o requirements-sandbox.lock
 	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra whisper --constraint requirements-dev.lock pyproject.toml -o requirements-whisper.lock
 	@rm -rf $(VENV)-lock
 	@echo 'now `make notices`, once the new versions are installed'
+
+dist: $(STAMP) ## the wheel, its source, its SBOM and their checksums, in dist/
+	@rm -rf dist && $(BIN)/python -m hatchling build -d dist
+	@cp sbom.cdx.json dist/callscribe-$$($(BIN)/python -m hatchling version).cdx.json
+	@cd dist && sha256sum callscribe-* > SHA256SUMS && cat SHA256SUMS
 
 notices: $(STAMP) ## THIRD_PARTY_NOTICES.md and sbom.cdx.json from the locks
 	@$(BIN)/python docs/supply.py notices > THIRD_PARTY_NOTICES.md

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
@@ -39,8 +40,9 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     """Each direct dependency is in the lock that installs it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
+    offered = [*extras["s3"], *extras["postgresql"], *extras["otel"]]
     for lines, path in (
-        (project["dependencies"], LOCKS[0]),
+        (project["dependencies"] + offered, LOCKS[0]),  # an image holds what the documents offer
         (project["dependencies"] + extras["sandbox"], LOCKS[3]),
         (extras["dev"], LOCKS[1]),
         (project["dependencies"] + extras["whisper"], LOCKS[2]),
@@ -103,3 +105,30 @@ def test_an_audit_that_looked_at_nothing_fails(tmp_path: Path) -> None:
     ):
         report.write_text(json.dumps({"dependencies": listed}))
         assert (supply("audited", str(report)).returncode == 0) is good
+
+
+def test_a_release_states_where_its_files_come_from() -> None:
+    """The recipe builds by the Makefile, attests origin and SBOM of wheel and image, and may do no more."""
+    text = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+    recipe = yaml.safe_load(text)
+    assert recipe["permissions"] == {}
+    (job,) = recipe["jobs"].values()
+    assert set(job["permissions"]) == {"contents", "packages", "id-token", "attestations"}
+    used = [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
+    assert used.count("actions/attest-build-provenance") == 2
+    assert "actions/attest-sbom" in used
+    assert {name.partition("/")[0] for name in used} == {"actions", "docker"}
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    called = set(re.findall(r"\bmake ([a-z]+)", " ".join(step.get("run", "") for step in job["steps"])))
+    assert {"test", "dist"} <= called <= targets
+
+
+def test_the_image_installs_the_wheel_and_nothing_beside_it() -> None:
+    """The Dockerfile builds it as `make dist` does, and copies neither source nor fixtures into the image."""
+    stages = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")
+    built = next(stage for stage in stages if stage.partition("\n")[0].endswith(" AS build"))
+    assert "-m hatchling build -t wheel" in built
+    assert "/wheels/*.whl" in built
+    copied = [line for stage in stages for line in stage.splitlines() if line.startswith("COPY --from")]
+    assert copied
+    assert all(re.fullmatch(r"COPY --from=\w+ /venv /venv", line) for line in copied)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-import pipeline
 from pipeline.cli import WorkFailed
 from pipeline.cli.terminal import echo, echo_lines
 from pipeline.clients.chat import Chat, read
@@ -16,20 +15,19 @@ from pipeline.clients.transport import Transport
 from pipeline.domain.errors import BadRequest, SettingsError
 from pipeline.domain.job import Reply
 from pipeline.domain.lead import Lead
+from pipeline.sandbox.fixtures import GOLDEN
 from pipeline.scoring.classify import Wrong, classify, scored
 from pipeline.scoring.golden import Case, agreement, read_cases, table
 from pipeline.scoring.rubric import read_rubric
 from pipeline.settings.installation import load
 from pipeline.steps.tools import checked_portals
 
-CASES = Path(pipeline.__file__).parent.parent / "fixtures" / "golden"
-
 
 @click.command()
 @click.option("--portal", "named", help="Whose provider, model and rubric; only needed with several portals.")
 @click.option("--model", help="Another chat model than the portal's.")
 @click.option("--rubric", type=Path, help="Another rubric file, or `default`; each in its call's language.")
-@click.option("--cases", type=Path, default=CASES, help="The folder of calls with their bands.")
+@click.option("--cases", type=Path, default=GOLDEN, help="The folder of calls with their bands.")
 @click.option("--least", default=80.0, show_default=True, help="Per cent of the calls that must agree.")
 def golden(named: str | None, model: str | None, rubric: Path | None, cases: Path, least: float) -> None:
     """How far a chat model agrees with the golden set of calls.
@@ -39,7 +37,7 @@ def golden(named: str | None, model: str | None, rubric: Path | None, cases: Pat
     """
     settings = load()
     if not cases.is_dir():
-        raise BadRequest(f"--cases: {cases} is no folder; the golden set lies in fixtures/golden")
+        raise BadRequest(f"--cases: {cases} is no folder; without it the set that comes along is asked")
     calls = read_cases(cases)
     portal = checked_portals(settings).one(named)
     chosen = rubric or portal.rubric

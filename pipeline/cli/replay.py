@@ -17,14 +17,13 @@ import httpx
 from pipeline.cli import CannotStart, WorkFailed, drawing, parts
 from pipeline.cli.rehearsal import LOOK_SECONDS, rehearse
 from pipeline.cli.sandbox import child as sandbox_child
-from pipeline.cli.supervise import ROOT, Supervisor
+from pipeline.cli.supervise import Supervisor
 from pipeline.cli.terminal import echo, echo_lines
 from pipeline.cli.up import await_answer
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.kinds import kind_of
+from pipeline.sandbox.fixtures import REQUESTS, names
 from pipeline.store import job_id
-
-FOLDER = ROOT / "fixtures" / "requests"
 
 
 @dataclass(kw_only=True)
@@ -76,7 +75,7 @@ def replay(
     there has to trust it (CALLSCRIBE_TRUSTED_HOSTS); CALLSCRIBE_API_KEY brings stage times. Exit 1 when an
     outcome differs from the fixture's expectation.
     """
-    known = [read(fixture) for fixture in fixtures or sorted(path.stem for path in FOLDER.glob("*.json"))]
+    known = [read(fixture) for fixture in fixtures or names()]
     with ExitStack() as stack:
         desk = _there(stack, to_url, listen, portal) if to_url else _here(stack)
         runs = list(send_all(desk, known * repeat, concurrency=concurrency, patience=patience))
@@ -93,7 +92,10 @@ def replay(
 
 def read(fixture: str) -> dict[str, Any]:
     """A fixture by its name in fixtures/requests, or by its path; raises BadRequest."""
-    path = Path(fixture) if fixture.endswith(".json") or "/" in fixture else FOLDER / f"{fixture}.json"
+    is_path = fixture.endswith(".json") or "/" in fixture
+    path = Path(fixture) if is_path else REQUESTS / f"{fixture}.json"
+    if not is_path and not path.is_file():
+        raise BadRequest(f"{fixture}: no such fixture; there are {', '.join(names())}")
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -25,12 +25,12 @@ from starlette.routing import Route
 from pipeline.sandbox.crm import CRM
 from pipeline.sandbox.engines import Engines
 from pipeline.sandbox.faults import Door
+from pipeline.sandbox.fixtures import FIXTURES
 from pipeline.sandbox.portal import Fixture, Job, Portal, plain_job
 from pipeline.sandbox.rest import Bucket, Rest
 from pipeline.sandbox.router import Router
 from pipeline.sandbox.script import Ledger, Script
 
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 KEY = "sandbox-router-key"
 WEBHOOK = "sandboxwebhook"
 APPLICATION_TOKEN = "sandbox-application-token"  # noqa: S105 - known to all, opens nothing

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli.golden import CASES, golden
+from pipeline.cli.golden import golden
+from pipeline.sandbox.fixtures import GOLDEN
 from tests.providers.conftest import Scripted, server
 
 __all__ = ["server"]  # a fixture
@@ -23,7 +24,7 @@ def verdict(score: int) -> dict[str, object]:
 @pytest.fixture
 def two_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Scripted) -> Path:
     for name in ("en_budget_and_demo.json", "en_wrong_number.json"):
-        shutil.copy(CASES / name, tmp_path / name)
+        shutil.copy(GOLDEN / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)  # away from any .env
     monkeypatch.setenv("CALLSCRIBE_CHAT_URL", f"{server.url}/v1")
     monkeypatch.setenv("CALLSCRIBE_CHAT_KEY", "k")
@@ -58,7 +59,7 @@ model = "acme-model"
     )
     cases, environment = two_cases / "cases", {"CALLSCRIBE_PORTALS_FILE": str(two_cases / "portals.toml")}
     cases.mkdir()
-    shutil.copy(CASES / "en_wrong_number.json", cases)
+    shutil.copy(GOLDEN / "en_wrong_number.json", cases)
     server.answer(200, verdict(10))
     server.answer(200, verdict(10))
     unnamed = CliRunner().invoke(golden, ["--cases", str(cases)], env=environment)

@@ -89,14 +89,16 @@ def alive(pid: int) -> bool:
 
 
 class Process:
-    """A command of ours; `line` waits for a line of its output that holds some words."""
+    """A command of ours; `line` waits for a line of its output that holds some words.
 
-    def __init__(self, *args: str, env: dict[str, str], cwd: Path) -> None:
+    program: an installed `callscribe`, instead of the one of this environment.
+    """
+
+    def __init__(self, *args: str, env: dict[str, str], cwd: Path, program: Path | None = None) -> None:
+        words = [str(program), *args] if program else command(*args)
         self._log = (cwd / f"{args[0]}.log").open("a+", encoding="utf-8")
         self._from = self._log.tell()
-        self.process = subprocess.Popen(
-            command(*args), env=env, cwd=cwd, stdout=self._log, stderr=subprocess.STDOUT
-        )
+        self.process = subprocess.Popen(words, env=env, cwd=cwd, stdout=self._log, stderr=subprocess.STDOUT)
 
     @property
     def pid(self) -> int:

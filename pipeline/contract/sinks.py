@@ -54,6 +54,14 @@ def to_terminal(text: object) -> str:
     return printable(str(text))
 
 
+def to_cell(value: object) -> str:
+    """For a cell of CSV: spreadsheets take what begins with one of these letters for a formula (OWASP)."""
+    if value is None:
+        return ""
+    text = printable(str(value))
+    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@")) else text
+
+
 def _json_in(text: str) -> Any:
     if not text.startswith('{"'):
         return None

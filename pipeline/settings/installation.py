@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.kinds import BACKGROUND, UPSTREAM
-from pipeline.settings.options import Address, Language, Networks, Origins, PortalOptions
+from pipeline.settings.options import Address, Language, Names, Networks, Origins, PortalOptions
 from pipeline.settings.store_url import read_sentinels
 
 
@@ -88,10 +88,23 @@ class Settings(PortalOptions, BaseSettings):
     )
 
     # operating
-    api_key: SecretStr | None = Field(None, description="opens /v1, /metrics and the console")
+    api_key: SecretStr | None = Field(None, description="opens /v1, /metrics and all of the console")
+    review_key: SecretStr | None = Field(
+        None, description="opens the console for people who also correct scores"
+    )
+    read_key: SecretStr | None = Field(None, description="opens the console for people who read and listen")
     trusted_proxies: Networks = Field(
         (), description="addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` count"
     )
+    user_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="the header in which a proxy of TRUSTED_PROXIES names who is signed in, as "
+        "X-Forwarded-User; unset: people sign in with a key",
+    )
+    user_role: Literal["read", "review"] = Field("read", description="what such a user may do")
+    reviewers: Names = Field((), description="such users who also correct scores")
+    operators: Names = Field((), description="such users who may do everything")
     drain_seconds: float = Field(25, ge=0, description="how long a leaving worker waits for paid calls")
     lease_seconds: float = Field(60, gt=0, description="how long a silent worker keeps a step")
     sweep_seconds: float = Field(1, gt=0, le=2, description="pause between two looks for due work")
@@ -164,6 +177,11 @@ class Settings(PortalOptions, BaseSettings):
             raise ValueError(
                 "set CALLSCRIBE_PORTALS_FILE, or CALLSCRIBE_PORTAL_URL, _HOSTS and _TOKEN, not both"
             )
+        keys = [key.get_secret_value() for key in (self.api_key, self.review_key, self.read_key) if key]
+        if len(set(keys)) < len(keys):
+            raise ValueError("CALLSCRIBE_API_KEY, _REVIEW_KEY and _READ_KEY have to differ: each is a role")
+        if self.user_header and not self.trusted_proxies:
+            raise ValueError("CALLSCRIBE_USER_HEADER takes CALLSCRIBE_TRUSTED_PROXIES: whom else to believe?")
         return self
 
     @property

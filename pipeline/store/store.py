@@ -375,14 +375,15 @@ class Store:
     # -- sessions of browsers
 
     @guarded
-    def open_session(self, name: str, *, seconds: int) -> None:
-        """Keeps a session for so long."""
-        self._redis.set(f"cs:session:{name}", "1", ex=seconds)
+    def open_session(self, name: str, *, seconds: int, who: str = "") -> None:
+        """Keeps a session for so long. who: as the person calls herself."""
+        self._redis.set(f"cs:session:{name}", f"1{who}", ex=seconds)
 
     @guarded
-    def in_session(self, name: str) -> bool:
-        """Whether it is open."""
-        return bool(self._redis.exists(f"cs:session:{name}"))
+    def in_session(self, name: str) -> str | None:
+        """Who it is that has it open, "" for who gave no name; None: it is not open."""
+        found = cast("str | None", self._redis.get(f"cs:session:{name}"))
+        return found[1:] if found else None
 
     @guarded
     def end_session(self, name: str) -> None:

@@ -81,7 +81,7 @@ async def on_our_error(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, CallscribeError)
     REFUSED.labels(failure.slug).inc()
     kind = next((kind for kind in type(failure).__mro__ if kind in _STATUS), None)
-    status = _STATUS[kind] if kind else 500
+    status = _STATUS[kind] if kind else 503 if failure.transient else 500
     headers: dict[str, str] = {}
     fields = {failure.field: failure.message} if isinstance(failure, BadRequest) and failure.field else None
     if status == 503:

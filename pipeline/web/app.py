@@ -1,4 +1,4 @@
-"""The api process: intake for portals, `/v1` for others, and what operators ask.
+"""The api process: intake for portals, `/v1` for others, what operators ask, and the console.
 
 uvicorn pipeline.web.app:create_app --factory --no-proxy-headers
 """
@@ -19,9 +19,12 @@ from pipeline.settings.installation import Settings, load
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.logs import configure, secrets_of
 from pipeline.web import answers, calls, engines, events, images, jobs, openapi, ops
+from pipeline.web.console import pages
+from pipeline.web.console.people import ProxyUser
+from pipeline.web.console.signing import for_browsers
 from pipeline.web.service import Service
 
-ROUTES = [
+API = [
     Route("/engines/{token}/{category}", engines.look, methods=["GET"]),
     Route("/engines/{token}/{category}", engines.ask, methods=["POST"]),
     Route("/events/{token}", events.hear, methods=["POST"]),
@@ -37,10 +40,8 @@ ROUTES = [
     Route("/version", ops.which, methods=["GET"]),
     Route("/metrics", ops.metrics, methods=["GET"]),
     Route("/openapi.json", openapi.document, methods=["GET"]),
-    Route("/", ops.listing, methods=["GET"]),
-    Route("/sign-in", ops.sign_in, methods=["POST"]),
-    Route("/sign-out", ops.sign_out, methods=["POST"]),
 ]
+ROUTES = [*API, *pages.ROUTES]
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -61,14 +62,20 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         lifespan=lifespan,
-        middleware=[Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))]
-        if settings.trusted_proxies
-        else [],
+        middleware=_behind_proxies(settings),
         exception_handlers={
-            CallscribeError: answers.on_our_error,
-            HTTPException: answers.on_http_error,
-            Exception: answers.on_bug,
+            CallscribeError: for_browsers(answers.on_our_error),
+            HTTPException: for_browsers(answers.on_http_error),
+            Exception: for_browsers(answers.on_bug),
         },
     )
     app.state.service = service
     return app
+
+
+def _behind_proxies(settings: Settings) -> list[Middleware]:
+    proxies = list(settings.trusted_proxies)
+    layers = [Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)] if proxies else []
+    if settings.user_header:
+        layers.insert(0, Middleware(ProxyUser, header=settings.user_header, proxies=proxies))
+    return layers

@@ -1,4 +1,4 @@
-"""Who may use `/v1`, `/metrics` and the list of jobs: who has the API key, or a session opened by it."""
+"""Who may use `/v1`, `/metrics` and the console: who has a key, or a session opened by one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Iterator
+from enum import IntEnum
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -46,34 +48,67 @@ def find_key(settings: Settings, *, make: bool = False) -> str | None:
         return None
 
 
+class Role(IntEnum):
+    """What a key is good for; each role has what the ones below it have."""
+
+    READ = 1  # READ_KEY: sees
+    REVIEW = 2  # REVIEW_KEY: corrects
+    OPERATE = 3  # API_KEY: retries, erases, and uses /v1 and /metrics
+
+
 class Keyring:
     """Checks keys in constant time; holds digests only."""
 
-    def __init__(self, key: str | None) -> None:
-        self._digest = hashlib.sha256(key.encode()).digest() if key else None
+    def __init__(self, key: str | None, *, review: str | None = None, read: str | None = None) -> None:
+        given = {Role.OPERATE: key, Role.REVIEW: review, Role.READ: read}
+        self._digests = {role: hashlib.sha256(text.encode()).digest() for role, text in given.items() if text}
+        self._forms = self._digests.get(Role.OPERATE, secrets.token_bytes(32))
         self.wrong_keys = RateLimit(rate=1, burst=20)
         self.used = RateLimit(rate=100, burst=500)
 
-    def fits(self, given: str) -> bool:
-        """Whether this is the key."""
+    def role_of(self, given: str) -> Role | None:
+        """What this key is good for; None: it is none."""
         found = hashlib.sha256(given.encode("utf-8", "replace")).digest()
-        return self._digest is not None and hmac.compare_digest(found, self._digest)
+        fits = [role for role, digest in self._digests.items() if hmac.compare_digest(found, digest)]
+        return max(fits, default=None)
 
-    def session(self, secret: str) -> str | None:
-        """The name under which the store keeps the session of this cookie, while the key stays the same.
+    def fits(self, given: str) -> bool:
+        """Whether this is the API key."""
+        return self.role_of(given) is Role.OPERATE
+
+    def session(self, secret: str, role: Role) -> str | None:
+        """The name under which the store keeps the session of this cookie, while its key stays the same.
 
         Whoever reads the store can make no cookie of it.
         """
-        if not secret or self._digest is None:
+        if not secret or role not in self._digests:
             return None
-        return hmac.new(self._digest, secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+        return hmac.new(self._digests[role], secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+    def sessions(self, secret: str) -> Iterator[tuple[Role, str]]:
+        """All names that the session of this cookie may have, by role."""
+        for role in self._digests:
+            if name := self.session(secret, role):
+                yield role, name
+
+    def form_token(self, of: str) -> str:
+        """What the forms of one session, or of a proxy's user, carry: no other site can send them."""
+        return hmac.new(self._forms, f"form:{of}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
     def refuse(self, request: Request) -> HTTPException:
         """The 401 for who has no key; raises 429 itself for who has tried too often."""
         self.wrong_keys.spend(request)
-        if self._digest is None:
+        if Role.OPERATE not in self._digests:
             return HTTPException(401, "No API key is set here: set CALLSCRIBE_API_KEY.", _CHALLENGE)
         return HTTPException(401, "Expected `Authorization: Bearer KEY` or `X-Api-Key: KEY`.", _CHALLENGE)
+
+
+def keyring(settings: Settings) -> Keyring:
+    """The keys of an installation."""
+    review, read = (
+        key.get_secret_value() if key else None for key in (settings.review_key, settings.read_key)
+    )
+    return Keyring(find_key(settings), review=review, read=read)
 
 
 def given_key(request: Request) -> str:

@@ -29,11 +29,11 @@ async def listed(request: Request) -> Response:
     query = request.query_params
     known_only(query, ("status", "portal", "category", "limit", "cursor"))
     wanted = {name: query[name] for name in ("status", "portal", "category") if query.get(name)}
-    _one_of(wanted, "status", get_args(Status))
-    _one_of(wanted, "category", tuple(Category))
+    one_of(wanted, "status", get_args(Status))
+    one_of(wanted, "category", tuple(Category))
     limit = _number(query.get("limit", "100"), "limit", most=MOST_ROWS)
-    before = _cursor(query.get("cursor"))
-    rows, following = await service.blocking(_find, service, wanted, before, limit)
+    before = read_cursor(query.get("cursor"))
+    rows, following = await service.blocking(find_jobs, service, wanted, before, limit)
     return Json(JobRows(jobs=[job_row(row) for row in rows], next=following).model_dump(mode="json"))
 
 
@@ -96,9 +96,10 @@ def _id(request: Request) -> JobId:
     return JobId(found)
 
 
-def _find(
+def find_jobs(
     service: Service, wanted: dict[str, str], before: float | None, limit: int
 ) -> tuple[list[Row], str | None]:
+    """Jobs of which the store says just that, newest first, accepted before `before`; and `next`."""
     found: list[Row] = []
     seen = 0
     while seen < LOOK_AT_MOST:
@@ -120,7 +121,8 @@ def _next(service: Service, before: float) -> str | None:
     return f"{before:.6f}" if service.tools.store.page(before=before, limit=1) else None
 
 
-def _one_of(wanted: dict[str, str], name: str, values: tuple[str, ...]) -> None:
+def one_of(wanted: dict[str, str], name: str, values: tuple[str, ...]) -> None:
+    """Raises BadRequest unless what is asked for is one of these, or nothing."""
     if name in wanted and wanted[name] not in values:
         raise BadRequest(f"{name}: expected one of {', '.join(values)}", field=name)
 
@@ -131,7 +133,8 @@ def _number(text: str, name: str, *, most: int) -> int:
     return min(int(text), most)
 
 
-def _cursor(text: str | None) -> float | None:
+def read_cursor(text: str | None) -> float | None:
+    """Where a page of jobs begins; raises BadRequest."""
     if not text:
         return None
     whole, _, part = text.partition(".")

@@ -1,4 +1,4 @@
-"""The description of these routes in OpenAPI 3.1, as `/openapi.json`; a test holds it to the routes."""
+"""The description of the routes for machines in OpenAPI 3.1, as `/openapi.json`; a test holds it to them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pipeline.domain.job import Category
 from pipeline.run.views import JobRows, JobView, Status
 from pipeline.web import ops
 from pipeline.web.answers import Json
+from pipeline.web.console.pages import PAGES
 
 
 async def document(request: Request) -> Response:
@@ -78,8 +79,6 @@ def _paths() -> dict[str, Any]:
         _query("cursor", {"type": "string", "description": "`next` of the page before"}),
     ]
     export = _path("format", {"enum": ["txt", "srt", "vtt", "json"]}, "of the transcript")
-    signed = {"description": "to the list of jobs, or to the form"}
-    page_text = {"description": "the page", "content": {"text/html": {"schema": {"type": "string"}}}}
     text = {"description": "as asked for", "content": {"text/plain": {"schema": {"type": "string"}}}}
     picture = {
         "description": "the image",
@@ -175,26 +174,25 @@ def _paths() -> dict[str, Any]:
         "/openapi.json": {
             "get": _open("getOpenapi", "This document", {"200": _answer("it", {"type": "object"})})
         },
-        "/": {
-            "get": _keyed(
-                "showJobs", "The list of jobs as a page, or the form to sign in", {"200": page_text}, 503
-            )
-        },
-        "/sign-in": {
-            "post": _open(
-                "signIn",
-                "Opens a session for a browser",
-                {"303": signed, "401": page_text},
-                400,
-                408,
-                413,
-                429,
-                503,
-            )
-            | {"requestBody": {"required": True, "content": {_FORM: {"schema": _ref("SignIn")}}}}
-        },
-        "/sign-out": {"post": _open("signOut", "Ends the browser's session", {"303": signed}, 503)},
+        **_lists(),
     }
+
+
+def _lists() -> dict[str, Any]:
+    """The console's lists as JSON; the console's filters are their parameters."""
+    row = {"type": "object"}
+    found = {}
+    for page in (page for page in PAGES if page.rows):
+        name = page.path.removeprefix("/")
+        shape = {
+            "type": "object",
+            "additionalProperties": _or_null({"type": ["array", "string"], "items": row}),
+        }
+        told = f"The console's page {page.path} as JSON"
+        found[f"{page.path}.json"] = {
+            "get": _keyed(f"read{name.title()}", told, {"200": _answer("one page", shape)}, 400, 403, 503)
+        }
+    return found
 
 
 _FORM = "application/x-www-form-urlencoded"
@@ -213,7 +211,7 @@ def _keyed(name: str, summary: str, answers: dict[str, Any], *refusals: int) -> 
 _REFUSALS = {
     400: "a field is wrong; `fields` names it",
     401: "no key, or a wrong one",
-    403: "the application token is wrong",
+    403: "the application token is wrong, or the key's role is too low",
     404: "there is no such thing",
     408: "the body came too slowly",
     409: "this Idempotency-Key came before with another body; or the job cannot run again",
@@ -262,7 +260,6 @@ def _schemas() -> dict[str, Any]:
             ),
         ),
         "Taken": _object(["id"], id=text),
-        "SignIn": _object(["key"], key=text),
         "Call": _object(
             ["url"],
             url=url,

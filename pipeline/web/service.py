@@ -27,7 +27,7 @@ from pipeline.steps.tools import Tools, live_portals, open_tools
 from pipeline.store import Intake, Prepared, Quota, prepare
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.metrics import ACCEPT_SECONDS, ACCEPTED, REPEATED
-from pipeline.web.auth import COOKIE, Keyring, find_key, given_key
+from pipeline.web.auth import COOKIE, Role, find_key, given_key, keyring
 from pipeline.web.rate_limits import RateLimit
 from pipeline.web.room import Room
 from pipeline.web.shares import Shares
@@ -49,7 +49,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._live = live_portals(settings)
-        self.keys = Keyring(find_key(settings))
+        self.keys = keyring(settings)
         self.wrong_tokens = RateLimit(rate=1, burst=20)  # wrong tokens
 
     async def open(self) -> None:
@@ -95,8 +95,10 @@ class Service:
         """
         fits = self.keys.fits(given_key(request))
         if not fits and request.method in ("GET", "HEAD"):
-            session = self.keys.session(request.cookies.get(COOKIE, ""))
-            fits = session is not None and await self.blocking(self.tools.store.in_session, session)
+            session = self.keys.session(request.cookies.get(COOKIE, ""), Role.OPERATE)
+            fits = (
+                session is not None and await self.blocking(self.tools.store.in_session, session) is not None
+            )
         if not fits:
             raise self.keys.refuse(request)
         self.keys.used.spend(request)

@@ -14,12 +14,13 @@ from pipeline.domain.kinds import UPSTREAM
 from pipeline.settings.installation import Settings
 from pipeline.store import Store
 from pipeline.web import auth
-from pipeline.web.app import ROUTES
+from pipeline.web.app import API, ROUTES
 from pipeline.web.openapi import described
 from tests.web.conftest import API_KEY, PORTAL, TOKEN, Client, audio_request, running
 
 OPEN = {"/health", "/ready", "/version", "/openapi.json"}
 OPEN |= {"/sign-in", "/sign-out"}  # a form's way to show the key, and to forget it
+OPEN |= {"/static/{name}"}  # the style sheet and the script, which tell of nobody
 # the address itself is the secret
 SECRET = {"/engines/{token}/{category}", "/events/{token}", "/images/{name}"}
 
@@ -38,7 +39,7 @@ def test_nothing_else_is_open(client: Client) -> None:
             if route.path != path:
                 continue
             for method in route.methods or ():
-                there = path.replace("{id}", "job_x").replace("{format}", "txt")
+                there = path.replace("{id}", "job_x").replace("{format}", "txt").replace("{name}", "x")
                 answer = client.send(method, there, client=f"192.0.2.{crc32((path + method).encode()) % 250}")
                 assert answer.status_code == 401, (method, path)
 
@@ -71,13 +72,14 @@ def test_a_browser_signs_in_by_a_form(client: Client) -> None:
     assert form.status_code == 401
     assert 'name="key"' in form.text
     signed = sign_in(client, API_KEY)
-    assert (signed.status_code, signed.headers["location"]) == (303, "/")
+    assert (signed.status_code, signed.headers["location"]) == (303, "/calls")
     cookie = signed.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert API_KEY not in cookie
     session = {"Cookie": cookie.partition(";")[0]}
-    page = client.get("/", headers=session)
+    assert client.get("/", headers=session).headers["location"] == "/calls"
+    page = client.get("/jobs", headers=session)
     assert page.status_code == 200
     assert "job_" in page.text
     assert client.get("/v1/jobs", headers=session).status_code == 200
@@ -140,10 +142,11 @@ def test_metrics(client: Client, store: Store) -> None:
 
 
 def test_the_document_describes_the_routes() -> None:
-    """/openapi.json names each route and method, and no other."""
+    """/openapi.json names each route for machines and its methods, the console's lists as JSON among them."""
     methods = ("get", "post", "delete", "put", "patch")
     told = {(path, m.upper()) for path, item in described()["paths"].items() for m in item if m in methods}
-    real = {(route.path, m) for route in ROUTES for m in route.methods or () if m != "HEAD"}
+    machines = [route for route in ROUTES if route in API or route.path.endswith(".json")]
+    real = {(route.path, m) for route in machines for m in route.methods or () if m != "HEAD"}
     assert told == real
 
 

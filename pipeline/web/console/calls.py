@@ -1,0 +1,153 @@
+"""/calls: the calls that the archive holds, found by what a supervisor knows of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, cast, get_args
+
+from starlette.responses import Response
+
+from pipeline.archive.calls import Call, Filters, Lack, Page, State
+from pipeline.domain.errors import BadRequest
+from pipeline.domain.job import Category
+from pipeline.domain.lead import Quality
+from pipeline.run.views import moment
+from pipeline.web.console.states import phone_for, sides, state_words
+from pipeline.web.console.twins import Rows
+from pipeline.web.console.view import View
+
+BANDS = (*get_args(Quality), "none")
+STATES = tuple(dict.fromkeys((*get_args(State), *get_args(Lack))))
+PER_PAGE = 50
+MOST = 500
+
+
+async def listed(view: View) -> Response:
+    """GET /calls."""
+    page = await _page(view, view.query.get("cursor"))
+    managers = await view.blocking(view.service.tools.archive.managers)
+    return view.page(
+        "calls.html",
+        live=10,
+        calls=page.calls,
+        older=view.link(cursor=page.next) if page.next else None,
+        managers=managers,
+        bands=BANDS,
+        states=STATES,
+        categories=(Category.AUDIO, Category.CALL),
+        portals=sorted(view.service.portals),
+        days=_days(view),
+        state_words=lambda call: state_words(call, view.words),
+        phone_for=lambda call: phone_for(view, call),
+    )
+
+
+async def rows(view: View, cursor: str | None) -> Rows:
+    """The same as rows, for machines."""
+    page = await _page(view, cursor)
+    return Rows(name="calls", rows=[row(view, call) for call in page.calls], next=page.next)
+
+
+def row(view: View, call: Call) -> dict[str, Any]:
+    """A call as a line of JSON or CSV; moments are RFC 3339, lengths seconds."""
+    return {
+        "id": call.id,
+        "job": call.id,
+        "portal": call.portal,
+        "category": call.category.value,
+        "started_at": moment(call.started_at),
+        "seconds": call.seconds,
+        "direction": call.direction,
+        "manager_id": call.manager_id,
+        "manager": call.manager,
+        "client": call.client,
+        "phone": phone_for(view, call),
+        "entity": {
+            "type": call.entity.type if call.entity else None,
+            "id": call.entity.id if call.entity else None,
+            "title": call.entity_title,
+            "url": call.entity_url,
+        },
+        "state": call.state,
+        "lacks": [{"kind": gap.kind, "why": gap.why} for gap in call.gaps],
+        "score": call.score,
+        "band": call.band,
+        "machine_score": call.machine_score,
+        "machine_band": call.machine_band,
+        "reason": call.reason,
+        "language": call.language,
+        "quality": call.quality,
+        "talk": dict(zip(("first", "second"), (*call.talk, None, None), strict=False)),
+        "sides": list(sides(view, call)),
+        "silence": call.silence,
+        "cost": call.cost,
+        "error": call.error,
+    }
+
+
+def filters_of(view: View) -> Filters:
+    """The filters in the URL; days are the reader's own. Raises BadRequest naming the field."""
+    query = view.query
+    return Filters(
+        q=query.get("q"),
+        since=_moment(view, "from"),
+        until=_moment(view, "to"),
+        manager=query.get("manager"),
+        band=cast(Any, _one_of(query, "band", BANDS)),
+        state=cast(Any, _one_of(query, "state", STATES)),
+        portal=query.get("portal"),
+        category=_one_of(query, "category", tuple(Category)),
+    )
+
+
+async def _page(view: View, cursor: str | None) -> Page:
+    try:
+        return await view.blocking(
+            view.service.tools.archive.calls, filters_of(view), cursor=cursor, limit=_limit(view)
+        )
+    except ValueError as error:
+        raise BadRequest(str(error), field="cursor") from None
+
+
+def _limit(view: View) -> int:
+    text = view.query.get("limit", str(MOST if view.request.url.path.endswith(".csv") else PER_PAGE))
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text)):
+        raise BadRequest(f"limit: expected a number from 1 to {MOST}", field="limit")
+    return min(int(text), MOST)
+
+
+def _moment(view: View, name: str) -> float | None:
+    """`from`: the beginning of a day, YYYY-MM-DD, where the reader is; `to`: its end. Or RFC 3339 moments."""
+    text = view.query.get(name)
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text[:40])
+        if name == "to" and len(text) <= len("2026-01-31") and found.date() < date.max:
+            found += timedelta(days=1)
+        return (found if found.tzinfo else found.replace(tzinfo=view.zone)).timestamp()
+    except (ValueError, OverflowError):
+        raise BadRequest(f"{name}: expected a day as 2026-01-31", field=name) from None
+
+
+def _days(view: View) -> list[tuple[str, str | None, str | None]]:
+    """The stretches of time that one click names: title, from, to."""
+    today: date = datetime.fromtimestamp(view.now, view.zone or UTC).date()
+
+    def back(days: int) -> str:
+        return (today - timedelta(days=days)).isoformat()
+
+    return [
+        ("All time", None, None),
+        ("Today", back(0), back(0)),
+        ("Yesterday", back(1), back(1)),
+        ("7 days", back(6), back(0)),
+        ("30 days", back(29), back(0)),
+    ]
+
+
+def _one_of(query: dict[str, str], name: str, values: tuple[str, ...]) -> str | None:
+    found = query.get(name)
+    if found and found not in values:
+        raise BadRequest(f"{name}: expected one of {', '.join(values)}", field=name)
+    return found

@@ -1,0 +1,65 @@
+"""The table of the console's pages, and the routes made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipeline.web.auth import Role
+from pipeline.web.console import calls, jobs, signing
+from pipeline.web.console.twins import Source, as_csv, as_json
+from pipeline.web.console.view import View, view_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page or an action. title: in the navigation, if it is there; rows: of a list, for its twins."""
+
+    path: str
+    show: Callable[[View], Awaitable[Response]]
+    title: str = ""
+    least: Role = Role.READ
+    method: str = "GET"
+    rows: Source | None = None
+
+
+PAGES = [
+    Page(path="/calls", show=calls.listed, title="Calls", rows=calls.rows),
+    Page(path="/jobs", show=jobs.listed, title="Jobs", least=Role.OPERATE, rows=jobs.rows),
+]
+
+
+async def _answer(request: Request, page: Page) -> Response:
+    return await page.show(await view_of(request, least=page.least))
+
+
+async def _twin(
+    request: Request, page: Page, twin: Callable[[View, Source], Awaitable[Response]]
+) -> Response:
+    assert page.rows
+    return await twin(await view_of(request, least=page.least), page.rows)
+
+
+def _routes() -> list[Route]:
+    routes = [
+        Route("/", signing.home, methods=["GET"]),
+        Route("/sign-in", signing.sign_in, methods=["POST"]),
+        Route("/sign-out", signing.sign_out, methods=["POST"]),
+        Route("/static/{name}", signing.static, methods=["GET"]),
+    ]
+    for page in PAGES:
+        if page.rows:  # before the page of one of them, `/calls/{id}`
+            for ending, twin in (("json", as_json), ("csv", as_csv)):
+                routes.append(
+                    Route(f"{page.path}.{ending}", partial(_twin, page=page, twin=twin), methods=["GET"])
+                )
+        routes.append(Route(page.path, partial(_answer, page=page), methods=[page.method]))
+    return routes
+
+
+ROUTES = _routes()

@@ -1,0 +1,60 @@
+"""How a call stands, in words, and what of it a role may see."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.archive.calls import Call, Gap
+from pipeline.domain.labels import SPEAKERS
+from pipeline.web.console.view import View
+from pipeline.web.console.words import Words
+
+_GAPS = {
+    "failed": "failed: {why}",
+    "undelivered": "not delivered: {why}",
+    "unscored": "no score: {why}",
+    "unlinked": "not linked: {why}",
+    "unwritten": "not in the timeline: {why}",
+    "partial": "partial: {why}",
+}
+_BARE = {
+    "failed": "failed",
+    "undelivered": "not delivered",
+    "unscored": "no score",
+    "unlinked": "not linked",
+    "unwritten": "not in the timeline",
+    "partial": "partial",
+}
+
+
+def gap_words(gap: Gap, words: Words) -> str:
+    """What is lacking and why: "not linked: two equal calls"."""
+    return words(_GAPS[gap.kind], why=words(gap.why)) if gap.why else words(_BARE[gap.kind])
+
+
+def state_words(call: Call, words: Words) -> list[str]:
+    """What a call lacks, in words; nothing where all is well."""
+    said = [gap_words(gap, words) for gap in call.gaps]
+    if call.state != "done" and not any(gap.kind in ("failed", "undelivered") for gap in call.gaps):
+        said.insert(0, words(_GAPS[call.state], why=call.error) if call.error else words(_BARE[call.state]))
+    return said
+
+
+def phone_for(view: View, call: Call) -> str | None:
+    """The phone as this reader may see it; else its last two digits."""
+    least = view.service.settings.phones_for
+    if call.phone is None or (least != "nobody" and view.person and view.person.may(least)):
+        return call.phone
+    digits = re.sub(r"\D", "", call.phone)
+    return f"••• {digits[-2:]}"
+
+
+def sides(view: View, call: Call) -> tuple[str, ...]:
+    """Whose voice each channel of the recording is, as `talk` and `levels` have them."""
+    portal = view.service.portals.get(call.portal)
+    channels = max(len(call.talk), len(call.levels))
+    roles = portal.channels if portal else ()
+    names = SPEAKERS[view.words.language]
+    if channels == 2 and len(roles) == 2:
+        return tuple(names[role] for role in roles)
+    return tuple(f"{names['speaker']} {number + 1}" for number in range(channels))

@@ -1,0 +1,80 @@
+// The console's own script: pages work without it. It tells the server the time zone, sends filters when one is
+// chosen, goes on with a list at its end, and puts in what changed.
+"use strict";
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+if (!document.cookie.split("; ").includes(`zone=${zone}`)) {
+  document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=strict`;
+  const kept = document.cookie.split("; ").includes(`zone=${zone}`);
+  if (kept && document.querySelector("time") && !document.querySelector("form .bad")) location.reload();
+}
+
+// what a phone has no room for stands open on a wide screen, and where it is in use
+document.querySelectorAll("[data-wide]").forEach((part) => {
+  part.open = matchMedia("(min-width: 60rem)").matches
+    || [...part.querySelectorAll("select, input:not([type=hidden])")].some((field) => field.value);
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-send]")) event.target.form.requestSubmit();
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.sure && !confirm(form.dataset.sure)) return event.preventDefault();
+  if (form.method === "get") {
+    for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
+  }
+});
+
+// a list goes on when its end comes into sight
+const more = new IntersectionObserver((seen) => seen.forEach(({ target, isIntersecting }) => {
+  if (isIntersecting) goOn(target);
+}), { rootMargin: "300px" });
+
+function watchMore() {
+  document.querySelectorAll("[data-more]").forEach((link) => more.observe(link));
+}
+
+async function goOn(link) {
+  more.unobserve(link);
+  const answer = await fetch(link.href, { headers: { Accept: "text/html" } });
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const list = link.closest("[data-live]").querySelector(".rows");
+  const added = page.querySelectorAll(`#${link.closest("[data-live]").id} .rows > li`);
+  list.append(...added);
+  const next = page.querySelector("[data-more]");
+  link.closest("[data-live]").dataset.grown = "yes";  // not put back to its first page by what is live
+  if (next) link.replaceWith(next); else link.parentElement.remove();
+  watchMore();
+}
+watchMore();
+
+// what is live is asked for again, with the page's ETag
+const every = Number(document.body.dataset.every || 0) * 1000;
+let tag = "";
+
+async function look() {
+  if (document.visibilityState === "visible") {
+    const answer = await fetch(location.href, {
+      headers: { Accept: "text/html", ...(tag ? { "If-None-Match": tag } : {}) }, cache: "no-store",
+    }).catch(() => null);
+    if (answer && answer.status === 401) return location.reload();
+    if (answer && answer.ok) {
+      tag = answer.headers.get("ETag") || "";
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const there of page.querySelectorAll("[data-live]")) {
+        const here = document.getElementById(there.id);
+        if (!here || here.outerHTML === there.outerHTML || here.dataset.grown) continue;
+        if (here.contains(document.activeElement) && document.activeElement !== document.body) continue;
+        here.replaceWith(document.importNode(there, true));
+        document.dispatchEvent(new CustomEvent("renewed"));
+      }
+      watchMore();
+      if (!page.body.dataset.every) return;
+    }
+  }
+  setTimeout(look, every);
+}
+if (every) setTimeout(look, every);

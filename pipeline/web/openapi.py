@@ -179,7 +179,7 @@ def _paths() -> dict[str, Any]:
 
 
 def _lists() -> dict[str, Any]:
-    """The console's lists as JSON; the console's filters are their parameters."""
+    """The console's lists as JSON and CSV; the console's filters are their parameters."""
     row = {"type": "object"}
     found = {}
     for page in (page for page in PAGES if page.rows):
@@ -188,9 +188,15 @@ def _lists() -> dict[str, Any]:
             "type": "object",
             "additionalProperties": _or_null({"type": ["array", "string"], "items": row}),
         }
-        told = f"The console's page {page.path} as JSON"
+        text = {"description": "all of it", "content": {"text/csv": {"schema": {"type": "string"}}}}
+        told = f"The console's page {page.path} as "
         found[f"{page.path}.json"] = {
-            "get": _keyed(f"read{name.title()}", told, {"200": _answer("one page", shape)}, 400, 403, 503)
+            "get": _keyed(
+                f"read{name.title()}", f"{told}JSON", {"200": _answer("one page", shape)}, 400, 403, 503
+            )
+        }
+        found[f"{page.path}.csv"] = {
+            "get": _keyed(f"export{name.title()}", f"{told}CSV", {"200": text}, 400, 403, 503)
         }
     return found
 

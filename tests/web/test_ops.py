@@ -142,10 +142,10 @@ def test_metrics(client: Client, store: Store) -> None:
 
 
 def test_the_document_describes_the_routes() -> None:
-    """/openapi.json names each route for machines and its methods, the console's lists as JSON among them."""
+    """/openapi.json names each route for machines and its methods, the console's lists as data among them."""
     methods = ("get", "post", "delete", "put", "patch")
     told = {(path, m.upper()) for path, item in described()["paths"].items() for m in item if m in methods}
-    machines = [route for route in ROUTES if route in API or route.path.endswith(".json")]
+    machines = [route for route in ROUTES if route in API or route.path.endswith((".json", ".csv"))]
     real = {(route.path, m) for route in machines for m in route.methods or () if m != "HEAD"}
     assert told == real
 

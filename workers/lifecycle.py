@@ -16,8 +16,10 @@ import structlog
 from celery import signals
 
 from pipeline.domain.errors import CallscribeError
+from pipeline.domain.kinds import MEDIA, UPSTREAM
 from pipeline.run.notifier import Notifier
 from pipeline.run.privileges import give_up, leave_network, needs_no_network
+from pipeline.run.pulse import Pulse
 from pipeline.run.runner import Runner
 from pipeline.settings import installation
 from pipeline.settings.portals import load_portals
@@ -43,6 +45,13 @@ class Worker:
         self._pid = 0
         self._lock = threading.Lock()
         self.threads = False  # one process of threads, or children of a prefork pool
+        self.pulse: Pulse | None = None
+
+    def live(self, role: str, *, places: int) -> None:
+        """From now on this process says that it lives, and what it has counted."""
+        runner = self.runner()
+        self.pulse = Pulse(runner.tools.store, role, places=places, busy=lambda: runner.holds)
+        self.pulse.start()
 
     def runner(self) -> Runner:
         """This process's runner, opened at first use: connections do not survive a fork."""
@@ -71,7 +80,8 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
     queues = set(instance.app.amqp.queues.consume_from)
     threads = "thread" in str(instance.pool_cls).lower()
     worker.threads = threads
-    if threads:
+    if threads:  # of a pool the children say that they live: a parent with threads must not fork
+        worker.live(UPSTREAM, places=instance.concurrency)
         Sweeper(worker.runner(), installation.load(), worker.leaving).start()
         Reconciler(worker.runner(), worker.leaving).start()
     log.info("worker_begins", node=worker.node, queues=sorted(queues), places=instance.concurrency)
@@ -87,6 +97,7 @@ def _child(**_: Any) -> None:
     if needs_no_network(loaded) and not leave_network():
         log.info("media_keeps_the_network", why="The system allows no network namespace.")
     give_up()
+    worker.live(MEDIA, places=1)
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -104,6 +115,8 @@ def _leave(how: str, **_: Any) -> None:
             log.info("worker_left", node=worker.node, cut_off=held)
         except CallscribeError as error:
             log.warning("leases_not_freed", error=error.slug)
+        if worker.pulse:
+            worker.pulse.stop()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

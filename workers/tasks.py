@@ -10,8 +10,9 @@ from celery import Task
 from celery.worker.request import Request
 from kombu.transport.virtual.base import QoS
 
-from pipeline.domain.errors import CallscribeError
+from pipeline.domain.errors import CallscribeError, StoreUnavailable
 from pipeline.run.notifier import TASK
+from pipeline.run.pulse import hand_on
 from workers import app
 from workers.lifecycle import worker
 
@@ -58,6 +59,11 @@ class Work(Task):  # type: ignore[misc]
 @app.task(name=TASK, base=Work, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
 def work(self: Task, queue: str) -> int:
     """Claims and runs what is due in the queue until nothing is, or 20 s have passed."""
-    return worker.runner().drain(
+    runner = worker.runner()
+    done = runner.drain(
         queue, f"{worker.node}:{self.request.id}", seconds=TURN_SECONDS, stop=worker.leaving.is_set
     )
+    if done and not worker.threads:  # a child may be ended at any moment
+        with suppress(StoreUnavailable):
+            hand_on(runner.tools.store)
+    return done

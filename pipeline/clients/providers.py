@@ -29,6 +29,7 @@ from pipeline.domain.errors import (
     ProviderUnavailable,
 )
 from pipeline.settings.portals import Provider
+from pipeline.telemetry.metrics import PROVIDER_ANSWERS
 
 log = structlog.get_logger(__name__)
 
@@ -102,13 +103,15 @@ class Caller:
                 operator=True,
             )
         except Unreachable as error:
+            PROVIDER_ANSWERS.inc(self.host, path, "none")
             raise ProviderUnavailable(error.message, ambiguous=error.sent) from None
         _tell_deprecation(url, answer.headers)
         lifetimes.tell(model, answer.headers, self.remember)
         if 200 <= answer.status < 300:
             meant = hidden_status(answer.body, answer.headers.get("content-type", ""))
             if meant:
-                return replace(answer, status=meant)
+                answer = replace(answer, status=meant)
+        PROVIDER_ANSWERS.inc(self.host, path, str(answer.status))
         return answer
 
     @property

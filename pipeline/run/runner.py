@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pkgutil import resolve_name
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -40,15 +40,24 @@ from pipeline.storage.blobs import BlobMissing
 from pipeline.store import Stale, Transition, persist
 from pipeline.store.records import dumps
 from pipeline.telemetry import failpoints
+from pipeline.telemetry.metrics import FAILURES, STEP_SECONDS, STEPS
 
 log = structlog.get_logger()
 
-STEPS: dict[str, Callable[[Job, Claim, Tools], Result]] = {
+EXECUTORS: dict[str, Callable[[Job, Claim, Tools], Result]] = {
     name: resolve_name(f"pipeline.steps.{kind.run}") for name, kind in KINDS.items()
 }
 URGENT_QUEUES = frozenset(kind.queue for kind in KINDS.values() if kind.urgency < URGENT_BELOW)
 BACKGROUND_LIMIT = 2  # of a portal's steps at a time: its CRM takes two requests a second
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # passing, and not the recording's fault
+
+
+class _Ended(NamedTuple):
+    """A step that came to its end; slug: of the error that it failed with, empty where it is done."""
+
+    result: Result
+    slug: str = ""
+    why: str | None = None
 
 
 class Notifies(Protocol):
@@ -169,14 +178,17 @@ class Runner:
         if not _is_due(job, claim, persist(store.now)):
             self._commit(job, claim, Result(), ())  # by the facts it is not due any more
             return
-        result, what, why = self._work(job, claim)
-        if result is None:
+        ended = self._work(job, claim)
+        if ended is None:
             return
         took = time.monotonic() - started
+        what, why = "failed" if ended.slug else "done", ended.why
         at = persist(store.now)
         event = Event(at=at, step=claim.step, what=what, took=took, attempt=claim.attempt, why=why)
-        self._commit(job, claim, result, (event,))
-        log.info("step_done" if what == "done" else "step_failed", took=round(took, 3), why=why)
+        self._commit(job, claim, ended.result, (event,))
+        STEPS.inc(kind_of(claim.step), what, ended.slug)
+        STEP_SECONDS.observe(took, kind_of(claim.step))
+        log.info(f"step_{what}", took=round(took, 3), why=why)
 
     def _unreadable(self, claim: Claim, error: Exception) -> None:
         """Tries again, as far as there is time, since another version may run beside us; then gives up."""
@@ -189,25 +201,25 @@ class Runner:
         else:
             self._defer(claim, again, error.message, slug=error.slug)
 
-    def _work(self, job: Job, claim: Claim) -> tuple[Result | None, str, str | None]:
-        """The step's result, "done" or "failed" and why; a None result when it was deferred."""
+    def _work(self, job: Job, claim: Claim) -> _Ended | None:
+        """How the step ended; None when it was deferred."""
         error: CallscribeError
         unexpected = False
         try:
             if claim.lost >= (MOST_LOST_OUTCOME if claim.step in ("callback", "expire") else MOST_LOST):
                 raise Poison(f"The step {claim.step} ended its worker again and again.")
-            return STEPS[kind_of(claim.step)](job, claim, self.tools), "done", None
+            return _Ended(EXECUTORS[kind_of(claim.step)](job, claim, self.tools))
         except (LeaseLost, UnknownJob):
             raise
         except BlobMissing as missing:
             if anew := audio_anew(job):
-                return anew, "failed", missing.message
+                return _Ended(anew, missing.slug, missing.message)
             error = AudioLost(f"{missing.message} It cannot be fetched again.")
         except Snooze as snooze:
             self._defer(
                 claim, snooze.seconds, snooze.why, uncounted=snooze.uncounted, deliveries=snooze.deliveries
             )
-            return None, "", None
+            return None
         except CallscribeError as known:
             error = known
         except Exception as unforeseen:
@@ -229,14 +241,14 @@ class Runner:
                 first=held,
                 slug=error.slug,
             )
-            return None, "", None
+            return None
         if unexpected and claim.step == "callback" and "failure" not in job.facts:
             facts: dict[str, Any] = {"failure": decision}  # there is no result, and the portal is told so
         elif claim.step == "callback" or KINDS[kind_of(claim.step)].starred:
             facts = {claim.step: outcome_steps.given_up(claim, decision)}
         else:
             facts = {"failure": decision}
-        return Result(facts=facts), "failed", error.message
+        return _Ended(Result(facts=facts), error.slug, error.message)
 
     def _defer(
         self,
@@ -264,6 +276,7 @@ class Runner:
         )
         if ambiguous:
             persist(self.tools.store.usage.add, claim.portal, {"doubtful_calls": 1})
+        STEPS.inc(kind_of(claim.step), "deferred", slug)
         log.info("step_deferred", seconds=round(seconds, 1), error=slug, why=why)
 
     def _commit(self, job: Job, claim: Claim, result: Result, events: tuple[Event, ...]) -> None:
@@ -306,6 +319,10 @@ class Runner:
                         deliveries=result.deliveries
                     )  # the facts that it was computed from have changed
         failpoints.hit("step.after_finish")
+        if "failure" in facts:
+            FAILURES.inc(job.portal, facts["failure"]["slug"])
+        if not facts.get("callback", {}).get("accepted", True):
+            FAILURES.inc(job.portal, flow.UNDELIVERED)
         if self._notifier:
             for due in following.dues:
                 if not due.at:  # the sweeper notifies of what is due later

@@ -16,6 +16,7 @@ from pipeline.steps.retry import failure_of
 from pipeline.steps.tools import Result, Tools
 from pipeline.store import Stale, Transition, fields_of, persist, salvaged
 from pipeline.telemetry.logs import REDACTOR
+from pipeline.telemetry.metrics import FAILURES
 
 log = structlog.get_logger()
 
@@ -61,6 +62,8 @@ def give_up(claim: Claim, error: UnreadableRecord, tools: Tools) -> None:
                 retention_seconds=tools.settings.retention_seconds,
             )
             persist(store.usage.add, claim.portal, {"records_unreadable": 1})
+            if not sent:
+                FAILURES.inc(claim.portal, error.slug)
             log.error("record_given_up", why=error.message, hint=error.hint)
             return
         except Stale:

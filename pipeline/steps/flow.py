@@ -21,6 +21,7 @@ from pipeline.domain.recording import Chunk, Plan, RecognitionOptions, Span
 from pipeline.domain.transcript import Recognition, Transcript
 
 CLASSIFY_SECONDS = 60.0
+UNDELIVERED = "undelivered"  # the reason of a job whose outcome nobody took
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def error(job: Job) -> Failure | None:
         return found
     why = sent.get("why") or "each attempt is among the deliveries"
     return Failure(
-        slug="undelivered",
+        slug=UNDELIVERED,
         code=504,
         message=f"The portal did not take the outcome before its deadline: {why}",
         step=Step("callback"),

@@ -19,6 +19,7 @@ from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.store import persist
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.captures import capture_callback
+from pipeline.telemetry.metrics import DELIVERIES, OUTCOME_SECONDS
 
 log = structlog.get_logger()
 
@@ -60,11 +61,13 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
         timeout_seconds=min(CALLBACK_SECONDS, max(ends_at - now, 2.0)),
     )
     failpoints.hit("callback.after")
+    DELIVERIES.inc(job.portal, str(sent.status or "none"), "yes" if sent.accepted else "no")
     ended = persist(tools.store.now)
     at = callback_at(claim.attempt, begun=now, now=ended, deadline=job.deadline)
     if sent.accepted or (_was_read(sent) and _may_stand(claim, tools, sent, is_last=at is None)):
         persist(tools.store.breakers.passed, host)
         persist(tools.store.usage.add, job.portal, {"jobs_failed" if failure else "jobs_done": 1})
+        OUTCOME_SECONDS.observe(ended - job.accepted_at, job.category.value)
         if folder := tools.settings.capture_dir:
             capture_callback(folder, job, body, sent)
         return Result(facts={claim.step: {"accepted": True, "asked": True}}, deliveries=(sent,))

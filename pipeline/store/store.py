@@ -16,7 +16,9 @@ from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
 from pipeline.domain.job import Category, Claim, Delivery, Due, Event, Job, JobId, PortalId, Step
 from pipeline.domain.kinds import A_PERSON_WAITS, KINDS, QUEUES
 from pipeline.store.connect import Server, guarded
+from pipeline.store.counters import Counters, Processes
 from pipeline.store.durability import Durability, judge
+from pipeline.store.gauges import Gauges
 from pipeline.store.known import Known
 from pipeline.store.ledger import Ledger
 from pipeline.store.records import (
@@ -87,7 +89,7 @@ class Stale(Exception):
 
 class Store:
     """Records in Redis or Valkey; every change is one Lua script. Its parts hold what workers share besides:
-    the ledger of paid answers, usage, what is known, breakers and limits.
+    the ledger of paid answers, usage, what is known, breakers and limits, what was counted and who lives.
 
     url: `redis://`, `rediss://`, `unix://` or `redis+sentinel://`.
     Raises StoreUnavailable wherever the server does not serve.
@@ -100,6 +102,7 @@ class Store:
         self.watermark = Watermark()
         self.ledger, self.usage, self.known = Ledger(server), Usage(server), Known(server)
         self.breakers, self.limits = Breakers(server), Limits(server)
+        self.counters, self.processes, self.gauges = Counters(server), Processes(server), Gauges(server)
 
     # -- records
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pipeline.domain.job import Claim
@@ -18,6 +19,14 @@ class Breakers:
     def wait(self, name: str) -> float:
         """Seconds to wait before the next call; 0: go. An open one lets one probe per period through."""
         return float(self._server.run("breaker", name, "ask", 0, 0, 0))
+
+    @guarded
+    def open(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of them that let nothing through but probes."""
+        pipe = self._server.redis.pipeline(transaction=False)
+        for name in names:
+            pipe.hexists(f"cs:gate:{name}", "open_until")
+        return frozenset(name for name, held in zip(names, pipe.execute(), strict=True) if held)
 
     def passed(self, name: str) -> None:
         """The probe, or any call, went well: the breaker closes."""

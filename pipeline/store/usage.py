@@ -9,6 +9,8 @@ from typing import cast
 
 from pipeline.domain.job import PortalId
 from pipeline.store.connect import Server, guarded
+from pipeline.store.counters import COUNTED
+from pipeline.telemetry.metrics import USED, field_of
 
 KEPT_SECONDS = 400 * 86_400
 
@@ -21,11 +23,15 @@ class Usage:
 
     @guarded
     def add(self, portal: PortalId, amounts: Mapping[str, float], *, model: str | None = None) -> None:
-        """Adds to the portal's usage of today; `model`: the one that did it, where one has to be paid."""
+        """Adds to the portal's usage of today, and to what is counted for good.
+
+        amounts: by their names in `metrics.USAGE`. model: the one that did it, where one has to be paid.
+        """
         pipe = self._server.redis.pipeline()
         for name, amount in amounts.items():
             if amount:
                 pipe.hincrbyfloat(f"cs:usage:{portal}:{day()}", f"{name}:{model}" if model else name, amount)
+                pipe.hincrbyfloat(COUNTED, field_of(USED[name].name, portal, model or ""), amount)
         pipe.expire(f"cs:usage:{portal}:{day()}", KEPT_SECONDS)
         pipe.execute()
 

@@ -79,7 +79,7 @@ def error(
 async def on_our_error(request: Request, failure: Exception) -> Response:
     """An error of the tree in `pipeline/domain/errors.py`."""
     assert isinstance(failure, CallscribeError)
-    REFUSED.labels(failure.slug).inc()
+    REFUSED.inc(failure.slug)
     kind = next((kind for kind in type(failure).__mro__ if kind in _STATUS), None)
     status = _STATUS[kind] if kind else 503 if failure.transient else 500
     headers: dict[str, str] = {}
@@ -99,7 +99,7 @@ async def on_http_error(request: Request, failure: Exception) -> Response:
     """An error of the web itself: no such page, wrong method, no key."""
     assert isinstance(failure, HTTPException)
     slug = _NAMES.get(failure.status_code, "http_error")
-    REFUSED.labels(slug).inc()
+    REFUSED.inc(slug)
     answer = error(failure.status_code, slug, str(failure.detail))
     for name, value in (failure.headers or {}).items():
         answer.headers[name] = value
@@ -115,5 +115,5 @@ def _methods(request: Request) -> set[str]:
 
 async def on_bug(request: Request, failure: Exception) -> Response:
     """What nobody foresaw; the server logs it with its trace (without secrets) and goes on."""
-    REFUSED.labels("internal").inc()
+    REFUSED.inc("internal")
     return error(500, "internal", "Something broke here; the log tells more.")

@@ -46,6 +46,16 @@ class Room:
         self._storage.close()
         await self._watcher
 
+    @property
+    def why(self) -> str | None:
+        """Why nothing is accepted, or None."""
+        return self._why
+
+    @property
+    def storage_why(self) -> str | None:
+        """Why audio cannot be kept, or None."""
+        return self._storage.why
+
     def check(self, *, uploads: bool = False) -> None:
         """Raises StoreUnavailable while what is accepted now cannot be kept.
 
@@ -74,17 +84,20 @@ class Room:
             log.exception("watch_failed", error=type(error).__name__)
 
 
-def full_disk(settings: Settings) -> str | None:
-    """Why nothing can be kept, or None. Only disks of this machine; a far store speaks for itself."""
+def disks(settings: Settings) -> list[Path]:
+    """Where the store and audio lie, as far as that is this machine; a far store speaks for itself."""
     places = [] if settings.redis_url else [settings.data_dir]
     storage = urlsplit(settings.storage)
     if storage.scheme == "file":
         places.append(Path(unquote(storage.path)))
-    for place in places:
-        there = next((p for p in (place, *place.absolute().parents) if p.exists()), None)
-        if there is None:
-            continue
-        disk = shutil.disk_usage(there)
+    there = (next((p for p in (place, *place.absolute().parents) if p.exists()), None) for place in places)
+    return [place for place in dict.fromkeys(there) if place]
+
+
+def full_disk(settings: Settings) -> str | None:
+    """Why nothing can be kept, or None."""
+    for place in disks(settings):
+        disk = shutil.disk_usage(place)
         if disk.free < min(LEAST_FREE_BYTES, disk.total // 20):
             return f"The disk is full: {disk.free >> 20} MiB are left."
     return None

@@ -98,7 +98,7 @@ class Bounded(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        REFUSED.labels("no_http").inc()
+        REFUSED.inc("no_http")
         super().send_400_response(msg)
 
     @property

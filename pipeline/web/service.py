@@ -21,6 +21,7 @@ from pipeline.domain.errors import BadRequest, Conflict, QueueFull, StoreUnavail
 from pipeline.domain.job import Due, Job
 from pipeline.run.new_jobs import first_dues
 from pipeline.run.notifier import Notifier
+from pipeline.run.pulse import Pulse
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal, Portals
 from pipeline.steps.tools import Tools, live_portals, open_tools
@@ -59,6 +60,8 @@ class Service:
         self.intake = Intake(self.settings.store_url, bound_seconds=ACCEPT_BOUND_SECONDS)
         self.tools: Tools = await asyncio.to_thread(open_tools, self.settings, self._live)
         self.notifier = Notifier(self.settings.store_url)
+        self.pulse = Pulse(self.tools.store, "api")
+        self.pulse.start()
         self._threads = anyio.CapacityLimiter(THREADS)
         self.shares = Shares()
         self.room = Room(self.settings, self.intake, self.tools.blobs)
@@ -71,6 +74,7 @@ class Service:
         """Gives everything back; notifications that wait are sent first."""
         await self.room.close()
         self.shares.close()
+        await asyncio.to_thread(self.pulse.stop)
         await asyncio.to_thread(self.notifier.close)
         await self.intake.close()
         await asyncio.to_thread(self.tools.close)
@@ -150,13 +154,13 @@ class Service:
             most = f"{prepared.quota.jobs} unfinished jobs, or {prepared.quota.bytes} bytes of them"
             raise QueueFull(f"The portal has {most}, as many as it may.")
         if verdict == "known":
-            REPEATED.labels(job.portal, job.source.value).inc()
+            REPEATED.inc(job.portal, job.source.value)
             if strict and standing != job.digest:
                 raise Conflict("This Idempotency-Key came before with another body.")
             log.info("job_known", job=job.id, portal=job.portal, source=job.source.value)
             return ()
         category, source = job.category.value, job.source.value
-        ACCEPTED.labels(job.portal, category, source).inc()
+        ACCEPTED.inc(job.portal, category, source)
         log.info("job_accepted", job=job.id, portal=job.portal, category=category, source=source)
         return prepared.dues
 

@@ -28,7 +28,7 @@ from pipeline.domain.lead import Lead
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Chunk, Plan, Span
 from pipeline.domain.transcript import Recognition, Segment, Transcript
-from pipeline.run.runner import STEPS
+from pipeline.run.runner import EXECUTORS
 from pipeline.steps import flow
 
 NOW = 1_000.0
@@ -191,8 +191,8 @@ def test_the_reserve_is_a_tenth_of_the_ttl_between_5_and_120_seconds() -> None:
 def test_every_kind_that_the_flow_names_is_in_the_table_and_has_a_function() -> None:
     """The flow's steps and the runner's are the kinds of the table: no more, no less."""
     named = set(re.findall(r'_due\(job, f?"([a-z]+)', inspect.getsource(flow)))
-    assert named == set(KINDS) == set(STEPS)
-    assert all(callable(function) for function in STEPS.values())
+    assert named == set(KINDS) == set(EXECUTORS)
+    assert all(callable(function) for function in EXECUTORS.values())
 
 
 def test_what_nobody_waits_for_is_done_in_the_background() -> None:

@@ -103,16 +103,29 @@ def test_the_index_serves_whom_the_definition_names(
             after(store, model, str(what), int(args[0]))
     for queue in QUEUES:
         assert store.tick()[queue] == sum(at == queue for at, _ in model.ready)
+    assert members(store, "cs:waits:") == members(store, "cs:ready:")
+    assert members(store, "cs:deadlines:") == {
+        (f"{key.rpartition(':')[2]}|{job}") for key in store._redis.scan_iter("cs:open:*")
+        for job in store._redis.smembers(key)
+    }  # fmt: skip
     for _, _, held in list(model.running.values()):
         store.finish(
             store.load(held.job), Transition(facts={"x": 1}, dues=(), status="done", closed=True), claim=held
         )
     for _, job in list(model.ready):
         store.erase(job)
-    left = {key for key in store._redis.scan_iter("cs:*") if not key.startswith(("cs:job", "cs:open:"))}
-    assert left <= {"cs:looked", "cs:layout", "cs:fence", "cs:epoch", "cs:depth", "cs:bytes", *(
+    stay = ("cs:job", "cs:open:", "cs:deadlines:")
+    left = {key for key in store._redis.scan_iter("cs:*") if not key.startswith(stay)}
+    assert left <= {"cs:looked", "cs:layout", "cs:fence", "cs:epoch", "cs:depth", "cs:bytes", "cs:counted", *(
         f"cs:{name}:{queue}" for name in ("served", "limits") for queue in QUEUES
     )}  # fmt: skip
+
+
+def members(store: Store, prefix: str) -> set[str]:
+    """Of all sorted sets whose names begin so."""
+    return {
+        member for key in store._redis.scan_iter(f"{prefix}*") for member in store._redis.zrange(key, 0, -1)
+    }
 
 
 def after(store: Store, model: Model, what: str, pick: int) -> None:

@@ -55,6 +55,28 @@ def test_stop_in_the_middle_start_again_and_kill(portal: Portal) -> None:
         service.http.close()
 
 
+def test_all_processes_are_in_the_metrics(calm: Portal, service: Service) -> None:
+    """What the api, the upstream worker and the children of media count can be scraped at the api."""
+    token, _ = calm.call(service.engines, service.folder)
+    assert calm.outcome(token, tell=service.report)["outcome"] == "success"
+
+    def told() -> str:
+        return service.http.get("/metrics").text
+
+    for line in (
+        'callscribe_steps_total{outcome="done",reason="",step="split"}',
+        'callscribe_steps_total{outcome="done",reason="",step="transcribe"}',
+        'callscribe_provider_answers_total{path="/audio/transcriptions",provider="127.0.0.1",status="200"}',
+        'callscribe_deliveries_total{portal="portal",status="200",taken="yes"}',
+        'callscribe_paid_calls_total{model="",portal="portal"}',
+        'callscribe_outcome_seconds_count{category="audio"}',
+        'callscribe_processes{role="api"} 1.0',
+        'callscribe_processes{role="upstream"} 1.0',
+        'callscribe_processes{role="media"} 2.0',
+    ):
+        until(lambda line=line: line in told(), tell=told)  # type: ignore[misc]
+
+
 def test_a_port_that_is_taken_is_told(portal: Portal) -> None:
     """`up` on a port where something listens exits 3 and names it."""
     port = str(httpx.URL(portal.url).port)

@@ -10,13 +10,11 @@ from zlib import crc32
 import httpx
 import pytest
 
-from pipeline.domain.kinds import UPSTREAM
 from pipeline.settings.installation import Settings
-from pipeline.store import Store
 from pipeline.web import auth
 from pipeline.web.app import API, ROUTES
 from pipeline.web.openapi import described
-from tests.web.conftest import API_KEY, PORTAL, TOKEN, Client, audio_request, running
+from tests.web.conftest import API_KEY, PORTAL, Client, audio_request, running
 
 OPEN = {"/health", "/ready", "/version", "/openapi.json"}
 OPEN |= {"/sign-in", "/sign-out"}  # a form's way to show the key, and to forget it
@@ -124,21 +122,6 @@ def test_forwarded_addresses_count_from_trusted_proxies_alone(make_settings: Cal
     with running(make_settings(trusted_proxies=("10.0.0.0/8",))) as client:
         assert tries(client, "10.1.2.3") == 0
         assert tries(client, "192.0.2.7") >= 15
-
-
-def test_metrics(client: Client, store: Store) -> None:
-    """Accepted and refused requests, and what the store counts, are in the metrics; no secret is."""
-    client.engine("audio", audio_request())
-    client.engine("audio", b"{}")
-    store.usage.add(client.app.state.service.portals["portal"].id, {"paid_calls": 2})
-    text = client.v1("GET", "/metrics").text
-    assert 'callscribe_jobs_accepted_total{category="audio",portal="portal",source="engine"}' in text
-    assert 'callscribe_requests_refused_total{slug="bad_request"}' in text
-    assert 'callscribe_jobs_unfinished{portal="portal"} 1.0' in text
-    assert f'callscribe_steps_ready{{queue="{UPSTREAM}"}} 1.0' in text
-    assert 'callscribe_usage_today{portal="portal",what="paid_calls"} 2.0' in text
-    assert TOKEN not in text
-    assert "secret" not in text
 
 
 def test_the_document_describes_the_routes() -> None:

@@ -8,6 +8,9 @@ drop_lease(t.queue, t.portal, t.id, t.step)
 if t.ambiguous then count(key, 'doubt:' .. t.step, 1) end
 if t.uncounted then count(key, 'tries:' .. t.step, -1) end
 for field, value in pairs(t.set or {}) do redis.call('HSETNX', key, field, value) end
+if t.set and t.set.held_since then
+  redis.call('ZADD', 'cs:held:' .. t.portal, 'NX', tonumber(t.set.held_since), t.id)
+end
 append(key .. ':events', t.events or {})
 append(key .. ':deliveries', t.deliveries or {})
 local queue = due_of(t.id, t.step)

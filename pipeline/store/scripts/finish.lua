@@ -10,7 +10,10 @@ local rev = redis.call('HGET', key, 'rev') or ''
 if t.fence and lease_of(t.id, t.step) ~= t.fence then return 'fenced' end
 if t.rev and rev ~= t.rev then return 'stale' end
 count(key, 'rev', 1)
-for _, field in ipairs(t.forget or {}) do redis.call('HDEL', key, field) end
+for _, field in ipairs(t.forget or {}) do
+  redis.call('HDEL', key, field)
+  if field == 'held_since' then redis.call('ZREM', 'cs:held:' .. t.portal, t.id) end
+end
 for field, value in pairs(t.set or {}) do redis.call('HSET', key, field, value) end
 append(key .. ':events', t.events or {})
 append(key .. ':deliveries', t.deliveries or {})

@@ -13,12 +13,17 @@
 --   cs:served:QUEUE          hash    portal -> number of the claim that served it last
 --   cs:limits:QUEUE          hash    portal -> how many of its steps may run at a time
 --   cs:depth                 hash    queue -> steps ready
+--   cs:waits:QUEUE:PORTAL    zset    ID|STEP by when it became ready
 --   cs:later                 zset    QUEUE|PORTAL|ID|STEP by due time
 --   cs:leases                zset    QUEUE|PORTAL|ID|STEP by expiry, on the clock that stands while the store is away
 --   cs:owners                zset    OWNER|QUEUE|PORTAL|ID|STEP in order of letters
 --   cs:slots:PROVIDER        set     ID|STEP|FENCE that have a place there
 --   cs:jobs, cs:open:PORTAL  zset, set   index by time of acceptance; jobs without an outcome
+--   cs:deadlines:CATEGORY    zset    PORTAL|ID of those without an outcome, by deadline
+--   cs:held:PORTAL           zset    those that wait for a refused account, by since when
 --   cs:bytes                 hash    portal -> bytes of their requests
+--   cs:counted               hash    JSON [metric, label, ...] -> what all processes have counted, for good
+--   cs:processes             hash    name of a process -> when it last said that it lives, and what of itself
 --   cs:looked, cs:away       string  when somebody last looked for what is due; seconds that nobody could
 --   cs:fence, cs:epoch       string  the running number of claims and looks; the store's own name
 --   cs:back                  string  when it was seen that the store had gone back, until that is settled
@@ -34,6 +39,8 @@ end
 local function job_key(id) return 'cs:job:' .. id end
 
 local function ready_key(queue, portal) return 'cs:ready:' .. queue .. ':' .. portal end
+
+local function waits_key(queue, portal) return 'cs:waits:' .. queue .. ':' .. portal end
 
 local function running_key(queue, portal) return 'cs:running:' .. queue .. ':' .. portal end
 
@@ -56,6 +63,11 @@ local function count(key, field, by)
   return n
 end
 
+-- what telemetry/metrics.py declares, and a script alone can count
+local function tally(...) redis.call('HINCRBYFLOAT', 'cs:counted', cjson.encode({...}), 1) end
+
+local function count_lost(step) tally('callscribe_steps_lost', string.match(step, '^[^:]*')) end
+
 local function append(key, items)
   for _, item in ipairs(items) do redis.call('RPUSH', key, item) end
 end
@@ -69,14 +81,18 @@ local function open(portal, id)
   local bytes = redis.call('HSTRLEN', job_key(id), 'request')
   redis.call('HSET', job_key(id), 'bytes', bytes)
   redis.call('HINCRBY', 'cs:bytes', portal, bytes)
+  local category = redis.call('HGET', job_key(id), 'category') or ''
+  redis.call('ZADD', 'cs:deadlines:' .. category, number(job_key(id), 'deadline', 0), portal .. '|' .. id)
 end
 
 local function close(portal, id)
+  redis.call('ZREM', 'cs:held:' .. portal, id)
   if redis.call('SREM', 'cs:open:' .. portal, id) == 0 then return end
   if redis.call('HINCRBY', 'cs:bytes', portal, -number(job_key(id), 'bytes', 0)) <= 0 then
     redis.call('HDEL', 'cs:bytes', portal)
   end
   redis.call('HDEL', job_key(id), 'bytes')
+  redis.call('ZREM', 'cs:deadlines:' .. (redis.call('HGET', job_key(id), 'category') or ''), portal .. '|' .. id)
 end
 
 -- fair choice -----------------------------------------------------------------------------------------------
@@ -131,6 +147,7 @@ local function make_ready(portal, id, step)
   local score = tonumber(urgency) * 1e11 + math.max(deadline, 0)
   if redis.call('ZADD', ready_key(queue, portal), score, id .. '|' .. step) == 1 then
     redis.call('HINCRBY', 'cs:depth', queue, 1)
+    redis.call('ZADD', waits_key(queue, portal), 'NX', now(), id .. '|' .. step)
   end
   touch(queue, portal)
 end
@@ -138,6 +155,7 @@ end
 local function unready(queue, portal, member)
   if redis.call('ZREM', ready_key(queue, portal), member) == 1 then
     redis.call('HINCRBY', 'cs:depth', queue, -1)
+    redis.call('ZREM', waits_key(queue, portal), member)
     touch(queue, portal)
     return true
   end
@@ -225,6 +243,7 @@ local function tick(at)
     drop_lease(queue, portal, id, step)
     if redis.call('EXISTS', job_key(id)) == 1 then
       count(job_key(id), 'lost:' .. step, 1)
+      count_lost(step)
       redis.call('RPUSH', job_key(id) .. ':events',
         cjson.encode({at = at, step = step, what = 'lost', attempt = 1}))
       make_ready(portal, id, step)

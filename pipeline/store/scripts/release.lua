@@ -8,6 +8,7 @@ for _, held in ipairs(redis.call('ZRANGEBYLEX', 'cs:owners', '[' .. ARGV[1], '['
     local what = 'released'
     if ARGV[2] ~= '0' then
       count(job_key(id), 'lost:' .. step, tonumber(ARGV[2]))
+      count_lost(step)
       what = 'lost'
     else
       count(job_key(id), 'tries:' .. step, -1)

@@ -11,6 +11,7 @@ if held then
   end
   -- whoever asked before has left no word of it: that call may have been paid
   redis.call('HINCRBY', 'cs:usage:' .. ARGV[5] .. ':' .. ARGV[6], 'repeated_calls', 1)
+  tally('callscribe_repeated_calls', ARGV[5], '')
 end
 local cap = tonumber(ARGV[8])
 if cap > 0 then

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pipeline.audio.headers import HEAD_BYTES, junk_bytes, mp3_chain
+from pipeline.audio.joined import SIGNATURE, SIGNATURE_BYTES, begins_near, next_by_structure, next_of
 from pipeline.audio.libmagic import packed
 
 UNSET_BYTES = 0x7FFF0000  # a wav written to a pipe claims about 2 or 4 GiB
@@ -25,14 +26,6 @@ MAX_JOINED = 1000
 PADDING_BYTES = 4096
 MOST_TRAILERS = 64  # places that are tried for where the notes behind the sound begin
 BOM = b"\xef\xbb\xbf"
-# how recordings begin: each long enough not to turn up by chance, so short names with what follows them
-SIGNATURE = re.compile(
-    rb"(?:RIFF|RF64|BW64)....WAVE|RIFF....AVI |riff\x2e\x91\xcf\x11|OggS\x00\x02|fLaC[\x00\x80]\x00\x00\x22"
-    rb"|\x00...ftyp[ -~]{4}|\x1aE\xdf\xa3(?=.{0,64}(?:matroska|webm))|#!AMR(?:-WB)?\n|FORM....AIF[FC]"
-    rb"|caff\x00\x01\x00\x00|\.snd\x00\x00.{6}\x00\x00\x00|\x30\x26\xb2\x75\x8e\x66\xcf\x11"
-    rb"|Creative Voice File\x1a|FLV\x01[\x01\x04\x05]\x00\x00\x00\x09|\.RMF\x00\x00\x00",
-    re.DOTALL,
-)
 MARKED = (
     b"ID3",
     b"wvpk",
@@ -95,16 +88,18 @@ class Body:
 
 
 def bodies(path: Path) -> list[Body]:
-    """The recordings in a file, one but for wav files that were joined end to end."""
+    """The recordings in a file: one, unless several files were joined end to end."""
     size = path.stat().st_size
     found: list[Body] = []
     with path.open("rb") as file:
         start: int | None = _start(path, file.read(HEAD_BYTES))
         while start is not None and len(found) < MAX_JOINED:
             claim = claim_at(file, start, size)
-            end, following, sound = size, None, None
             if claim:
-                end, following, sound = _extent(file, claim, size)
+                end, following, sound = _extent(file, start, claim, size)
+            else:
+                following, sound = next_by_structure(file, start, size), None
+                end = following or size
             whole = start == 0 and end == size
             found.append(Body(start=start, end=end, claim=claim, sound_bytes=sound, whole=whole))
             start = following
@@ -221,7 +216,7 @@ def _w64_data(file: BinaryIO, at: int, size: int) -> tuple[int, int] | None:
     return None
 
 
-def _extent(file: BinaryIO, claim: Claim, size: int) -> tuple[int, int | None, int | None]:
+def _extent(file: BinaryIO, begin: int, claim: Claim, size: int) -> tuple[int, int | None, int | None]:
     """Where the body ends, where the next recording begins, the bytes of sound where the claim is wrong."""
     there = size - claim.start
     if claim.size is not None:
@@ -231,32 +226,35 @@ def _extent(file: BinaryIO, claim: Claim, size: int) -> tuple[int, int | None, i
         honest, following = _chain(file, after + claim.size % 2, size, claim)
         if not honest and claim.size % 2:
             honest, following = _chain(file, after, size, claim)
-        if honest:
+        if not honest:
+            following = begins_near(file, after)
+        if honest or following:
             return following or size, following, None
         file.seek(after)
         if there - claim.size <= HEAD_BYTES and is_text(file.read()):
             return size, None, None  # remains of HTTP, or what a page would say
     if there <= 0:
         return size, None, None
-    sound = _trailer(file, claim, size) - claim.start
-    return size, None, sound
+    following = next_of(file, begin, claim.start, size)
+    end = following or size
+    return end, following, _trailer(file, claim, end) - claim.start
 
 
 def _chain(file: BinaryIO, at: int, size: int, claim: Claim) -> tuple[bool, int | None]:
     """Whether from there on only chunks follow, up to the end; and where among them a recording begins."""
     if claim.own == W64_HEADER_BYTES:
-        return _w64_chain(file, at + (claim.start - at) % 8, size), None
+        return _w64_chain(file, at + (claim.start - at) % 8, size)
     width = 8 if claim.width == 8 and claim.order == "big" else 4
     for _ in range(MAX_CHUNKS):
         file.seek(at)
-        head = file.read(4 + width)
+        head = file.read(SIGNATURE_BYTES)
         if not any(head):
             return size - at <= PADDING_BYTES and not any(file.read()), None
+        if SIGNATURE.match(head):
+            return True, at
         if not NAME.fullmatch(head[:4]) or len(head) < 4 + width:
             return False, None
-        if head[:4] in (b"RIFF", b"RF64") and file.read(4) == b"WAVE":
-            return True, at
-        length = int.from_bytes(head[4:], claim.order)
+        length = int.from_bytes(head[4 : 4 + width], claim.order)
         at += 4 + width + length + (length % 2 if width == 4 else 0)
         if at >= size:
             return at - size <= 1 or TELLING.match(head) is not None, None
@@ -271,16 +269,18 @@ def is_text(data: bytes) -> bool:
         return False
 
 
-def _w64_chain(file: BinaryIO, at: int, size: int) -> bool:
+def _w64_chain(file: BinaryIO, at: int, size: int) -> tuple[bool, int | None]:
     for _ in range(MAX_CHUNKS):
         if at >= size:
-            return True
+            return True, None
         file.seek(at)
-        head = file.read(W64_HEADER_BYTES)
+        head = file.read(SIGNATURE_BYTES)
+        if SIGNATURE.match(head):
+            return True, at
         if not W64_NAME.match(head):
-            return size - at <= PADDING_BYTES and not any(head + file.read())
-        at += max(W64_HEADER_BYTES, -(-int.from_bytes(head[16:], "little") // 8) * 8)
-    return False
+            return size - at <= PADDING_BYTES and not any(head + file.read()), None
+        at += max(W64_HEADER_BYTES, -(-int.from_bytes(head[16:24], "little") // 8) * 8)
+    return False, None
 
 
 def _trailer(file: BinaryIO, claim: Claim, size: int) -> int:

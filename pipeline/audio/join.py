@@ -5,26 +5,45 @@ from __future__ import annotations
 import audioop
 import wave
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.audio.decoding import Mix
 from pipeline.audio.encoding import SAMPLE_RATE
+from pipeline.audio.libmagic import foreign
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.errors import NotAudio, TooLong
+from pipeline.domain.recording import Span
 
 
-def join(paths: Sequence[Path], to: Path, *, max_seconds: float) -> int:
-    """Writes them one behind the other as a wav, at constant memory; how many were left out as no audio.
+@dataclass(frozen=True)
+class Joined:
+    """left_out: how many were something else, such as a note. missing: what of the others did not decode, in
+    seconds of the whole; a recording of which nothing does has no length.
+    """
+
+    left_out: int
+    missing: tuple[Span, ...]
+
+
+def join(paths: Sequence[Path], to: Path, *, max_seconds: float) -> Joined:
+    """Writes them one behind the other as a wav, at constant memory.
 
     Two channels where each recording has two, else all are mixed to one. Raises NotAudio when none of them
     decodes, TooLong when they are longer than max_seconds together.
     """
-    heard = []
+    heard: list[tuple[Path, int, int]] = []
+    left_out = 0
+    silent: list[int] = []  # before which of those that are heard one is missing
     for path in paths:
         look = Tracks(path)
         try:
             next(look.blocks())
         except NotAudio:
+            if foreign(path, page=False):
+                left_out += 1
+            else:
+                silent.append(len(heard))
             continue
         heard.append((path, look.out_channels, look.sample_rate))
     if not heard:
@@ -32,6 +51,8 @@ def join(paths: Sequence[Path], to: Path, *, max_seconds: float) -> int:
     channels = min(channels for _, channels, _ in heard)
     rate = min(SAMPLE_RATE, max(rate for _, _, rate in heard))
     left = max_seconds
+    missing: list[Span] = []
+    begins = [0.0]
     with wave.open(str(to), "wb") as joined:
         joined.setnchannels(channels)
         joined.setsampwidth(2)
@@ -41,10 +62,14 @@ def join(paths: Sequence[Path], to: Path, *, max_seconds: float) -> int:
             part = Tracks(path, mix=mix, wanted_rate=rate, max_seconds=left)
             for block in part.blocks():
                 joined.writeframesraw(_interleaved(block))
-            left -= part.samples / rate
+            at = begins[-1]
+            missing += [Span(start=at + span.start, end=at + span.end) for span in part.missing()]
+            begins.append(at + part.seconds)
+            left -= part.seconds
             if left <= 0:
                 raise TooLong(f"longer than {max_seconds:.0f} s")
-    return len(paths) - len(heard)
+    missing += [Span(start=begins[number], end=begins[number]) for number in silent]
+    return Joined(left_out, tuple(sorted(missing, key=lambda span: span.start)))
 
 
 def _interleaved(block: tuple[bytes, ...]) -> bytes:

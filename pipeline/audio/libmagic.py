@@ -44,10 +44,11 @@ def packed(head: bytes) -> bool:
     return found in PACKED
 
 
-def foreign(path: Path, start: int = 0) -> bool:
+def foreign(path: Path, start: int = 0, *, page: bool = True) -> bool:
     """Whether libmagic is sure that the bytes are something quite different: a program, a page, a picture.
 
-    Only worth asking of formats without a signature, such as mp3: their frames turn up in any bytes.
+    page: whether a page counts, as hosts give instead of a file. Only worth asking of formats without a
+    signature, such as mp3: their frames turn up in any bytes.
     """
     found = kind(path, start) or ""
-    return found.startswith("text/") or found in FOREIGN
+    return (found.startswith("text/") or found in FOREIGN) and (page or found != "text/html")

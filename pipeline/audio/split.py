@@ -56,7 +56,7 @@ def split(
         seconds=found.seconds,
         channels=len(heard.channels),
         chunks=tuple(writing.write(uploads, ids, out, name)),
-        missing=found.decoding.missing(),
+        missing=tuple(sorted((*media.missing, *found.decoding.missing()), key=lambda span: span.start)),
         talk=tuple(tuple(each) for each in heard.talk),
         levels=tuple(tuple(each) for each in heard.levels),
         above_noise=tuple(map(above_noise, heard.channels, heard.speech)),

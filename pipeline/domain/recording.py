@@ -55,6 +55,7 @@ class Media:
     size_bytes: int
     sha256: str
     seconds: float | None = None  # decoded length; unknown until the recording was decoded whole
+    missing: tuple[Span, ...] = ()  # of several recordings, what did not decode before they were joined
 
 
 @dataclass(frozen=True, kw_only=True)

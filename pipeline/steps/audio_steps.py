@@ -25,7 +25,7 @@ from pipeline.clients.transport import Downloaded
 from pipeline.domain.errors import BadRequest, RecordingGone, SpendCapReached
 from pipeline.domain.job import Claim, Job, Source
 from pipeline.domain.plain import from_plain, to_plain
-from pipeline.domain.recording import Chunk, Fetched, Media, Plan, RecognitionOptions
+from pipeline.domain.recording import Chunk, Fetched, Media, Plan, RecognitionOptions, Span
 from pipeline.settings.portals import Portal
 from pipeline.steps import flow, said
 from pipeline.steps.retry import link_pause
@@ -99,8 +99,7 @@ def _download(url: str, path: Path, job: Job, claim: Claim, tools: Tools) -> Dow
 def sniff(job: Job, claim: Claim, tools: Tools) -> Result:
     """What the recording really is; several are joined first, once and for all."""
     fetched = from_plain(Fetched, job.facts["fetch"])
-    if fetched.parts:
-        _join(fetched, tools)
+    missing = _join(fetched, tools) if fetched.parts else ()
     with tools.blobs.get(fetched.blob) as path, confined():
         media = sniff_stage(
             path,
@@ -108,17 +107,19 @@ def sniff(job: Job, claim: Claim, tools: Tools) -> Result:
             content_type=fetched.content_type,
             max_seconds=tools.settings.max_audio_seconds,
         )
-    return Result(facts={"sniff": media})
+    return Result(facts={"sniff": replace(media, missing=missing)})
 
 
-def _join(fetched: Fetched, tools: Tools) -> None:
+def _join(fetched: Fetched, tools: Tools) -> tuple[Span, ...]:
+    """The recordings as one; what of them is missing."""
     with ExitStack() as held:
         paths = [held.enter_context(tools.blobs.get(part)) for part in fetched.parts]
         joined = held.enter_context(scratch()) / "recording"
         with confined():
-            left_out = join(paths, joined, max_seconds=tools.settings.max_audio_seconds)
+            made = join(paths, joined, max_seconds=tools.settings.max_audio_seconds)
         tools.blobs.put(fetched.blob, joined)
-    log.info("recordings_joined", recordings=len(paths), no_audio=left_out)
+    log.info("recordings_joined", recordings=len(paths), no_audio=made.left_out)
+    return made.missing
 
 
 def split(job: Job, claim: Claim, tools: Tools) -> Result:

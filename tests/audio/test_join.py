@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.audio.join import join
+from pipeline.audio.join import Joined, join
+from pipeline.audio.limits import UploadLimits
+from pipeline.audio.sniff import sniff
+from pipeline.audio.split import split
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.errors import NotAudio, TooLong
+from pipeline.domain.recording import Span
+from tests.audio import signals
 
 LOUD, QUIET = b"\x00\x40", b"\x00\x00"
 
@@ -37,7 +43,7 @@ def test_recordings_come_one_behind_the_other(tmp_path: Path) -> None:
     """Each channel stays its own, at the higher of their rates."""
     one = write(tmp_path / "1", seconds=1.0, channels=2, sounds=0)
     two = write(tmp_path / "2", seconds=0.5, channels=2, sounds=1, rate=16_000)
-    assert join([one, two], tmp_path / "joined", max_seconds=60) == 0
+    assert join([one, two], tmp_path / "joined", max_seconds=60) == Joined(0, ())
     rate, (left, right) = channels_of(tmp_path / "joined")
     assert (rate, len(left) // 2) == (16_000, 24_000)
 
@@ -62,7 +68,7 @@ def test_what_is_no_audio_is_left_out(tmp_path: Path) -> None:
     note = tmp_path / "note"
     note.write_text("the client asks for a call")
     one = write(tmp_path / "1", seconds=0.5)
-    assert join([note, one], tmp_path / "joined", max_seconds=60) == 1
+    assert join([note, one], tmp_path / "joined", max_seconds=60) == Joined(1, ())
     assert len(channels_of(tmp_path / "joined")[1][0]) // 2 == 4000
     with pytest.raises(NotAudio):
         join([note, note], tmp_path / "joined", max_seconds=60)
@@ -73,3 +79,25 @@ def test_together_they_may_be_too_long(tmp_path: Path) -> None:
     one = write(tmp_path / "1", seconds=1.0)
     with pytest.raises(TooLong):
         join([one, one, one], tmp_path / "joined", max_seconds=2.5)
+
+
+def test_what_is_lost_of_them_is_missing(tmp_path: Path) -> None:
+    """A recording that breaks off is told, and so is one of which nothing can be decoded, and where."""
+    whole, cut, gone, page = (tmp_path / name for name in ("whole", "cut", "gone", "page"))
+    signals.write(whole, signals.speech(8000, 2.0)[0], rate=8000)
+    cut.write_bytes(whole.read_bytes()[:-16_000])
+    gone.write_bytes(b"\x1c\xfe" * 4000)
+    page.write_bytes(b"<!DOCTYPE html><html><body>This link has expired.</body></html>")
+    joined = join([cut, gone, whole, page], tmp_path / "joined", max_seconds=60)
+    assert joined == Joined(
+        0, (Span(start=1.0, end=2.0), Span(start=1.0, end=1.0), Span(start=3.0, end=3.0))
+    )  # fmt: skip
+    media = replace(
+        sniff(tmp_path / "joined", sha256="0" * 64, content_type=None, max_seconds=60), missing=joined.missing
+    )
+    (tmp_path / "out").mkdir()
+    plan = split(
+        tmp_path / "joined", media, out=tmp_path / "out", limits=UploadLimits(), chunk_seconds=600.0,
+        uploads_per_minute=4.0, name="chunk",
+    )  # fmt: skip
+    assert plan.missing == joined.missing

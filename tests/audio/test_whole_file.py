@@ -267,6 +267,79 @@ def test_joined_wavs(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     assert [each.number for each in found.words()] == [each.number for each in (*said, *then)]
 
 
+JOINED = [
+    ("pcm_s16le", "wav", 8000),
+    ("mp3", "wav", 16_000),
+    ("pcm_s16le", "w64", 8000),
+    ("pcm_s16be", "aiff", 8000),
+    ("pcm_s16be", "caf", 8000),
+    ("pcm_mulaw", "au", 8000),
+    ("libmp3lame", "mp3", 16_000),
+    ("libopus", "ogg", 48_000),
+    ("flac", "ogg", 16_000),
+    ("flac", "flac", 8000),
+    ("aac", "mp4", 16_000),
+    ("libopencore_amrnb", "3gp", 8000),
+    ("libopencore_amrnb", "amr", 8000),
+    ("wmav2", "asf", 16_000),
+    ("aac", "adts", 16_000),
+    ("libopus", "webm", 48_000),
+    ("pcm_s16le", "avi", 8000),
+]
+
+
+def parts(folder: Path, codec: str, container: str, rate: int, first: int) -> tuple[bytes, list[Said]]:
+    pcm, said = spoken(rate, first, seconds=6.0)
+    bit_rate = {"libopencore_amrnb": 12_200, "wmav2": 64_000}.get(codec)
+    path = write(folder / "part", pcm, rate=rate, codec=codec, container=container, bit_rate=bit_rate)
+    return path.read_bytes(), said
+
+
+@pytest.mark.parametrize("between", [b"", b"\r\n"])
+@pytest.mark.parametrize(("codec", "container", "rate"), JOINED)
+def test_joined_files(
+    tmp_path: Path, cut: Callable[..., Cut], codec: str, container: str, rate: int, between: bytes
+) -> None:
+    """Of files of any kind that were joined end to end all are heard, and nothing between them is."""
+    one, said = parts(tmp_path, codec, container, rate, 30)
+    two, then = parts(tmp_path, codec, container, rate, 300)
+    path = tmp_path / "a"
+    path.write_bytes(one + between + two)
+    found = cut(path)
+    assert found.plan.seconds == pytest.approx(12, abs=0.5)
+    heard = [each.number for each in found.words() if not each.torn]  # two bytes may make a click
+    assert heard == [each.number for each in (*said, *then)]
+
+
+@pytest.mark.parametrize(("codec", "container", "rate"), JOINED[6:13])
+def test_joined_files_of_two_kinds(
+    tmp_path: Path, cut: Callable[..., Cut], codec: str, container: str, rate: int
+) -> None:
+    """A wav before or behind a recording of another kind is heard as well."""
+    one, said = parts(tmp_path, codec, container, rate, 30)
+    two, then = parts(tmp_path, "pcm_s16le", "wav", 8000, 300)
+    path = tmp_path / "a"
+    path.write_bytes(one + two)
+    assert [each.number for each in cut(path).words()] == [each.number for each in (*said, *then)]
+    path.write_bytes(two + one)
+    assert [each.number for each in cut(path).words()] == [each.number for each in (*then, *said)]
+
+
+def test_joined_streams(tmp_path: Path, cut: Callable[..., Cut]) -> None:
+    """Files that were written as streams, with no length in their headers, are all heard where joined."""
+    pcm, said = spoken(8000, 30)
+    other, then = spoken(8000, 300)
+    path = tmp_path / "a"
+    for codec, container in UNCOMPRESSED:
+        streamed = [
+            claiming(uncompressed(tmp_path / "part", sound, codec, container), container, None).read_bytes()
+            for sound in (pcm, other)
+        ]
+        path.write_bytes(b"".join(streamed))
+        heard = [each.number for each in cut(path).words()]
+        assert heard == [each.number for each in (*said, *then)], container
+
+
 BLEMISHES = {
     "bom": b"\xef\xbb\xbf",
     "newline": b"\n",

@@ -84,7 +84,7 @@ def test_together_they_may_be_too_long(tmp_path: Path) -> None:
 def test_what_is_lost_of_them_is_missing(tmp_path: Path) -> None:
     """A recording that breaks off is told, and so is one of which nothing can be decoded, and where."""
     whole, cut, gone, page = (tmp_path / name for name in ("whole", "cut", "gone", "page"))
-    signals.write(whole, signals.speech(8000, 2.0)[0], rate=8000)
+    signals.write(whole, signals.speech(8000, 2.0, first=30)[0], rate=8000)
     cut.write_bytes(whole.read_bytes()[:-16_000])
     gone.write_bytes(b"\x1c\xfe" * 4000)
     page.write_bytes(b"<!DOCTYPE html><html><body>This link has expired.</body></html>")

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -194,13 +194,17 @@ def bare(url: str) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def ours(url: str, folder: Path, *, portals: Path | None = None) -> Iterator[tuple[int, int]]:
+def ours(
+    url: str, folder: Path, *, portals: Path | None = None, more: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, int]]:
+    """The api as a process: its port and process id. more: further settings."""
     settings = {
         "REDIS_URL": url,
         "DATA_DIR": str(folder / "data"),
         **({"PORTALS_FILE": str(portals)} if portals else {"PORTAL_URL": PORTAL, "PORTAL_TOKEN": TOKEN}),
         "API_KEY": "bench-key",
         "QUEUE_LIMIT": "100000000",
+        **(more or {}),
     }
     env = {name: value for name, value in os.environ.items() if not name.startswith("CALLSCRIBE_")}
     env |= {f"CALLSCRIBE_{name}": value for name, value in settings.items()} | {"PYTHONPATH": str(ROOT)}

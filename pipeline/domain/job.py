@@ -190,7 +190,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One step that a worker holds for a while."""
+    """One step that a worker holds for a while; record: its job's fields as they stood at the claim."""
 
     job: JobId
     step: Step
@@ -200,6 +200,7 @@ class Claim:
     attempt: int
     lost: int
     deadline: float
+    record: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from typing import Any
 from urllib.parse import quote
 
 import structlog
@@ -47,6 +48,7 @@ def broker_settings(store_url: str) -> dict[str, object]:
             "socket_keepalive": True,
             "retry_on_timeout": False,
             "max_retries": 1,
+            "priority_steps": [0],  # one list for each queue: no message is before another
             **_sentinel_options(store_url),
         },
         "broker_connection_timeout": 5,
@@ -71,6 +73,7 @@ class Notifier:
         self._app.conf.update(broker_settings(store_url))
         self._most = most
         self._wanted: Counter[str] = Counter()
+        self._sent: Counter[str] = Counter()  # messages beside those that waited at the last look
         self._wake = threading.Condition()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._publish, name="notifier", daemon=True)
@@ -102,10 +105,7 @@ class Notifier:
             for queue, n in wanted.items():
                 try:
                     with self._app.producer_or_acquire() as producer:
-                        # nobody may be there to hear: what waits is bounded by its number, since a time
-                        # after which messages expire would be another machine's clock
-                        waiting = producer.channel.queue_declare(queue=queue).message_count
-                        for _ in range(min(n, self._most - waiting)):
+                        for _ in range(self._room(producer, queue, n)):
                             self._app.send_task(
                                 TASK,
                                 args=[queue],
@@ -117,3 +117,15 @@ class Notifier:
                 except Exception as error:  # the sweeper notifies again
                     log.warning("notification_lost", queue=queue, error=type(error).__name__)
             self._closed.wait(PAUSE_SECONDS)
+
+    def _room(self, producer: Any, queue: str, n: int) -> int:
+        """How many of n messages may be sent.
+
+        Nobody may be there to hear, so what waits is bounded by its number: a time after which messages
+        expire would be another machine's clock. It is looked up only when so many were sent meanwhile.
+        """
+        if self._sent[queue] + n > self._most:
+            self._sent[queue] = producer.channel.queue_declare(queue=queue).message_count
+        room = max(0, min(n, self._most - self._sent[queue]))
+        self._sent[queue] += room
+        return room

@@ -106,8 +106,8 @@ class Runner:
                 return done
             finally:
                 wanted = self._leave(queue) and not stop() and time.monotonic() < end
-        if self._notifier and not stop() and time.monotonic() >= end:
-            self._notifier.notify(queue)  # the time was up: more may be due
+        if self._notifier and done and (stop() or time.monotonic() >= end):
+            self._notifier.notify(queue)  # more may be due, for another turn or another worker
         return done
 
     def _enter(self, queue: str) -> bool:
@@ -174,7 +174,7 @@ class Runner:
 
     def _run(self, claim: Claim) -> None:
         store, started = self.tools.store, time.monotonic()
-        job = persist(store.load, claim.job)
+        job = persist(store.claimed, claim)
         if not _is_due(job, claim, persist(store.now)):
             self._commit(job, claim, Result(), ())  # by the facts it is not due any more
             return
@@ -294,22 +294,24 @@ class Runner:
                 self._delete_audio(job)
             failpoints.hit("step.before_finish")
             try:
-                persist(
-                    store.finish,
-                    job,
-                    Transition(
-                        facts=facts,
-                        dues=following.dues,
-                        status=following.status,
-                        forget=[f"fact:{step}" for step in result.forget]
-                        + (["held_since"] if job.held_since is not None and served else []),
-                        fields={"request": dumps(_ended(after.request))} if ended else None,
-                        events=events,
-                        deliveries=result.deliveries,
-                        closed=following.closed,
-                    ),
-                    claim=claim,
-                    retention_seconds=self.tools.settings.retention_seconds,
+                news = list(
+                    persist(
+                        store.finish,
+                        job,
+                        Transition(
+                            facts=facts,
+                            dues=following.dues,
+                            status=following.status,
+                            forget=[f"fact:{step}" for step in result.forget]
+                            + (["held_since"] if job.held_since is not None and served else []),
+                            fields={"request": dumps(_ended(after.request))} if ended else None,
+                            events=events,
+                            deliveries=result.deliveries,
+                            closed=following.closed,
+                        ),
+                        claim=claim,
+                        retention_seconds=self.tools.settings.retention_seconds,
+                    )
                 )
                 break
             except Stale:
@@ -323,10 +325,11 @@ class Runner:
             FAILURES.inc(job.portal, facts["failure"]["slug"])
         if not facts.get("callback", {}).get("accepted", True):
             FAILURES.inc(job.portal, flow.UNDELIVERED)
+        if claim.queue in news:
+            news.remove(claim.queue)  # whoever ran this step goes on with that one
         if self._notifier:
-            for due in following.dues:
-                if not due.at:  # the sweeper notifies of what is due later
-                    self._notifier.notify(due.queue)
+            for queue in news:
+                self._notifier.notify(queue)
 
     def _delete_audio(self, job: Job) -> None:
         """As far as the storage lets us; what stays is found by the look for leftovers."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ from pipeline.domain.kinds import BACKGROUND, kind_of
 from pipeline.domain.plain import to_plain
 from pipeline.settings.portals import Provider
 from pipeline.steps.tools import Snooze, Tools
-from pipeline.store import persist
+from pipeline.store import Callee, persist
 from pipeline.telemetry import failpoints
 
 T = TypeVar("T")
@@ -111,33 +111,42 @@ def buy(
     """
     portal, now = tools.portal(job), tools.store.now()
     ends_at = job.deadline - job.reserve if until is None else until
-    calls = [call(model) for model in provider.models]
-    for one in calls:
-        held = tools.store.ledger.peek(one.key)
+    calls = [(one := call(model), one.key) for model in provider.models]
+    for (_, key), held in zip(calls, tools.store.ledger.peek(*(key for _, key in calls)), strict=True):
         if held is not None:
             with suppress(UnusableAnswer):  # it stays so: the next model's may be there as well
-                return _read(tools, one.key, read, json.loads(held))
-    host = urlsplit(provider.url).netloc
-    account, answering = breakers(provider, kind_of(claim.step))
+                return _read(tools, key, read, json.loads(held))
     if ends_at <= now:
         raise Snooze(1.0, "nothing is paid any more in the reserve before the deadline")
-    if _can_wait(job, tools, now) and tools.store.breakers.wait(account) > 0:
-        raise ProviderAccount("The provider refuses the account.")
-    if (wait := tools.store.breakers.wait(answering)) > 0:
-        raise Snooze(wait, "the provider does not answer")
-    limit = tools.settings.provider_concurrency
-    if claim.queue == BACKGROUND:  # a late score: half of the places stay with what portals wait for
-        limit = max(1, limit // 2)
-    if not tools.store.limits.enter(host, claim, limit=limit):
-        raise Snooze(0.5, "all places of the provider are taken")
+    host = urlsplit(provider.url).netloc
+    account, answering = breakers(provider, kind_of(claim.step))
+    callee = Callee(
+        name=host,
+        # a late score: half of the places stay with what portals wait for
+        places=max(1, tools.settings.provider_concurrency // (2 if claim.queue == BACKGROUND else 1)),
+        breakers=(account, answering),
+    )
+    asks = [account, answering] if _can_wait(job, tools, now) else [answering]
     errors: list[CallscribeError] = []
+    inside = False
     try:
-        for one in calls:
+        for one, key in calls:
+            # at the breakers once: what this step itself has seen fail is no reason not to ask the next model
             reservation = tools.store.ledger.reserve(
-                one.key, claim, seconds=seconds, cap=portal.daily_paid_seconds
+                key,
+                claim,
+                seconds=seconds,
+                cap=portal.daily_paid_seconds,
+                callee=replace(callee, breakers=() if errors else tuple(asks)),
             )
             if reservation.verdict == "answer":
-                return _read(tools, one.key, read, json.loads(reservation.answer))
+                return _read(tools, key, read, json.loads(reservation.answer))
+            if reservation.verdict == "closed" and reservation.breaker == account:
+                raise ProviderAccount("The provider refuses the account.")
+            if reservation.verdict == "closed":
+                raise Snooze(reservation.seconds, "the provider does not answer")
+            if reservation.verdict == "full":
+                raise Snooze(0.5, "all places of the provider are taken")
             if reservation.verdict == "gone":
                 raise UnknownJob(f"job {job.id} was erased")
             if reservation.verdict == "wait":
@@ -146,21 +155,28 @@ def buy(
                 raise SpendCapReached(
                     f"The portal's {portal.daily_paid_seconds:.0f} paid seconds of today are used up."
                 )
+            inside = True
             try:
                 failpoints.hit("paid.before")
                 raw = ask(one, max(1.0, ends_at - tools.store.now()))
                 failpoints.hit("paid.answered")
                 kept_seconds = job.deadline - now + KEEP_BEYOND_SECONDS
-                persist(tools.store.ledger.keep, one.key, job.id, json.dumps(raw), seconds=kept_seconds)
+                persist(
+                    tools.store.ledger.keep,
+                    key,
+                    claim,
+                    json.dumps(raw),
+                    seconds=kept_seconds,
+                    took={"paid_calls": 1, "paid_seconds": seconds, **amounts(raw)},
+                    model=one.model,
+                    callee=callee,
+                )
+                inside = False
                 failpoints.hit("paid.kept")
-                took = {"paid_calls": 1, "paid_seconds": seconds, **amounts(raw)}
-                persist(tools.store.usage.add, portal.id, took, model=one.model)
-                persist(tools.store.breakers.passed, account)
-                persist(tools.store.breakers.passed, answering)
-                return _read(tools, one.key, read, raw)
+                return _read(tools, key, read, raw)
             except Upstream as error:
                 if not error.ambiguous:
-                    persist(tools.store.ledger.unreserve, one.key, claim, seconds=seconds)
+                    persist(tools.store.ledger.unreserve, key, claim, seconds=seconds)
                 _note(tools, error, account=account, host=host)
                 errors.append(error)
                 if not _try_next(error, claim):
@@ -168,8 +184,9 @@ def buy(
             if sum(isinstance(error, BadAnswer) for error in errors) >= MOST_BAD_ANSWERS:
                 raise UnusableAnswer(errors[-1].message)
     finally:
-        with suppress(StoreUnavailable):  # the place ends with the lease; what happened here counts more
-            tools.store.limits.leave(host, claim)
+        if inside:
+            with suppress(StoreUnavailable):  # the place ends with the lease; what happened here counts more
+                tools.store.ledger.leave(callee, claim)
     bad = (error for error in errors if isinstance(error, BadAnswer) and error.transient)
     raise next(bad, next((error for error in errors if error.transient), errors[-1]))
 

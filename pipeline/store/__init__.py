@@ -1,11 +1,12 @@
 """The job store: records in Redis or Valkey, changed by Lua scripts, each one atomic transition."""
 
 from pipeline.store.intake import Intake, Prepared, prepare
-from pipeline.store.ledger import Reservation
+from pipeline.store.ledger import Callee, Reservation
 from pipeline.store.records import Quota, fields_of, job_id, salvaged
 from pipeline.store.store import Stale, Store, Transition, persist
 
 __all__ = [
+    "Callee",
     "Intake",
     "Prepared",
     "Quota",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -20,6 +21,8 @@ from pipeline.store.scripts import sources
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+CLOCK_SECONDS = 1.0
 
 
 def guarded(method: Callable[P, R]) -> Callable[P, R]:
@@ -41,6 +44,7 @@ class Server:
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         self.redis = connect(url, timeout_seconds=timeout_seconds)
         self._scripts = {name: self.redis.register_script(text) for name, text in sources().items()}
+        self._clock = (0.0, -CLOCK_SECONDS)  # what it was at the server, and when by this machine
 
     @guarded
     def run(self, script: str, *args: Any) -> Any:
@@ -49,9 +53,13 @@ class Server:
 
     @guarded
     def now(self) -> float:
-        """The server's clock, unix seconds: leases and due times follow it."""
+        """The server's clock, unix seconds, asked for once a second: leases and due times follow it."""
+        then, at = self._clock
+        if (passed := time.monotonic() - at) < CLOCK_SECONDS:
+            return then + passed
         seconds, micros = self.redis.time()
-        return seconds + micros / 1e6
+        self._clock = (seconds + micros / 1e6, time.monotonic())
+        return self._clock[0]
 
     def close(self) -> None:
         """Gives the connections back."""

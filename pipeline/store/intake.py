@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -16,7 +16,16 @@ from pipeline.store.connect import close_async, connect_async
 from pipeline.store.records import Arguments, Quota, accept_arguments, fields_of
 from pipeline.store.scripts import sources
 
-Verdict = Literal["new", "known", "full"]
+
+class Verdict(NamedTuple):
+    """What became of a job that was to be written.
+
+    digest: of the body that made the one that stands. news: the queues that workers are to be told of.
+    """
+
+    what: Literal["new", "known", "full"]
+    digest: str
+    news: tuple[str, ...] = ()
 
 
 LATE_SECONDS = 0.02  # a busy loop fires its timers before it reads what came in time
@@ -28,7 +37,6 @@ class Prepared:
     """A job that only needs to be written."""
 
     job: Job
-    dues: tuple[Due, ...]
     quota: Quota
     arguments: Arguments
 
@@ -37,7 +45,7 @@ def prepare(job: Job, dues: tuple[Due, ...], *, quota: Quota) -> Prepared:
     """All the work of an acceptance that needs no store."""
     event = Event(at=job.accepted_at, step=Step("accept"), what="accepted")
     arguments = accept_arguments(job.id, fields_of(job), dues, event, quota)
-    return Prepared(job=job, dues=dues, quota=quota, arguments=arguments)
+    return Prepared(job=job, quota=quota, arguments=arguments)
 
 
 class Intake:
@@ -53,8 +61,8 @@ class Intake:
         self._waiting: deque[tuple[Arguments, asyncio.Future[Any]]] = deque()
         self._writer: asyncio.Task[None] | None = None
 
-    async def accept(self, prepared: Prepared) -> tuple[Verdict, str]:
-        """Whether the job is new, and the digest of the body that made the one that stands.
+    async def accept(self, prepared: Prepared) -> Verdict:
+        """Whether the job is new.
 
         Raises StoreUnavailable when the store refuses, or does not answer within the bound.
         """
@@ -68,10 +76,10 @@ class Intake:
             if not answer.done():
                 answer.cancel()
                 raise TimeoutError
-            verdict, digest = cast(tuple[Verdict, str], answer.result())
+            what, digest, *news = answer.result()
         except (RedisError, OSError) as error:  # TimeoutError is one
             raise StoreUnavailable(f"the job store does not serve: {type(error).__name__}") from error
-        return verdict, digest
+        return Verdict(what, digest, tuple(news))
 
     async def _write(self) -> None:
         """Writes group by group until nobody waits; who has given up meanwhile is left out."""

@@ -109,7 +109,7 @@ class Store:
     def accept(
         self, job: Job, dues: Iterable[Due], fields: Mapping[str, str], quota: Quota | int
     ) -> Sequence[str]:
-        """["new" | "known" | "full", digest]; see accept.lua."""
+        """["new" | "known" | "full", digest, queues to tell of ...]; see accept.lua."""
         event = Event(at=job.accepted_at, step=Step("accept"), what="accepted")
         quota = Quota(quota) if isinstance(quota, int) else quota
         arguments = accept_arguments(job.id, fields, dues, event, quota)
@@ -245,7 +245,12 @@ class Store:
                     attempt=int(row[4]),
                     lost=int(row[5]),
                     deadline=float(row[6]),
+                    record=dict(zip(row[7][::2], row[7][1::2], strict=True)),
                 )
+
+    def claimed(self, claim: Claim) -> Job:
+        """The record as it stood when it was claimed; raises UnreadableRecord."""
+        return read_job(claim.job, claim.record) if claim.record else self.load(claim.job)
 
     def renew(self, claim: Claim, lease_seconds: float) -> bool:
         """Holds the claim for another lease; False when it is another's now."""
@@ -311,9 +316,10 @@ class Store:
         *,
         claim: Claim | None,
         retention_seconds: int = 604_800,
-    ) -> None:
+    ) -> tuple[str, ...]:
         """One transition: facts in, next steps scheduled, lease dropped.
 
+        Answers the queues that workers are to be told of, once for each step that is ready now.
         retention_seconds: how long a closed record stays. Raises LeaseLost when the claim is another's by
         now, Stale when the record moved on since `job` was read, UnknownJob when it was erased.
         """
@@ -335,13 +341,16 @@ class Store:
             "reopened": what.reopened or None,
             "retention": retention_seconds,
         }
-        answer = self._run("finish", dumps({k: v for k, v in transition.items() if v not in (None, [])}))
+        answer, *news = self._run(
+            "finish", dumps({k: v for k, v in transition.items() if v not in (None, [])})
+        )
         if answer == "stale":
             raise Stale
         if answer == "fenced":
             raise LeaseLost
         if answer == "gone":
             raise UnknownJob(f"no job {job.id}")
+        return tuple(news)
 
     def defer(
         self,

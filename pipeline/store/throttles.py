@@ -1,13 +1,11 @@
-"""What makes calls wait, counted over all workers: circuit breakers, turns at a rate, places at a time."""
+"""What makes calls wait, counted over all workers: circuit breakers, turns at a rate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-from pipeline.domain.job import Claim
 from pipeline.store.connect import Server, guarded
-from pipeline.store.records import place_of
 
 
 class Breakers:
@@ -28,9 +26,10 @@ class Breakers:
             pipe.hexists(f"cs:gate:{name}", "open_until")
         return frozenset(name for name, held in zip(names, pipe.execute(), strict=True) if held)
 
+    @guarded
     def passed(self, name: str) -> None:
         """The probe, or any call, went well: the breaker closes."""
-        self._server.run("breaker", name, "pass", 0, 0, 0)
+        self._server.redis.delete(f"cs:gate:{name}")
 
     def failed(self, name: str, *, after: int = 5, period: float = 5.0, longest: float = 60.0) -> None:
         """One more failure; from the `after`th on the breaker opens, for `period` seconds and ever longer."""
@@ -38,7 +37,7 @@ class Breakers:
 
 
 class Limits:
-    """Rates and numbers of calls that all workers keep together."""
+    """Rates of calls that all workers keep together."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -58,12 +57,3 @@ class Limits:
         to others. take: counted, never refused. fill: the server says that it is full.
         """
         return float(self._server.run("throttle", name, rate, burst, verb, who))
-
-    def enter(self, name: str, claim: Claim, *, limit: int) -> bool:
-        """Takes one of `limit` places; it is free again when it is left, or the claim's lease is over."""
-        return bool(self._server.run("enter", name, claim.job, claim.step, claim.fence, limit))
-
-    @guarded
-    def leave(self, name: str, claim: Claim) -> None:
-        """Gives the place back."""
-        self._server.redis.srem(f"cs:slots:{name}", place_of(claim))

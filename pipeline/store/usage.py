@@ -28,11 +28,11 @@ class Usage:
         amounts: by their names in `metrics.USAGE`. model: the one that did it, where one has to be paid.
         """
         pipe = self._server.redis.pipeline()
-        for name, amount in amounts.items():
-            if amount:
-                pipe.hincrbyfloat(f"cs:usage:{portal}:{day()}", f"{name}:{model}" if model else name, amount)
-                pipe.hincrbyfloat(COUNTED, field_of(USED[name].name, portal, model or ""), amount)
-        pipe.expire(f"cs:usage:{portal}:{day()}", KEPT_SECONDS)
+        for name, amount in fields_of(amounts, model).items():
+            pipe.hincrbyfloat(key_of(portal), name, amount)
+        for series, amount in series_of(portal, amounts, model).items():
+            pipe.hincrbyfloat(COUNTED, series, amount)
+        pipe.expire(key_of(portal), KEPT_SECONDS)
         pipe.execute()
 
     def of(self, portal: PortalId, on: str | None = None) -> dict[str, float]:
@@ -52,6 +52,23 @@ class Usage:
             name, _, model = field.partition(":")
             used.setdefault(model, {})[name] = float(amount)
         return used
+
+
+def key_of(portal: PortalId) -> str:
+    """Where the portal's usage of today is counted."""
+    return f"cs:usage:{portal}:{day()}"
+
+
+def fields_of(amounts: Mapping[str, float], model: str | None) -> dict[str, float]:
+    """The amounts by the names under which they are counted there."""
+    return {f"{name}:{model}" if model else name: amount for name, amount in amounts.items() if amount}
+
+
+def series_of(portal: PortalId, amounts: Mapping[str, float], model: str | None) -> dict[str, float]:
+    """The amounts by the series in which they are counted for good."""
+    return {
+        field_of(USED[name].name, portal, model or ""): amount for name, amount in amounts.items() if amount
+    }
 
 
 def day() -> str:

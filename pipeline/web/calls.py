@@ -117,9 +117,9 @@ async def _accept(
         digest=digest,
         facts={"fetch": to_plain(fetched)} if fetched else None,
     )
-    dues = await service.accept(service.prepare(portal, made), strict=True)
+    queues = await service.accept(service.prepare(portal, made), strict=True)
     answer = Json({"id": job}, 202, {"Location": f"/v1/jobs/{job}"})
-    answer.background = BackgroundTask(service.notify, dues)
+    answer.background = BackgroundTask(service.notify, queues)
     return answer
 
 

@@ -54,10 +54,10 @@ async def ask(request: Request) -> Response:
         except BadRequest:
             await _capture(service, category, body, 400)
             raise
-        dues = await service.accept(job)
+        queues = await service.accept(job)
 
     async def afterwards() -> None:
-        await service.notify(dues)
+        await service.notify(queues)
         await _capture(service, category, body, 202)
 
     return Response(OK, 202, media_type="application/json", background=BackgroundTask(afterwards))

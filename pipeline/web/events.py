@@ -37,8 +37,8 @@ async def hear(request: Request) -> Response:
             return answer
         # the store shifts the time onto its own clock
         job = call_job(portal, now=time.time(), activity_id=event.activity_id, call_id=event.call_id)
-        dues = await service.accept(service.prepare(portal, job))
-    answer.background = BackgroundTask(service.notify, dues)
+        queues = await service.accept(service.prepare(portal, job))
+    answer.background = BackgroundTask(service.notify, queues)
     return answer
 
 

@@ -69,7 +69,7 @@ async def again(request: Request) -> Response:
         job, _ = await service.blocking(retry_job, service.tools, _id(request))
     except BadRequest as refusal:
         return error(409, "not_retryable", refusal.message)
-    await service.notify(flow.advance(job, time.time()).dues)
+    await service.notify({due.queue for due in flow.advance(job, time.time()).dues if due.at == 0})
     return Json({"id": job.id, "status": job.status}, 202)
 
 

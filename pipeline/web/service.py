@@ -18,7 +18,7 @@ from starlette.requests import Request as WebRequest
 
 from pipeline.clients.guard import callback_allowed
 from pipeline.domain.errors import BadRequest, Conflict, QueueFull, StoreUnavailable
-from pipeline.domain.job import Due, Job
+from pipeline.domain.job import Job
 from pipeline.run.new_jobs import first_dues
 from pipeline.run.notifier import Notifier
 from pipeline.run.pulse import Pulse
@@ -136,37 +136,37 @@ class Service:
         """A job ready to be written; needs no store and may run in any thread."""
         return prepare(job, first_dues(job), quota=Quota(portal.queue_limit, portal.queue_bytes))
 
-    async def accept(self, prepared: Prepared, *, strict: bool = False) -> tuple[Due, ...]:
-        """Writes the job durably: what is due, nothing for a job that stands already.
+    async def accept(self, prepared: Prepared, *, strict: bool = False) -> tuple[str, ...]:
+        """Writes the job durably: the queues to tell of it, none for a job that stands already.
 
         strict: another body under the same key is a Conflict. Raises StoreUnavailable and QueueFull.
         """
         self.room.check()
         job, begun = prepared.job, time.monotonic()
         try:
-            verdict, standing = await self.intake.accept(prepared)
+            verdict = await self.intake.accept(prepared)
         except StoreUnavailable:
             self.shares.refuse_waiting()
             raise
         failpoints.hit("accept.after")
         ACCEPT_SECONDS.observe(time.monotonic() - begun)
-        if verdict == "full":
+        if verdict.what == "full":
             most = f"{prepared.quota.jobs} unfinished jobs, or {prepared.quota.bytes} bytes of them"
             raise QueueFull(f"The portal has {most}, as many as it may.")
-        if verdict == "known":
+        if verdict.what == "known":
             REPEATED.inc(job.portal, job.source.value)
-            if strict and standing != job.digest:
+            if strict and verdict.digest != job.digest:
                 raise Conflict("This Idempotency-Key came before with another body.")
             log.info("job_known", job=job.id, portal=job.portal, source=job.source.value)
             return ()
         category, source = job.category.value, job.source.value
         ACCEPTED.inc(job.portal, category, source)
         log.info("job_accepted", job=job.id, portal=job.portal, category=category, source=source)
-        return prepared.dues
+        return verdict.news
 
-    async def notify(self, dues: Iterable[Due]) -> None:
+    async def notify(self, queues: Iterable[str]) -> None:
         """Says that there is work; to be called after the answer was sent."""
-        for queue in {due.queue for due in dues if due.at == 0}:
+        for queue in queues:
             self.notifier.notify(queue)
 
 

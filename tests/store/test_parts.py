@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pipeline.domain.job import Claim, PortalId
-from pipeline.store import Store, ledger, usage
+from pipeline.store import Callee, Store, ledger, usage
 from tests.store.jobs import a_job, accept, claim, due
 
 
@@ -34,7 +34,7 @@ def test_paid_answers_are_bought_once_and_shared(store: Store) -> None:
     store.release("node:", crashed=True)
     two = claim(store, "upstream")
     assert store.ledger.reserve("cs:paid:k", two, seconds=10, cap=0).verdict == "go"
-    store.ledger.keep("cs:paid:k", two.job, '{"a":1}', seconds=60)
+    store.ledger.keep("cs:paid:k", two, '{"a":1}', seconds=60)
     answer = store.ledger.reserve("cs:paid:k", claim(store, "upstream"), seconds=10, cap=0)
     assert (answer.verdict, answer.answer) == ("answer", '{"a":1}')
 
@@ -67,8 +67,8 @@ def test_nothing_is_paid_or_kept_for_a_job_that_was_erased(store: Store) -> None
     held = claim(store, "upstream")
     assert store.ledger.reserve("cs:paid:k", held, seconds=1, cap=0).verdict == "go"
     store.erase(job.id)
-    store.ledger.keep("cs:paid:k", job.id, '{"a":1}', seconds=60)
-    assert store.ledger.peek("cs:paid:k") is None
+    store.ledger.keep("cs:paid:k", held, '{"a":1}', seconds=60)
+    assert store.ledger.peek("cs:paid:k") == [None]
     assert store.ledger.reserve("cs:paid:k", held, seconds=1, cap=0).verdict == "gone"
     assert not store._redis.keys(f"cs:*{job.id}*")
 
@@ -144,8 +144,13 @@ def test_places_are_limited_and_given_back(store: Store) -> None:
     claims = [claim(store) for _ in range(12)]
     taken: list[Claim] = []
 
+    callee = Callee(name="p", places=3)
+
+    def verdict(one: Claim) -> str:
+        return store.ledger.reserve(one.job, one, seconds=0, cap=0, callee=callee).verdict
+
     def enter(one: Claim) -> None:
-        if store.limits.enter("p", one, limit=3):
+        if verdict(one) == "go":
             taken.append(one)
 
     threads = [threading.Thread(target=enter, args=(one,)) for one in claims]
@@ -154,7 +159,38 @@ def test_places_are_limited_and_given_back(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert len(taken) == 3
-    store.limits.leave("p", taken[0])
+    store.ledger.leave(callee, taken[0])
     store.release("node:", crashed=True)
     again = [claim(store) for _ in range(4)]
-    assert [store.limits.enter("p", one, limit=3) for one in again] == [True, True, True, False]
+    assert [verdict(one) for one in again] == ["go", "go", "go", "full"]
+    store.ledger.keep("p", again[0], "{}", seconds=60, callee=callee)
+    assert verdict(again[3]) == "go"
+
+
+def test_a_call_finds_its_callee_down_before_it_takes_a_place_or_is_reserved(store: Store) -> None:
+    """Nothing is counted, taken or said to be under way; an answer that is there needs no callee."""
+    accept(store, a_job(store), due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    store.breakers.failed("account", after=1, period=60.0)
+    callee = Callee(name="p", places=1, breakers=("server", "account"))
+    found = store.ledger.reserve("cs:paid:k", held, seconds=10, cap=0, callee=callee)
+    assert (found.verdict, found.breaker) == ("closed", "account")
+    assert 0 < found.seconds <= 60
+    assert store.usage.of(held.portal) == {}
+    assert not store._redis.exists("cs:slots:p", "cs:paid:k")
+    store.ledger.keep("cs:paid:k", held, "{}", seconds=60)
+    assert store.ledger.reserve("cs:paid:k", held, seconds=10, cap=0, callee=callee).verdict == "answer"
+
+
+def test_what_an_answer_took_is_counted_once_however_often_it_is_kept(store: Store) -> None:
+    """A write whose answer was lost is made again; the breakers close with it."""
+    accept(store, a_job(store), due("transcribe:0", "upstream"))
+    held = claim(store, "upstream")
+    store.breakers.failed("server", after=1, period=60.0)
+    for _ in range(2):
+        store.ledger.keep(
+            "cs:paid:k", held, "{}", seconds=60, took={"paid_calls": 1, "paid_seconds": 0.5, "nothing": 0},
+            model="whisper-1", callee=Callee(breakers=("server",)),
+        )  # fmt: skip
+    assert store.usage.by_model(held.portal) == {"whisper-1": {"paid_calls": 1, "paid_seconds": 0.5}}
+    assert store.breakers.wait("server") == 0

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
+from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob, UnreadableRecord
 from pipeline.domain.job import Category, Job, JobId, PortalId, Request
 from pipeline.domain.kinds import A_PERSON_WAITS, OUTCOME
 from pipeline.steps.retry import MOST_LOST
@@ -27,7 +27,7 @@ def test_fifty_requests_at_once_make_one_job(store: Store, valkey: str) -> None:
             answers = await asyncio.gather(*(intake.accept(prepared) for _ in range(50)))
         finally:
             await intake.close()
-        return [verdict for verdict, _ in answers]
+        return [verdict.what for verdict in answers]
 
     verdicts = asyncio.run(all_at_once())
     assert sorted(set(verdicts)) == ["known", "new"]
@@ -226,7 +226,7 @@ def test_what_is_under_way_goes_on_when_the_memory_is_full(store: Store, valkey:
                 accept(store, a_job(store, 2))
             held = claim(store, "upstream")
             assert store.ledger.reserve("cs:paid:k", held, seconds=1, cap=0).verdict == "go"
-            store.ledger.keep("cs:paid:k", held.job, "{}", seconds=60)
+            store.ledger.keep("cs:paid:k", held, "{}", seconds=60)
             facts = {"transcribe:0": {}}
             store.finish(
                 store.load(held.job),
@@ -243,7 +243,7 @@ def test_an_erased_job_leaves_nothing(store: Store) -> None:
     job = a_job(store)
     accept(store, job, due("fetch"), due("expire", "upstream", at=store.now() + 60))
     held = claim(store)
-    store.ledger.keep("cs:paid:acme:x", job.id, "{}", seconds=60)
+    store.ledger.keep("cs:paid:acme:x", held, "{}", seconds=60)
     assert store.erase(job.id)
     assert not store.erase(job.id)
     with pytest.raises(UnknownJob):
@@ -346,3 +346,30 @@ def test_what_no_step_of_a_recording_reads_is_not_kept(store: Store) -> None:
         accept(store, job)
     assert store.load(audio.id).request == Request(file_url="https://e.example", prompt="hint")
     assert store.load(text.id).request == request
+
+
+def test_workers_are_told_of_no_more_steps_than_may_run(store: Store) -> None:
+    """Whoever ends one of them goes on with the next; each queue is told of its own; later is not now."""
+    store.limit("media", {PortalId("acme"): 2})
+    later = due("expire", "upstream", at=store.now() + 60)
+    jobs = [a_job(store, n) for n in range(4)]
+    told = [store.accept(job, (due("fetch"), later), fields_of(job), 100)[2:] for job in jobs]
+    assert [list(each) for each in told] == [["media"], ["media"], [], []]
+    other = a_job(store, 0, "other")
+    assert store.accept(other, (due("fetch"),), fields_of(other), 100)[2:] == ["media"]
+    held = claim(store)
+    split = Transition(
+        facts={"fetch": 1}, dues=[due(f"transcribe:{n}", "upstream") for n in range(2)], status="running"
+    )
+    assert store.finish(store.load(held.job), split, claim=held) == ("upstream", "upstream")
+
+
+def test_a_claim_brings_the_record_as_it_stands(store: Store) -> None:
+    """What a worker reads with its claim is what the store holds; a record that is damaged says so."""
+    accept(store, a_job(store))
+    held = claim(store)
+    assert store.claimed(held) == store.load(held.job)
+    store._redis.hset(f"cs:job:{held.job}", "deadline", "soon")
+    store.defer(held, at=0)
+    with pytest.raises(UnreadableRecord):
+        store.claimed(claim(store))

@@ -6,7 +6,7 @@ from pipeline.domain.kinds import URGENT_BELOW
 
 NAMES = (
     "accept", "claim", "renew", "finish", "defer", "release", "tick", "limits", "rebuild", "back",
-    "reserve_paid", "unreserve_paid", "keep_paid", "first", "enter", "breaker", "throttle", "erase",
+    "reserve_paid", "unreserve_paid", "keep_paid", "first", "breaker", "throttle", "erase",
     "waiting", "nearest", "beat",
 )  # fmt: skip
 

@@ -1,5 +1,5 @@
 -- ARGV: id, JSON {fields of the record (strings), dues, event (JSON), quota: [jobs, bytes]}, the field `request`
--- Answers {"new"|"known"|"full", digest of the body that made the job}
+-- Answers {"new"|"known"|"full", digest of the body that made the job, queues to tell of ...}
 local id, head = ARGV[1], cjson.decode(ARGV[2])
 local fields, key, at = head.fields, job_key(id), now()
 if redis.call('EXISTS', key) == 1 then
@@ -27,4 +27,4 @@ for _, due in ipairs(head.dues) do
   schedule(at, id, fields.portal, due)
 end
 settle()
-return {'new', fields.digest}
+return {'new', fields.digest, unpack(news)}

@@ -1,6 +1,7 @@
 -- The fairest due work: fewest running, then least recently served, then nearest deadline.
 -- ARGV: queue, owner, lease_seconds, urgent_only (0/1)
--- Answers {} or {id, step, portal, fence, tries, lost, deadline}; an empty id: ask again.
+-- Answers {} or {id, step, portal, fence, tries, lost, deadline, the record's fields and values}; an empty id: ask
+-- again.
 local queue, owner, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local at = now()
 tick(at)
@@ -31,4 +32,5 @@ local tries = count(key, 'tries:' .. step, 1)
 local lost = math.floor(number(key, 'lost:' .. step, 0))
 settle()
 local deadline = number(key, 'deadline', at)
-return {id, step, portal, tostring(fence), tostring(tries), tostring(lost), string.format('%.6f', deadline)}
+return {id, step, portal, tostring(fence), tostring(tries), tostring(lost), string.format('%.6f', deadline),
+  redis.call('HGETALL', key)}

@@ -2,13 +2,14 @@
 -- ARGV[1]: JSON {id, rev, queue, portal, step, fence (absent: no lease needed), set: {field: value}, forget: [field],
 --   dues: [[step, queue, at, how, urgency]], events: [json], deliveries: [json],
 --   closed, reopened, retention}
--- Answers "ok", "fenced" (the lease is another's), "stale" (the record moved on: read it again), "gone".
+-- Answers {"ok", queues to tell of ...}, or {"fenced"} (the lease is another's), {"stale"} (the record moved on: read
+-- it again), {"gone"}.
 local t = cjson.decode(ARGV[1])
 local key, at = job_key(t.id), now()
-if redis.call('EXISTS', key) == 0 then return 'gone' end
+if redis.call('EXISTS', key) == 0 then return {'gone'} end
 local rev = redis.call('HGET', key, 'rev') or ''
-if t.fence and lease_of(t.id, t.step) ~= t.fence then return 'fenced' end
-if t.rev and rev ~= t.rev then return 'stale' end
+if t.fence and lease_of(t.id, t.step) ~= t.fence then return {'fenced'} end
+if t.rev and rev ~= t.rev then return {'stale'} end
 count(key, 'rev', 1)
 for _, field in ipairs(t.forget or {}) do
   redis.call('HDEL', key, field)
@@ -36,4 +37,4 @@ elseif t.reopened then
   for _, suffix in ipairs({'', ':events', ':deliveries', ':paid'}) do redis.call('PERSIST', key .. suffix) end
 end
 settle()
-return 'ok'
+return {'ok', unpack(news)}

@@ -100,6 +100,10 @@ end
 -- touches the portals whose turn may have changed, and ends by putting them in their places.
 local touched = {}
 
+local function limit_of(queue, portal)
+  return tonumber(redis.call('HGET', 'cs:limits:' .. queue, portal) or DEFAULT_LIMIT)
+end
+
 local function touch(queue, portal) touched[queue .. '|' .. portal] = {queue, portal} end
 
 local function place(queue, portal)
@@ -111,7 +115,7 @@ local function place(queue, portal)
     running = redis.call('SCARD', running_key(queue, portal))
     urgent = tonumber(first[2]) < URGENT_BELOW * 1e11
     -- what is urgent may pass a portal's own limit
-    if urgent or running < tonumber(redis.call('HGET', 'cs:limits:' .. queue, portal) or DEFAULT_LIMIT) then
+    if urgent or running < limit_of(queue, portal) then
       local served = tonumber(redis.call('HGET', 'cs:served:' .. queue, portal) or '0')
       turn = string.format('%016d %020.6f %s', served, tonumber(first[2]), portal)
     end
@@ -133,6 +137,9 @@ local function settle()
   touched = {}
 end
 
+-- The queues that workers are to be told of, once for each step that has become ready.
+local news = {}
+
 -- where a step stands ---------------------------------------------------------------------------------------
 
 local function due_of(id, step)
@@ -148,6 +155,10 @@ local function make_ready(portal, id, step)
   if redis.call('ZADD', ready_key(queue, portal), score, id .. '|' .. step) == 1 then
     redis.call('HINCRBY', 'cs:depth', queue, 1)
     redis.call('ZADD', waits_key(queue, portal), 'NX', now(), id .. '|' .. step)
+    -- of more than may run at a time nobody has to be told: whoever ends one of them goes on with the next
+    if redis.call('ZCARD', ready_key(queue, portal)) <= limit_of(queue, portal) then
+      news[#news + 1] = queue
+    end
   end
   touch(queue, portal)
 end
@@ -219,6 +230,17 @@ local function schedule(at, id, portal, due)
   else
     make_ready(portal, id, step)
   end
+end
+
+-- Seconds to wait at a circuit breaker (0: go); while it is open one probe per period goes.
+local function gate(name, at)
+  local key = 'cs:gate:' .. name
+  local f = redis.call('HMGET', key, 'open_until', 'period')
+  local open_until, period = tonumber(f[1] or '0'), tonumber(f[2] or '0')
+  if open_until == 0 then return 0 end
+  if at < open_until then return open_until - at end
+  redis.call('HSET', key, 'open_until', at + math.max(period, 1))
+  return 0
 end
 
 -- longer than any pause between two looks: the server was away, or hung, and so was every heartbeat

@@ -1,24 +1,37 @@
--- Before a paid call: is there an answer, does somebody else ask, may the portal spend?
--- ARGV: key, id, step, fence, portal, day, seconds, cap (0: none)
--- Answers {"answer", raw}, {"wait"}, {"capped"}, {"gone"} (the job was erased) or {"go"}
-if redis.call('EXISTS', job_key(ARGV[2])) == 0 then return {'gone'} end
-local held = redis.call('GET', ARGV[1])
+-- Before a paid call: is there an answer, does somebody else ask, is the provider down or full, may the portal spend?
+-- ARGV: JSON {key, id, step, fence, portal, day, seconds, cap (0: none), gates: [breakers], provider, places}
+-- The place at the provider is held as long as the lease of the step that took it.
+-- Answers {"answer", raw}, {"wait"}, {"closed", breaker, seconds}, {"full"}, {"capped"}, {"gone"} (the job was erased)
+-- or {"go"}
+local t, at = cjson.decode(ARGV[1]), now()
+local key, usage, slots = job_key(t.id), 'cs:usage:' .. t.portal .. ':' .. t.day, 'cs:slots:' .. t.provider
+local me = t.id .. '|' .. t.step .. '|' .. t.fence
+if redis.call('EXISTS', key) == 0 then return {'gone'} end
+local held = redis.call('GET', t.key)
 if held and string.sub(held, 1, 1) ~= '@' then return {'answer', held} end
-if held then
-  local id, step, fence = string.match(held, '^@([^|]*)|([^|]*)|(.*)$')
-  if lease_of(id, step) == fence and not (id == ARGV[2] and step == ARGV[3] and fence == ARGV[4]) then
-    return {'wait'}
-  end
-  -- whoever asked before has left no word of it: that call may have been paid
-  redis.call('HINCRBY', 'cs:usage:' .. ARGV[5] .. ':' .. ARGV[6], 'repeated_calls', 1)
-  tally('callscribe_repeated_calls', ARGV[5], '')
+local other = held and string.sub(held, 2)
+if other then
+  local id, step, fence = string.match(other, '^([^|]*)|([^|]*)|(.*)$')
+  if other ~= me and lease_of(id, step) == fence then return {'wait'} end
 end
-local cap = tonumber(ARGV[8])
-if cap > 0 then
-  local spent = tonumber(redis.call('HGET', 'cs:usage:' .. ARGV[5] .. ':' .. ARGV[6], 'reserved_seconds') or '0')
-  if spent + tonumber(ARGV[7]) > cap then return {'capped'} end
+for _, name in ipairs(t.gates) do
+  local wait = gate(name, at)
+  if wait > 0 then return {'closed', name, tostring(wait)} end
 end
-redis.call('HINCRBYFLOAT', 'cs:usage:' .. ARGV[5] .. ':' .. ARGV[6], 'reserved_seconds', ARGV[7])
-redis.call('SET', ARGV[1], '@' .. ARGV[2] .. '|' .. ARGV[3] .. '|' .. ARGV[4], 'EX', 172800)
-redis.call('SADD', job_key(ARGV[2]) .. ':paid', ARGV[1])
+if redis.call('SISMEMBER', slots, me) == 0 then
+  if lease_of(t.id, t.step) ~= t.fence or redis.call('SCARD', slots) >= t.places then return {'full'} end
+end
+if t.cap > 0 and tonumber(redis.call('HGET', usage, 'reserved_seconds') or '0') + t.seconds > t.cap then
+  return {'capped'}
+end
+-- whoever asked before has left no word of it: that call may have been paid
+if other then
+  redis.call('HINCRBY', usage, 'repeated_calls', 1)
+  tally('callscribe_repeated_calls', t.portal, '')
+end
+redis.call('SADD', slots, me)
+redis.call('HSET', key, 'place:' .. t.step, t.provider)
+redis.call('HINCRBYFLOAT', usage, 'reserved_seconds', t.seconds)
+redis.call('SET', t.key, '@' .. me, 'EX', 172800)
+redis.call('SADD', key .. ':paid', t.key)
 return {'go'}

@@ -17,6 +17,7 @@ from celery import signals
 
 from pipeline.domain.errors import CallscribeError
 from pipeline.domain.kinds import MEDIA, UPSTREAM
+from pipeline.run.notices import Watch
 from pipeline.run.notifier import Notifier
 from pipeline.run.privileges import give_up, leave_network, needs_no_network
 from pipeline.run.pulse import Pulse
@@ -84,6 +85,7 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
         worker.live(UPSTREAM, places=instance.concurrency)
         Sweeper(worker.runner(), installation.load(), worker.leaving).start()
         Reconciler(worker.runner(), worker.leaving).start()
+        Watch(worker.runner().tools, worker.leaving.wait).start()
     log.info("worker_begins", node=worker.node, queues=sorted(queues), places=instance.concurrency)
 
 

@@ -45,6 +45,7 @@ class Rest:
     def __init__(self, *, crm: CRM, engines: Engines, webhook: str, bucket: Bucket | None = None) -> None:
         self.crm, self.engines, self.webhook = crm, engines, webhook
         self.bucket = bucket or Bucket()
+        self.notified: list[tuple[int, str]] = []  # user, message
         self._methods: dict[str, Callable[[Params, str], Any]] = {
             "profile": self._profile,
             "user.current": self._profile,
@@ -52,7 +53,7 @@ class Rest:
             "server.time": lambda params, base: iso(),
             "methods": lambda params, base: sorted(self._methods),
             "method.get": self._method_get,
-            "scope": lambda params, base: ["ai_admin", "crm", "disk", "telephony"],
+            "scope": lambda params, base: ["ai_admin", "crm", "disk", "im", "telephony"],
             "crm.activity.list": self._activity_list,
             "crm.activity.get": self._activity_get,
             "crm.activity.binding.list": self._binding_list,
@@ -67,6 +68,7 @@ class Rest:
             "telephony.call.attachtranscription": self._attach_transcription,
             "voximplant.statistic.get": self._statistic,
             "disk.file.get": self._disk_file,
+            "im.notify.personal.add": self._notify,
         }
         for kind in ("lead", "deal", "contact", "company"):
             entities = Entities(crm, kind)
@@ -273,6 +275,12 @@ class Rest:
     def _statistic(self, params: Params, base: str) -> Any:
         order = {str(params.get("SORT") or "ID"): str(params.get("ORDER") or "ASC")}
         return Listed.of(*page(list(self.crm.calls.values()), {**params, "order": order}))
+
+    def _notify(self, params: Params, base: str) -> Any:
+        if not params.get("MESSAGE"):
+            raise Unfit("MESSAGE_EMPTY", "Message can't be empty")
+        self.notified.append((integer(params, "USER_ID"), str(params["MESSAGE"])))
+        return len(self.notified)
 
     def _disk_file(self, params: Params, base: str) -> Any:
         if not params.get("id"):

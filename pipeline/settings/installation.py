@@ -12,7 +12,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.kinds import BACKGROUND, UPSTREAM
-from pipeline.settings.options import Address, Language, Names, Networks, Origins, PortalOptions
+from pipeline.settings.options import (
+    Address,
+    Language,
+    Names,
+    Networks,
+    Origins,
+    PortalOptions,
+    SecretAddress,
+)
 from pipeline.settings.store_url import read_sentinels
 
 
@@ -49,7 +57,9 @@ class Settings(PortalOptions, BaseSettings):
     ca_file: Path | None = Field(None, description="private certificate authorities")
 
     # the CRM
-    webhook_secret: SecretStr | None = Field(None, description="signs callbacks of /v1/calls")
+    webhook_secret: SecretStr | None = Field(
+        None, description="signs callbacks of /v1/calls, and what goes to ALERT_WEBHOOK"
+    )
 
     # limits
     prices_file: Path | None = Field(None, description="TOML file of models' prices, for `callscribe usage`")
@@ -88,6 +98,10 @@ class Settings(PortalOptions, BaseSettings):
     )
 
     # operating
+    alert_webhook: SecretAddress | None = Field(
+        None,
+        description="is told, by POST, of held accounts, near deadlines, missing workers, a store gone back",
+    )
     api_key: SecretStr | None = Field(None, description="opens /v1, /metrics and all of the console")
     review_key: SecretStr | None = Field(
         None, description="opens the console for people who also correct scores"

@@ -13,7 +13,16 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    SecretStr,
+    model_validator,
+)
 from pydantic_settings import NoDecode
 
 from pipeline.domain.errors import ForbiddenURL
@@ -131,6 +140,7 @@ Tokens = Annotated[
 Windows = Annotated[
     tuple[Annotated[str, AfterValidator(_window)], ...], NoDecode, BeforeValidator(_comma_list)
 ]
+Users = Annotated[tuple[NonNegativeInt, ...], NoDecode, BeforeValidator(_comma_list)]
 Language = Annotated[Literal["en", "ru"], BeforeValidator(_worded_language)]
 SpokenLanguage = Annotated[str, AfterValidator(_language_code)]
 
@@ -238,6 +248,11 @@ class PortalOptions(BaseModel):
     )
     own_prompts: bool = Field(False, description="use own prompts for CRM's text steps (boxed portals)")
 
+    notify_users: Users = Field(
+        (),
+        description="ids of its users who hear of trouble (scope `im`); unset: the webhook's owner, 0: none",
+        examples=[("1", "17")],
+    )
     daily_paid_seconds: float = Field(0, ge=0, description="spend cap per portal and day; 0: none")
     queue_limit: int = Field(10_000, gt=0, description="unfinished jobs per portal")
     queue_bytes: int = Field(64 << 20, gt=0, description="bytes of a portal's unfinished requests")

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
@@ -20,6 +21,7 @@ from pipeline.clients.guard import callback_allowed
 from pipeline.domain.errors import BadRequest, Conflict, QueueFull, StoreUnavailable
 from pipeline.domain.job import Job
 from pipeline.run.new_jobs import first_dues
+from pipeline.run.notices import Watch
 from pipeline.run.notifier import Notifier
 from pipeline.run.pulse import Pulse
 from pipeline.settings.installation import Settings
@@ -62,6 +64,8 @@ class Service:
         self.notifier = Notifier(self.settings.store_url)
         self.pulse = Pulse(self.tools.store, "api")
         self.pulse.start()
+        self._closing = threading.Event()
+        Watch(self.tools, self._closing.wait).start()
         self._threads = anyio.CapacityLimiter(THREADS)
         self.shares = Shares()
         self.room = Room(self.settings, self.intake, self.tools.blobs)
@@ -74,6 +78,7 @@ class Service:
         """Gives everything back; notifications that wait are sent first."""
         await self.room.close()
         self.shares.close()
+        self._closing.set()
         await asyncio.to_thread(self.pulse.stop)
         await asyncio.to_thread(self.notifier.close)
         await self.intake.close()

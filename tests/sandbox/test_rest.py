@@ -54,7 +54,7 @@ def test_engines_are_registered_listed_and_unregistered(sandbox: Sandbox, rest: 
 
 def test_the_webhook_tells_its_scopes(rest: httpx.Client) -> None:
     """`scope` answers all that callscribe needs."""
-    assert set(result(rest, "scope")) == {"ai_admin", "crm", "disk", "telephony"}
+    assert set(result(rest, "scope")) == {"ai_admin", "crm", "disk", "im", "telephony"}
 
 
 @pytest.mark.parametrize(

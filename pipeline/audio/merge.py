@@ -14,7 +14,7 @@ from pipeline.audio.judge import cleaned, repeats
 from pipeline.audio.placing import place, within
 from pipeline.audio.told import told_speakers
 from pipeline.domain.errors import NoSpeech
-from pipeline.domain.labels import speaker_word
+from pipeline.domain.labels import by_turns
 from pipeline.domain.languages import iso639
 from pipeline.domain.recording import Chunk, Plan, Span
 from pipeline.domain.transcript import RawSegment, Recognition, Segment, Speaker, Transcript
@@ -89,7 +89,7 @@ def merge(
         "exact" if sure and (timed or plan.order == "exact") else "approximate"
     )
     return Transcript(
-        text=_text(segments, portal_language),
+        text=by_turns(segments, portal_language),
         language=spoken,
         segments=tuple(segments),
         partial=bool(plan.missing),
@@ -147,21 +147,6 @@ def _segments(
 def _doubtful(part: RawSegment) -> bool:
     """Whether the recogniser itself doubts that there was speech."""
     return (part.no_speech_prob or 0.0) > NO_SPEECH and (part.avg_logprob or 0.0) < UNSURE_LOGPROB / 2
-
-
-def _text(segments: list[Segment], portal_language: str) -> str:
-    if len({segment.speaker for segment in segments}) < 2:
-        return " ".join(segment.text for segment in segments)
-    lines: list[str] = []
-    last: Speaker | None = None
-    for segment in segments:
-        if segment.speaker == last and lines:
-            lines[-1] += " " + segment.text
-        else:
-            name = f"[{speaker_word(segment.speaker, portal_language)}] " if segment.speaker else ""
-            lines.append(name + segment.text)
-        last = segment.speaker
-    return "\n".join(lines)
 
 
 def _quality(

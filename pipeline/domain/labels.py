@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.domain.lead import Quality
-from pipeline.domain.transcript import Speaker
+from pipeline.domain.transcript import Segment, Speaker
 
 SPEAKERS = {
     "en": {"manager": "Manager", "client": "Client", "speaker": "Speaker"},
@@ -19,6 +21,22 @@ def speaker_word(speaker: Speaker, language: str = "en") -> str:
     """Who speaks, as a word that begins a line; numbered where nobody knows the role: "Speaker 2"."""
     name, _, number = speaker.partition("_")
     return " ".join(filter(None, (SPEAKERS.get(language.lower()[:2], SPEAKERS["en"])[name], number)))
+
+
+def by_turns(segments: Sequence[Segment], language: str = "en") -> str:
+    """What was said, a line per turn, `[Manager] text`; of one speaker alone as one text."""
+    if len({segment.speaker for segment in segments}) < 2:
+        return " ".join(segment.text for segment in segments)
+    lines: list[str] = []
+    last: Speaker | None = None
+    for segment in segments:
+        if segment.speaker == last and lines:
+            lines[-1] += " " + segment.text
+        else:
+            name = f"[{speaker_word(segment.speaker, language)}] " if segment.speaker else ""
+            lines.append(name + segment.text)
+        last = segment.speaker
+    return "\n".join(lines)
 
 
 def band_word(quality: Quality, language: str = "en") -> str:

@@ -66,7 +66,7 @@ async def again(request: Request) -> Response:
     service = service_of(request)
     await service.check_key(request)
     try:
-        job, _ = await service.blocking(retry_job, service.tools, _id(request))
+        job, _ = await service.blocking(retry_job, service.tools, job_id(request))
     except BadRequest as refusal:
         return error(409, "not_retryable", refusal.message)
     await service.notify({due.queue for due in flow.advance(job, time.time()).dues if due.at == 0})
@@ -77,7 +77,7 @@ async def erased(request: Request) -> Response:
     """DELETE /v1/jobs/{id}: the record, its audio and its paid answers go, also from the store's files."""
     service = service_of(request)
     await service.check_key(request)
-    job = _id(request)
+    job = job_id(request)
     if not await service.blocking(erase_job, service.tools, job):
         raise UnknownJob(f"no job {job}")
     return Response(status_code=204)
@@ -86,10 +86,11 @@ async def erased(request: Request) -> Response:
 async def _job(request: Request) -> tuple[Service, Job]:
     service = service_of(request)
     await service.check_key(request)
-    return service, await service.blocking(service.tools.store.load, _id(request))
+    return service, await service.blocking(service.tools.store.load, job_id(request))
 
 
-def _id(request: Request) -> JobId:
+def job_id(request: Request) -> JobId:
+    """The id in the path; raises UnknownJob where it can be none."""
     found = request.path_params["id"]
     if not (found.startswith("job_") and found[4:].isalnum() and found.isascii() and len(found) <= 40):
         raise UnknownJob("no such job")

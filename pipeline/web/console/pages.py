@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.web.auth import Role
-from pipeline.web.console import calls, jobs, signing
+from pipeline.web.console import actions, call, calls, job, jobs, signing
 from pipeline.web.console.twins import Source, as_csv, as_json
 from pipeline.web.console.view import View, view_of
 
@@ -30,7 +30,16 @@ class Page:
 
 PAGES = [
     Page(path="/calls", show=calls.listed, title="Calls", rows=calls.rows),
+    Page(path="/calls/{id}", show=call.shown),
+    Page(path="/calls/{id}/audio", show=call.heard),
+    Page(path="/calls/{id}/transcript.{format}", show=call.exported),
+    Page(path="/calls/{id}/verdict", show=actions.correct, method="POST", least=Role.REVIEW),
+    Page(path="/calls/{id}/score", show=actions.score_again, method="POST", least=Role.OPERATE),
+    Page(path="/calls/{id}/link", show=actions.link, method="POST", least=Role.OPERATE),
     Page(path="/jobs", show=jobs.listed, title="Jobs", least=Role.OPERATE, rows=jobs.rows),
+    Page(path="/jobs/{id}", show=job.shown),
+    Page(path="/jobs/{id}/retry", show=actions.retry, method="POST", least=Role.OPERATE),
+    Page(path="/jobs/{id}/erase", show=actions.erase, method="POST", least=Role.OPERATE),
 ]
 
 

@@ -49,12 +49,17 @@ def phone_for(view: View, call: Call) -> str | None:
     return f"••• {digits[-2:]}"
 
 
+def roles_of(view: View, call: Call) -> tuple[str, ...]:
+    """The speaker of each channel, where that is known."""
+    portal = view.service.portals.get(call.portal)
+    roles = portal.channels if portal else ()
+    return tuple(roles) if max(len(call.talk), len(call.levels)) == len(roles) else ()
+
+
 def sides(view: View, call: Call) -> tuple[str, ...]:
     """Whose voice each channel of the recording is, as `talk` and `levels` have them."""
-    portal = view.service.portals.get(call.portal)
-    channels = max(len(call.talk), len(call.levels))
-    roles = portal.channels if portal else ()
     names = SPEAKERS[view.words.language]
-    if channels == 2 and len(roles) == 2:
+    if roles := roles_of(view, call):
         return tuple(names[role] for role in roles)
+    channels = max(len(call.talk), len(call.levels))
     return tuple(f"{names['speaker']} {number + 1}" for number in range(channels))

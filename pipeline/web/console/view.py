@@ -7,7 +7,7 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from functools import cache
 from importlib.resources import files
 from typing import Any, ParamSpec, TypeVar
@@ -19,8 +19,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.contract.php import read_form
-from pipeline.domain.labels import clock
+from pipeline.domain.labels import clock, speaker_word
 from pipeline.domain.printable import printable
+from pipeline.domain.transcript import Speaker
 from pipeline.run.views import moment
 from pipeline.web.answers import PRIVATE
 from pipeline.web.auth import Role
@@ -78,7 +79,15 @@ class View:
         text = (
             environment()
             .get_template(template)
-            .render(**context, view=self, _=self.words, person=self.person, live=live, nav=_navigation(self))
+            .render(
+                **context,
+                view=self,
+                _=self.words,
+                person=self.person,
+                live=live,
+                template=template,
+                nav=_navigation(self),
+            )
         )
         tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
         if status == 200 and self.request.headers.get("if-none-match") == tag:
@@ -112,6 +121,16 @@ class View:
     def moment(self, at: float) -> str:
         """A moment in the reader's own time."""
         return self.words.moment(at, self.zone, now=self.now)
+
+    def speaker(self, who: Speaker) -> str:
+        """Who speaks, in the reader's language."""
+        return speaker_word(who, self.words.language)
+
+    def clock(self, at: float) -> str:
+        """A moment to the second, on the reader's clock; with the day where it is another one."""
+        when = datetime.fromtimestamp(at, self.zone)
+        today = datetime.fromtimestamp(self.now, self.zone).date()
+        return f"{when:%H:%M:%S}" if when.date() == today else f"{when:%Y-%m-%d %H:%M:%S}"
 
     def link(self, **changes: object) -> str:
         """This page's address with other filters; None takes one away. A page further on begins anew."""

@@ -35,8 +35,9 @@ def literal() -> Iterator[str]:
     for template in (ROOM / "templates").glob("*.html"):
         parsed = Environment(autoescape=True).parse(template.read_text(encoding="utf-8"))
         for _, _, message in extract_from_ast(parsed, gettext_functions=("_",)):
-            if isinstance(message, str):
-                yield message
+            texts = message if isinstance(message, tuple) else (message,)  # the values' expressions beside it
+            if texts[0] is not None:
+                yield texts[0]
     for module in ROOM.glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):

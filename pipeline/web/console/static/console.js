@@ -64,10 +64,11 @@ async function look() {
     if (answer && answer.ok) {
       tag = answer.headers.get("ETag") || "";
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (page.body.dataset.page !== document.body.dataset.page) return location.reload();
       for (const there of page.querySelectorAll("[data-live]")) {
         const here = document.getElementById(there.id);
         if (!here || here.outerHTML === there.outerHTML || here.dataset.grown) continue;
-        if (here.contains(document.activeElement) && document.activeElement !== document.body) continue;
+        if (here.contains(document.activeElement) || here.querySelector("details[open]")) continue;
         here.replaceWith(document.importNode(there, true));
         document.dispatchEvent(new CustomEvent("renewed"));
       }
@@ -78,3 +79,74 @@ async function look() {
   setTimeout(look, every);
 }
 if (every) setTimeout(look, every);
+
+// the player: what carries data-play is played from there, to data-until; sentences follow the sound
+const audio = document.querySelector("audio");
+const sentences = [...document.querySelectorAll(".turns [data-start]")];
+const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+let until = Infinity;
+
+function play(from, to) {
+  until = to || Infinity;
+  audio.currentTime = from;
+  audio.play();
+}
+
+function follow() {
+  const at = audio.currentTime;
+  if (at >= until) {
+    audio.pause();
+    until = Infinity;
+  }
+  const wave = document.querySelector("[data-wave]");
+  if (wave) {
+    const head = wave.querySelector(".head");
+    const x = Math.min(at / Number(wave.dataset.wave), 1) * 1000;
+    head.setAttribute("x1", x);
+    head.setAttribute("x2", x);
+  }
+  const now = sentences.findLast((each) => Number(each.dataset.start) <= at + 0.05 && at < Number(each.dataset.end));
+  const before = document.querySelector(".turns .now");
+  if (now === before || (!now && !before)) return;
+  if (before) before.classList.remove("now");
+  if (!now) return;
+  now.classList.add("now");
+  if (!audio.paused) now.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+}
+
+function step(by) {
+  const at = audio.currentTime;
+  const here = sentences.findLastIndex((each) => Number(each.dataset.start) <= at + 0.05);
+  const next = sentences[Math.min(Math.max(here + by, 0), sentences.length - 1)];
+  if (next) play(Number(next.dataset.start));
+}
+
+if (audio) {
+  audio.addEventListener("timeupdate", follow);
+  audio.addEventListener("seeked", follow);
+  document.addEventListener("click", (event) => {
+    const asked = event.target.closest("[data-play]");
+    if (asked) return play(Number(asked.dataset.play), Number(asked.dataset.until));
+    const sentence = event.target.closest(".turns [data-start]");
+    if (sentence && !String(getSelection())) return play(Number(sentence.dataset.start));
+    const wave = event.target.closest("[data-wave]");
+    if (wave) {
+      const box = wave.getBoundingClientRect();
+      play((event.clientX - box.left) / box.width * Number(wave.dataset.wave));
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest("input, textarea, select, button, summary, a, audio")) return;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const done = {
+      " ": () => (audio.paused ? audio.play() : audio.pause()),
+      ArrowLeft: () => { audio.currentTime = Math.max(audio.currentTime - 5, 0); },
+      ArrowRight: () => { audio.currentTime += 5; },
+      j: () => step(-1),
+      k: () => step(1),
+    }[event.key];
+    if (!done) return;
+    event.preventDefault();
+    done();
+  });
+}

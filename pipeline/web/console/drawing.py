@@ -1,0 +1,148 @@
+"""Pictures of the console as numbers: what their templates put into SVG. No text, no colour, no I/O."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipeline.archive.calls import Call
+from pipeline.domain.job import Event
+from pipeline.domain.recording import Span
+
+WIDTH = 1000.0  # of every picture; SVG stretches it to the page
+LANE = 44.0  # height of a lane
+GAP = 8.0
+LEAST = 0.6  # what silence is drawn as, so that a lane is seen
+POINTS = 500  # of one lane: more than a screen shows apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A rectangle; from and to are seconds of the recording that it stands for."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    start: float = 0.0
+    end: float = 0.0
+    kind: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lanes:
+    """A recording drawn: a wave per channel, the turns behind it, and where something is amiss."""
+
+    height: float
+    seconds: float
+    waves: tuple[str, ...]  # paths
+    middles: tuple[float, ...]
+    turns: tuple[Box, ...]
+    amiss: tuple[Box, ...]  # kind: missing (could not be decoded), empty (talk without words)
+    ticks: tuple[float, ...]  # seconds
+
+
+def lanes(call: Call, roles: Sequence[str]) -> Lanes | None:
+    """The picture of a call; None where its length is not known. roles: whose voice each channel is."""
+    seconds = call.seconds or max((segment.end for segment in call.segments), default=0.0)
+    if not seconds:
+        return None
+    count = max(len(call.levels), len(call.talk), 1)
+    tops = [number * (LANE + GAP) for number in range(count)]
+    height = tops[-1] + LANE
+
+    def box(span: Span, y: float, tall: float, kind: str) -> Box:
+        left, right = (min(max(at / seconds, 0.0), 1.0) * WIDTH for at in (span.start, span.end))
+        return Box(
+            x=round(left, 1),
+            y=y,
+            width=round(max(right - left, 1.0), 1),
+            height=tall,
+            start=span.start,
+            end=span.end,
+            kind=kind,
+        )
+
+    turns = [
+        box(Span(start=segment.start, end=segment.end), tops[lane], LANE, segment.speaker or "")
+        for segment in call.segments
+        for lane in [_lane(segment.speaker, roles, count)]
+    ]
+    amiss = [box(span, 0.0, height, "missing") for span in call.missing]
+    amiss += [box(span, 0.0, height, "empty") for span in call.empty_spans]
+    return Lanes(
+        height=height,
+        seconds=seconds,
+        waves=tuple(_wave(level, top + LANE / 2) for level, top in zip(call.levels, tops, strict=False)),
+        middles=tuple(top + LANE / 2 for top in tops),
+        turns=tuple(turns),
+        amiss=tuple(amiss),
+        ticks=tuple(seconds * part / 4 for part in range(5)),
+    )
+
+
+def _lane(speaker: str | None, roles: Sequence[str], count: int) -> int:
+    """Where a speaker is drawn: on the own channel, else one above the other as they are numbered."""
+    if speaker in roles:
+        return min(roles.index(speaker), count - 1)
+    digits = (speaker or "").rpartition("_")[2]
+    return min(int(digits) - 1 if digits.isdigit() else 0, count - 1)
+
+
+def _wave(level: Sequence[int], middle: float) -> str:
+    """The outline of how loud a channel is, mirrored at its middle; level: 0-100 each."""
+    loud = _thinned(level)
+    step = WIDTH / max(len(loud), 1)
+    half = [max(value / 100 * LANE / 2, LEAST) for value in loud]
+    upper = [f"{(at + 0.5) * step:.1f} {middle - tall:.1f}" for at, tall in enumerate(half)]
+    lower = [f"{(at + 0.5) * step:.1f} {middle + tall:.1f}" for at, tall in enumerate(half)]
+    return "M" + "L".join([*upper, *reversed(lower)]) + "Z"
+
+
+def _thinned(level: Sequence[int]) -> list[int]:
+    """At most POINTS of them, the loudest of those that fall together."""
+    if len(level) <= POINTS:
+        return list(level)
+    edges = [round(at * len(level) / POINTS) for at in range(POINTS + 1)]
+    return [max(level[a:b]) for a, b in itertools.pairwise(edges)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One thing that happened, on the time axis of a job; x, width: of WIDTH."""
+
+    event: Event
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """What happened to a job, drawn: a row per step, in the order in which they ended first."""
+
+    seconds: float
+    begins_at: float
+    rows: tuple[str, ...]
+    bars: tuple[Bar, ...]
+
+    def of(self, row: str) -> list[Bar]:
+        """The bars of one row."""
+        return [bar for bar in self.bars if bar.event.step == row]
+
+
+def steps(events: Iterable[Event]) -> Steps | None:
+    """The picture of a job's events; None without any."""
+    told = list(events)
+    if not told:
+        return None
+    first = min(event.at - (event.took or 0.0) for event in told)
+    whole = max(max(event.at for event in told) - first, 1e-3)
+    rows = list(dict.fromkeys(event.step for event in told))
+    bars = []
+    for event in told:
+        left = (event.at - (event.took or 0.0) - first) / whole * WIDTH
+        wide = max((event.took or 0.0) / whole * WIDTH, 3.0)
+        left = min(left, WIDTH - wide)
+        bars.append(Bar(event=event, x=round(left, 1), width=round(wide, 1)))
+    return Steps(seconds=whole, begins_at=first, rows=tuple(rows), bars=tuple(bars))

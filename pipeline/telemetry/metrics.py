@@ -24,7 +24,8 @@ class Metric:
     """A family of series; `name` as Prometheus has it, a counter's without `_total`.
 
     labels: their values come from settings and from tables of ours, never from a request, so that nobody can
-    make series. buckets: upper bounds of a histogram, in its unit.
+    make series. buckets: upper bounds of a histogram, in its unit. begins: series that are told as 0 before
+    anything was counted, since Prometheus sees no increase in a series that is new; `portal` stands for each.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Metric:
     labels: tuple[str, ...] = ()
     kind: Literal["counter", "gauge", "histogram"] = "counter"
     buckets: tuple[float, ...] = ()
+    begins: tuple[tuple[str, ...], ...] = ()
 
     def inc(self, *labels: str, amount: float = 1.0) -> None:
         """Counts, in this process."""
@@ -85,8 +87,8 @@ class Tally:
 TALLY = Tally()
 
 
-def _counter(name: str, help_: str, *labels: str) -> Metric:
-    return Metric(name=PREFIX + name, help=help_, labels=labels)
+def _counter(name: str, help_: str, *labels: str, begins: tuple[tuple[str, ...], ...] = ()) -> Metric:
+    return Metric(name=PREFIX + name, help=help_, labels=labels, begins=begins)
 
 
 def _gauge(name: str, help_: str, *labels: str) -> Metric:
@@ -113,6 +115,7 @@ REFUSED = _counter(
     "requests_refused",
     "Requests that were not taken, by the error's slug; a 503 (store_unavailable, queue_full) loses a call.",
     "slug",
+    begins=(("store_unavailable",), ("queue_full",)),
 )
 ACCEPT_SECONDS = _seconds(
     "accept_seconds",
@@ -120,8 +123,9 @@ ACCEPT_SECONDS = _seconds(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 3),
 )
 FAILURES = _counter(
-    "job_failures", "Jobs whose outcome is an error, by its reason (the error's slug).", "portal", "reason"
-)
+    "job_failures", "Jobs whose outcome is an error, by its reason (the error's slug).", "portal", "reason",
+    begins=(("portal", "undelivered"), ("portal", "expired"), ("portal", "unreadable_record")),
+)  # fmt: skip
 STEPS = _counter(
     "steps",
     "Turns of steps: done, failed or deferred, and why (the error's slug; snoozed: its time had not come).",
@@ -143,6 +147,7 @@ DELIVERIES = _counter(
     "deliveries",
     "Attempts to send an outcome, by HTTP status (none: no answer came), and whether the portal took it.",
     "portal", "status", "taken",
+    begins=(("portal", "200", "yes"), ("portal", "none", "no")),
 )  # fmt: skip
 OUTCOME_SECONDS = _seconds(
     "outcome_seconds",
@@ -169,7 +174,9 @@ USAGE = {
     "records_unreadable": "Jobs given up, since this version could not read their record.",
     "repeated_calls": "Calls made again although one before may have been paid: killed, cut off, or lost.",
 }
-USED = {name: _counter(name, text, "portal", "model") for name, text in USAGE.items()}
+USED = {
+    name: _counter(name, text, "portal", "model", begins=(("portal", ""),)) for name, text in USAGE.items()
+}
 
 COUNTED = (
     ACCEPTED, REPEATED, REFUSED, ACCEPT_SECONDS, FAILURES, STEPS, STEP_SECONDS, LOST, PROVIDER_ANSWERS,

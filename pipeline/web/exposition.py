@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import generate_latest
 from prometheus_client.core import (
@@ -46,20 +46,24 @@ def exposition(tools: Tools, room: Room, *, version: str) -> bytes:
     except StoreUnavailable:
         counted = {}
         values[m.STORE_UP] = {(): 0}
-    return bytes(generate_latest(_Families(counted, values)))
+    return bytes(generate_latest(_Families(counted, values, portals=list(tools.portals))))
 
 
 class _Families:
     """As prometheus_client takes them."""
 
-    def __init__(self, counted: Series, values: Values) -> None:
-        self._counted, self._values = counted, values
+    def __init__(self, counted: Series, values: Values, *, portals: Sequence[str]) -> None:
+        self._counted, self._values, self._portals = counted, values, portals
 
     def collect(self) -> Iterator[Family]:
         by_name: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
         for (name, *labels), amount in self._counted.items():
             by_name[name][tuple(labels)] = amount
         for metric in m.COUNTED:
+            for begins in metric.begins:
+                for portal in self._portals if "portal" in begins else ("",):
+                    filled = tuple(portal if label == "portal" else label for label in begins)
+                    by_name[metric.name].setdefault(filled, 0.0)
             if metric.kind == "histogram":
                 yield _histogram(metric, by_name[metric.name])
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
@@ -11,27 +10,26 @@ from typing import NoReturn
 
 import click
 
-from pipeline.cli.terminal import echo
 from pipeline.domain.errors import BadRequest, CallscribeError, SettingsError, StoreUnavailable
-from pipeline.telemetry.logs import configure
 
-# name -> module; each is imported only when it is asked for, since some bring Celery or an HTTP client
+# Each with the first sentence of its help, so that the list of all can be shown without importing any: some
+# bring Celery or an HTTP client. A command's module has its name.
 COMMANDS = {
-    "demo": "demo",
-    "up": "up",
-    "api": "api",
-    "worker": "worker",
-    "sandbox": "sandbox",
-    "whisper": "whisper",
-    "replay": "replay",
-    "engines": "engines",
-    "transcribe": "transcribe",
-    "jobs": "jobs",
-    "doctor": "doctor",
-    "usage": "usage",
-    "golden": "golden",
-    "portals": "portals",
-    "config": "config",
+    "demo": "Starts everything, sends calls as Bitrix24 would, and shows what becomes of them.",
+    "up": "The whole service on this machine in one command.",
+    "api": "Takes requests; needs a store, and workers somewhere.",
+    "worker": "Runs the steps of jobs: media in processes, upstream in threads.",
+    "sandbox": "A stand-in Bitrix24 portal (files, callbacks, REST) and AI router.",
+    "whisper": "A real Whisper on this machine, behind OpenAI's API: /v1/audio/transcriptions.",
+    "replay": "Sends engine requests of fixtures/requests, by name or path; none: all of them.",
+    "engines": "Our engines on a portal: register, list, unregister.",
+    "transcribe": "Transcribes local FILEs, `-` is the standard input; a progress bar goes to stderr.",
+    "jobs": "The operator's view of the job store.",
+    "doctor": "Checks store, disk, media libraries, providers, portals and addresses; exit 1 when one fails.",
+    "usage": "What each portal has used, by the days of UTC; the cost by CALLSCRIBE_PRICES_FILE.",
+    "golden": "How far a chat model agrees with the golden set of calls.",
+    "portals": "The portals in force.",
+    "config": "The settings in force with their source, secrets masked.",
 }
 
 
@@ -53,21 +51,34 @@ class Commands(click.Group):
     """A group whose commands are found by name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name, module in COMMANDS.items() if importlib.util.find_spec(f"{__name__}.{module}")]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"{__name__}.{cmd_name}")
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, click.Command(name, help=text).get_short_help_str(width))
+                    for name, text in COMMANDS.items()
+                ]
+            )
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="callscribe", prog_name="callscribe")
 def callscribe() -> None:
     """The AI engine that Bitrix24 portals plug in for call recordings."""
+    from pipeline.telemetry.logs import configure
+
+    configure("text", level=logging.ERROR)  # commands speak for themselves; processes set up their own
 
 
 def exit_code(error: CallscribeError) -> int:
@@ -81,19 +92,24 @@ def exit_code(error: CallscribeError) -> int:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Runs one command and exits with its code."""
-    configure("text", level=logging.ERROR)  # commands speak for themselves; processes set up their own
+
+    def tell(text: str) -> None:
+        from pipeline.cli.terminal import echo
+
+        echo(text, err=True)
+
     try:
         code = callscribe.main(args=args, prog_name="callscribe", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        echo("callscribe: interrupted", err=True)
+        tell("callscribe: interrupted")
         code = 130
     except CallscribeError as error:
-        echo(f"callscribe: {error.message}", err=True)
+        tell(f"callscribe: {error.message}")
         if error.hint and not isinstance(error, BadRequest):  # its hint is meant for who sent a request
-            echo(f"  {error.hint}", err=True)
+            tell(f"  {error.hint}")
         code = exit_code(error)
     except BrokenPipeError:  # the reader of our output has left: `callscribe jobs list | head`
         sys.stderr.close()

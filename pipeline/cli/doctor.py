@@ -34,7 +34,7 @@ LOW_BYTES = 1 << 30
 
 @click.command()
 def doctor() -> None:
-    """Checks the store, disk, media libraries, providers, portals and addresses; exit 1 when one fails."""
+    """Checks store, disk, media libraries, providers, portals and addresses; exit 1 when one fails."""
     settings = load()
     portals = checked_portals(settings).values()
     failed = 0

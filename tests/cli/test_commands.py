@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from pipeline.cli import CannotStart, WorkFailed, exit_code, parts
+from pipeline.cli import COMMANDS, CannotStart, WorkFailed, callscribe, exit_code, parts
 from pipeline.domain.errors import CallscribeError, LeaseLost, NotAudio, SettingsError, StoreUnavailable
 from tests.cli.conftest import Run
 
@@ -26,6 +27,23 @@ def test_every_command_explains_itself(run: Run, name: str) -> None:
     """Each public command answers --help with 0, and its first line is in the list of all."""
     assert run(name, "--help").code == 0
     assert f"\n  {name} " in run("--help").out
+
+
+def test_the_list_of_commands_tells_what_they_say_of_themselves_and_imports_none() -> None:
+    """Their own first sentences; Celery, Redis, HTTP and audio are not loaded for a list."""
+    for name, text in COMMANDS.items():
+        command = callscribe.get_command(click.Context(callscribe), name)
+        assert command is not None
+        assert command.get_short_help_str(limit=1000) == text
+    listed = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pipeline", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in listed.stderr.splitlines()}
+    assert "click" in loaded
+    assert not loaded & {"celery", "redis", "httpx", "structlog", "pydantic", "starlette", "av"}
 
 
 @pytest.mark.parametrize(

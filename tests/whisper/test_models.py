@@ -85,7 +85,7 @@ def test_no_command_but_its_own_imports_it() -> None:
     script = """
 import importlib, sys
 import pipeline.cli, pipeline.web.app, pipeline.run.runner, workers
-for module in pipeline.cli.COMMANDS.values():
+for module in pipeline.cli.COMMANDS:
     importlib.import_module(f"pipeline.cli.{module}")
 print(sorted({"faster_whisper", "ctranslate2", "onnxruntime", "numpy"} & set(sys.modules)))
 """

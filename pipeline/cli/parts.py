@@ -128,11 +128,14 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def api(listener: socket.socket) -> Child:
-    """The api on an open socket."""
-    return Child(
-        name="api",
-        command=(sys.executable, "-m", "pipeline", "api", "--fd", str(listener.fileno())),
-        leaves=Leaves.SECOND,
-        pass_fds=(listener.fileno(),),
-    )
+def api(listener: socket.socket, processes: int = 1) -> list[Child]:
+    """The api on an open socket, in as many processes that take turns at it."""
+    return [
+        Child(
+            name="api" if number == 1 else f"api-{number}",
+            command=(sys.executable, "-m", "pipeline", "api", "--fd", str(listener.fileno())),
+            leaves=Leaves.SECOND,
+            pass_fds=(listener.fileno(),),
+        )
+        for number in range(1, processes + 1)
+    ]

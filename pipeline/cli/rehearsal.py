@@ -142,7 +142,7 @@ def _run(
             attached.store_child(settings),
             sandbox_child(sandbox_socket),
             *([hears.child] if hears else ()),
-            parts.api(api_socket),
+            *parts.api(api_socket),
             *parts.workers(settings),
         ],
         env=env,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import secrets
 import signal
@@ -68,7 +69,7 @@ class _Kept:
     node: str = ""
     started: float = 0.0
     deaths: int = 0  # in a row, without a settled run between
-    due: float = 0.0  # when it is to be started again, monotonic
+    due: float = math.inf  # when it is to be started again, monotonic; begun by `start` alone
 
 
 class Supervisor:
@@ -96,10 +97,14 @@ class Supervisor:
         self._parent = os.getpid()
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
-    def start(self) -> None:
-        """Starts all, the store first; raises what a child's `ready` raises."""
+    def start(self, *, down_to: Leaves = Leaves.FIRST) -> None:
+        """Starts what does not run yet, the store first; raises what a child's `ready` raises.
+
+        down_to: the last group, so that the rest can be started when what comes first serves.
+        """
         for kept in self._kept:
-            self._start(kept)
+            if kept.process is None and kept.child.leaves >= down_to:
+                self._start(kept)
 
     def tend(self) -> None:
         """One look at all children: frees what the dead held, starts again what is due. Does not block."""

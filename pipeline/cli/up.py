@@ -18,13 +18,20 @@ from pipeline.web.auth import find_key, key_file
 
 READY_SECONDS = 60.0
 TRIES_TO_START = 3
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.05
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the api listens.")
 @parts.at_port
-def up(host: str, port: int) -> None:
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Processes of the api behind one socket.",
+)
+def up(host: str, port: int, workers: int) -> None:
     """The whole service on this machine in one command.
 
     Supervises the api, the workers and, when CALLSCRIBE_REDIS_URL is unset, a store of its own. SIGTERM
@@ -40,7 +47,7 @@ def up(host: str, port: int) -> None:
     with attached.locked(settings.data_dir), parts.listen(host, port) as listener:
         parts.check_storage(settings)
         find_key(settings, make=True)
-        children: list[Child] = [*parts.workers(settings), parts.api(listener)]
+        children: list[Child] = [*parts.workers(settings), *parts.api(listener, workers)]
         if settings.redis_url is None:
             children.append(attached.store_child(settings))
         supervisor = Supervisor(children, lost=attached.free_leases(settings), say=_say)
@@ -48,11 +55,13 @@ def up(host: str, port: int) -> None:
             if settings.redis_url is not None:
                 await_store(settings, leave)
                 _say(attached.durability(settings))
-            supervisor.start()
+            # the workers' start takes the processor for a second, in which portals are heard already
+            supervisor.start(down_to=Leaves.SECOND)
             free_forgotten(settings)
             address = parts.address_of(listener)
             await_answer(supervisor, address, "/ready", leave)
             if not leave.is_set():
+                supervisor.start()
                 _greet(settings, address)
             while not leave.wait(LOOK_SECONDS):
                 supervisor.tend()

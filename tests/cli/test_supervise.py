@@ -178,3 +178,17 @@ def test_one_process_holds_a_data_folder(tmp_path: Path) -> None:
 def test_no_pause_is_longer_than_a_portal_waits() -> None:
     """A portal gives an engine 5 s: however often the api or the store died, each is started within that."""
     assert supervise.LONGEST_DELAY_SECONDS + 2 < 5
+
+
+def test_what_comes_first_can_be_started_alone() -> None:
+    """The rest is not started, nor by a look at them all, until it is its turn."""
+    supervisor = Supervisor([child("api", leaves=Leaves.SECOND), child("worker")])
+    try:
+        supervisor.start(down_to=Leaves.SECOND)
+        supervisor.tend()
+        api = supervisor.pids()
+        assert set(api) == {"api"}
+        supervisor.start()
+        assert supervisor.pids() == api | {"worker": supervisor.pids()["worker"]}
+    finally:
+        supervisor.kill()

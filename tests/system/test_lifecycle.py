@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import httpx
 
@@ -111,3 +114,34 @@ def test_what_the_sandbox_prints_is_all_that_it_takes(portal: Portal) -> None:
             assert portal.outcome(portal.send("text", engines))["outcome"] == "success"
         finally:
             up.end(signal.SIGTERM)
+
+
+def test_several_processes_of_the_api_share_a_socket(portal: Portal) -> None:
+    """Each request is answered while one of them is killed, and it is started again."""
+    with short_folder() as folder:
+        up = Process(
+            "up", "--port", "0", "--workers", "2", env=environment(data_dir=str(folder / "data")), cwd=folder
+        )
+        try:
+            address = re.search(r"ready at (\S+)", up.line("callscribe is ready at"))[1]  # type: ignore[index]
+
+            def apis() -> list[int]:
+                return [pid for pid in descendants(up.pid) if "api --fd" in command_line(pid)]
+
+            first = apis()
+            assert len(first) == 2
+            os.kill(first[0], signal.SIGKILL)
+            until(lambda: not alive(first[0]))
+            for _ in range(20):  # a connection each
+                assert httpx.get(f"{address}/health", trust_env=False, timeout=10).status_code == 200
+            until(lambda: len(apis()) == 2 and first[0] not in apis())
+            assert up.end(signal.SIGTERM) == 0
+        finally:
+            up.end(signal.SIGKILL)
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""

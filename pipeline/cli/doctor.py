@@ -7,10 +7,12 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from pipeline.audio.decoder import Decoder
 from pipeline.audio.sniff import sniff
 from pipeline.bitrix24 import engines
 from pipeline.bitrix24.checks import Check, arrival_checks
@@ -55,7 +57,7 @@ def checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> 
     yield from _store(settings)
     yield _tried("audio storage", lambda: Blobs.open(settings.storage).usable(), "takes and gives back files")
     yield _disk(settings)
-    yield _tried("media libraries", _hear_a_tone, "PyAV and libmagic read a recording")
+    yield _media()
     yield from provider_checks(settings, portals, inside)
     for portal in portals:
         yield from _portal(settings, portal, inside)
@@ -101,7 +103,21 @@ def _disk(settings: Settings) -> Check:
     return Check(name="disk", state="ok", says=says)
 
 
-def _hear_a_tone() -> None:
+def _media() -> Check:
+    """Whether recordings are read, in a process that can reach nothing else."""
+    with contextlib.closing(Decoder()) as decoder:
+        check = _tried("media libraries", lambda: _hear_a_tone(decoder), "PyAV and libmagic read a recording")
+        if check.state != "ok" or not decoder.unconfined:
+            return check
+        lacks = ", ".join(decoder.unconfined)
+        return replace(
+            check,
+            says=f"{check.says}, but its process is not confined in: {lacks}",
+            hint="This system's kernel, or its container's profile, does not allow it; see SECURITY.md.",
+        )
+
+
+def _hear_a_tone(decoder: Decoder) -> None:
     """Half a second of a square wave, without an extension, through detection."""
     frames = struct.pack("<4000h", *([8000, 8000, -8000, -8000] * 1000))
     head = struct.pack(
@@ -111,7 +127,7 @@ def _hear_a_tone() -> None:
     with tempfile.TemporaryDirectory(prefix="callscribe-") as folder:
         path = Path(folder) / "tone"
         path.write_bytes(head + frames)
-        sniff(path, sha256="", content_type=None, max_seconds=60)
+        decoder.run(sniff, path, sha256="", content_type=None, max_seconds=60)
 
 
 def _portal(settings: Settings, portal: Portal, inside: Transport) -> Iterator[Check]:

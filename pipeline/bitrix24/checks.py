@@ -13,7 +13,8 @@ from typing import Literal
 from pipeline.bitrix24 import crm
 from pipeline.bitrix24.engines import REMINDERS, Engine, listing
 from pipeline.bitrix24.rest import Bitrix24
-from pipeline.bitrix24.rest_errors import ADMIN, SCOPES
+from pipeline.bitrix24.rest_errors import ADMIN, explain
+from pipeline.clients.transport import Unreachable
 from pipeline.domain.errors import BadAnswer, CallscribeError, PortalRefused, Upstream
 from pipeline.domain.job import Category
 
@@ -58,9 +59,12 @@ def _webhook(rest: Bitrix24) -> Check:
     try:
         profile = rest.call("profile")
     except (PortalRefused, BadAnswer) as error:
-        return Check(name="webhook", state="failed", says=error.message, hint=error.hint)
+        known = explain(getattr(error, "provider_code", None) or "")  # then its mend stands in the message
+        return Check(name="webhook", state="failed", says=error.message, hint="" if known else error.hint)
     except Upstream as error:
-        return Check(name="webhook", state="failed", says=error.message, hint="Check that the portal is up.")
+        cause = error.__cause__
+        hint = cause.hint if isinstance(cause, Unreachable) else "Check that the portal is up."
+        return Check(name="webhook", state="failed", says=error.message, hint=hint)
     if isinstance(profile, dict) and profile.get("ADMIN") is False:
         return Check(
             name="webhook", state="ok", says="answers, for a user who is no administrator", hint=ADMIN
@@ -74,10 +78,12 @@ def _rights(rest: Bitrix24) -> Iterator[Check]:
     except CallscribeError as error:
         yield Check(name="scopes", state="unknown", says=error.message)
         return
-    missing = [name for name in NEEDED if isinstance(granted, list) and name not in granted]
-    if missing:
+    if not isinstance(granted, list):
+        yield Check(name="scopes", state="unknown", says="the portal does not list the webhook's scopes")
+    elif missing := [name for name in NEEDED if name not in granted]:
         lacks = "; ".join(f"{name} ({NEEDED[name]})" for name in missing)
-        yield Check(name="scopes", state="failed", says=f"the webhook lacks {lacks}", hint=SCOPES)
+        hint = f"Edit the incoming webhook on the portal and tick {', '.join(missing)}."
+        yield Check(name="scopes", state="failed", says=f"the webhook lacks {lacks}", hint=hint)
     else:
         yield Check(name="scopes", state="ok", says=", ".join(NEEDED))
 

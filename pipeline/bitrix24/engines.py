@@ -51,7 +51,7 @@ class UnfitURL(CallscribeError):
     """The portal would not accept our completions URL."""
 
     slug: ClassVar[str] = "unfit_url"
-    hint: ClassVar[str] = (
+    hint = (
         "CALLSCRIBE_PUBLIC_URL must be https, public and lead to this service, which answers 200 by itself."
     )
 
@@ -138,7 +138,7 @@ def _get(url: str, transport: Transport) -> int:
     try:
         return transport.request("GET", url, timeout_seconds=CHECK_SECONDS, max_answer_bytes=1 << 20).status
     except Unreachable as error:
-        raise UnfitURL(f"Our URL does not answer: {error.message}") from None
+        raise UnfitURL(f"Our URL does not answer: {error.message}") from error
 
 
 def register(

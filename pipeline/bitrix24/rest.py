@@ -195,8 +195,9 @@ class Bitrix24:
             )
         except Unreachable as error:
             raise PortalUnavailable(
-                f"{method}: the portal does not answer.", ambiguous=error.sent and _writes(method)
-            ) from None
+                f"{method}: the portal does not answer. {error.message}",
+                ambiguous=error.sent and _writes(method),
+            ) from error
         body = _object(answer)
         if body is None:
             raise self._unreadable(method, answer)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from pipeline.domain.errors import BadRequest, CallscribeError, SettingsError, StoreUnavailable
 
@@ -28,7 +32,7 @@ COMMANDS = {
     "doctor": "Checks store, disk, media libraries, providers, portals and addresses; exit 1 when one fails.",
     "usage": "What each portal has used, by the days of UTC; the cost by CALLSCRIBE_PRICES_FILE.",
     "golden": "How far a chat model agrees with the golden set of calls.",
-    "portals": "The portals in force.",
+    "portals": "The portals in force: `callscribe portals` lists them.",
     "config": "The settings in force with their source, secrets masked.",
 }
 
@@ -37,7 +41,7 @@ class CannotStart(CallscribeError):
     """A part of the service could not be started."""
 
     slug = "cannot_start"
-    hint = "`callscribe doctor` checks every part; lines above, where there are any, say more."
+    hint = ""
 
 
 class WorkFailed(CallscribeError):
@@ -60,6 +64,13 @@ class Commands(click.Group):
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
+        ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = formatter.width - 6 - max(map(len, COMMANDS))
@@ -92,26 +103,46 @@ def exit_code(error: CallscribeError) -> int:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Runs one command and exits with its code."""
-
-    def tell(text: str) -> None:
-        from pipeline.cli.terminal import echo
-
-        echo(text, err=True)
-
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who has started us: `callscribe config >&-`
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for as long as we run)
     try:
         code = callscribe.main(args=args, prog_name="callscribe", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):  # nobody reads it
+            error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        tell("callscribe: interrupted")
+        _tell("callscribe: interrupted")
         code = 130
     except CallscribeError as error:
-        tell(f"callscribe: {error.message}")
+        _tell(f"callscribe: {error.message}")
         if error.hint and not isinstance(error, BadRequest):  # its hint is meant for who sent a request
-            tell(f"  {error.hint}")
+            _tell(f"  {error.hint}")
+        if isinstance(error, CannotStart | StoreUnavailable) and _command(args) != "doctor":
+            _tell("  `callscribe doctor` checks every part.")
         code = exit_code(error)
-    except BrokenPipeError:  # the reader of our output has left: `callscribe jobs list | head`
-        sys.stderr.close()
-        code = 1
+    except OSError as error:
+        code = _unwritten(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(text: str) -> None:
+    from pipeline.cli.terminal import echo
+
+    echo(text, err=True)
+
+
+def _command(args: Sequence[str] | None) -> str:
+    given = sys.argv[1:] if args is None else args
+    return next((word for word in given if not word.startswith("-")), "")
+
+
+def _unwritten(error: OSError) -> int:
+    """What became of an error of the system, in a sentence; of a reader that has left (`| head`) nothing."""
+    if not isinstance(error, BrokenPipeError):
+        where = f": {error.filename}" if error.filename else ""
+        _tell(f"callscribe: {error.strerror or type(error).__name__}{where}")
+    with contextlib.suppress(OSError, ValueError):  # what is still in the buffer would fail again at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves, Supervisor
+from pipeline.clients.wire import tls_hint
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.settings.installation import Settings
 from pipeline.settings.store_url import read_sentinels
@@ -33,19 +34,43 @@ class StoreAway(StoreUnavailable):
     )
 
 
+class NoStore(CannotStart):
+    """No store was ever kept in this DATA_DIR."""
+
+    slug = "no_store"
+    hint = (
+        "run this in the folder that the service is started in, or name its store by CALLSCRIBE_DATA_DIR or "
+        "CALLSCRIBE_REDIS_URL"
+    )
+
+
+class InUse(CannotStart):
+    """Another callscribe runs on this DATA_DIR."""
+
+    slug = "in_use"
+    hint = "Use that one or end it; a second one takes a folder of its own, CALLSCRIBE_DATA_DIR."
+
+
+def place(settings: Settings) -> str:
+    """Where the store is that a command looks at, without any secret."""
+    if settings.redis_url is None:
+        return f"{settings.data_dir.resolve()} (CALLSCRIBE_DATA_DIR)"
+    url = urlsplit(settings.store_url)
+    if url.scheme == "unix":
+        return url.path
+    if found := read_sentinels(settings.store_url):
+        return f"{found.service} of {', '.join(f'{host}:{port}' for host, port in found.hosts)}"
+    return f"{url.hostname or 'localhost'}:{url.port or 6379}"
+
+
 def away(settings: Settings, error: StoreUnavailable) -> StoreUnavailable:
     """The error with the server's host and port, and with what its client says."""
     if settings.redis_url is None:
         return error
-    url = urlsplit(settings.store_url)
-    if url.scheme == "unix":
-        place = url.path
-    elif found := read_sentinels(settings.store_url):
-        place = f"{found.service} of {', '.join(f'{host}:{port}' for host, port in found.hosts)}"
-    else:
-        place = f"{url.hostname or 'localhost'}:{url.port or 6379}"
     why = str(error.__cause__ or error.message).strip().rstrip(".")
-    return StoreAway(f"the job store at {place} does not serve: {why}")
+    found = StoreAway(f"the job store at {place(settings)} does not serve: {why}")
+    found.hint = tls_hint(error) or found.hint
+    return found
 
 
 @contextmanager
@@ -65,17 +90,22 @@ def locked(data_dir: Path) -> Iterator[None]:
         except OSError:
             file.seek(0)
             holder = file.read().strip() or "unknown"
-            raise CannotStart(f"another callscribe (process {holder}) runs on {data_dir.resolve()}") from None
+            raise InUse(f"another callscribe (process {holder}) runs on {data_dir.resolve()}") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
 
 
+def is_served(settings: Settings) -> bool:
+    """Whether the embedded store runs: a service, or another command, uses it now."""
+    return embedded.answers(settings.socket)
+
+
 def store_child(settings: Settings) -> Child:
     """The embedded store as a child; raises StoreUnavailable when this machine has no server for it."""
     socket = settings.socket
-    command = embedded.command(socket.parent / "store", socket)
+    command = embedded.command(_folder(settings), socket)
     socket.unlink(missing_ok=True)  # of a server that was killed; the caller holds the lock
     return Child(
         name="store",
@@ -87,13 +117,15 @@ def store_child(settings: Settings) -> Child:
 
 @contextmanager
 def opened_store(settings: Settings) -> Iterator[Store]:
-    """The store, for as long as the context lasts; starts the embedded one when none runs.
+    """The store, for as long as the context lasts; starts the embedded one when none runs, and makes none.
 
-    Raises StoreUnavailable, CannotStart.
+    Raises StoreUnavailable; CannotStart, NoStore where nothing lies in DATA_DIR.
     """
-    if settings.redis_url or embedded.answers(settings.socket):
+    if settings.redis_url or is_served(settings):
         yield from _opened(settings)
         return
+    if not _folder(settings).is_dir():
+        raise NoStore(f"there is no store in {place(settings)}")
     with locked(settings.data_dir):
         supervisor = Supervisor([store_child(settings)])
         with interrupted_by(signal.SIGTERM):
@@ -102,6 +134,10 @@ def opened_store(settings: Settings) -> Iterator[Store]:
                 yield from _opened(settings)
             finally:
                 supervisor.stop()
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.socket.parent / "store"
 
 
 def _opened(settings: Settings) -> Iterator[Store]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pipeline.domain.job import Event
 from pipeline.domain.labels import clock, speaker_word
@@ -59,6 +60,11 @@ def turns(transcript: Transcript) -> list[str]:
         who = f"{speaker_word(segment.speaker)}: " if segment.speaker else ""
         lines.append(f"{clock(segment.start)}  {who}{segment.text}")
     return lines or transcript.text.splitlines()
+
+
+def records(rows: Iterable[Mapping[str, Any]], head: Sequence[str]) -> list[str]:
+    """The same values that a JSON document has, as columns; what is unset is a dash."""
+    return table(head, [["-" if row[name] is None else str(row[name]) for name in head] for row in rows])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

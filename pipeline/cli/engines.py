@@ -13,7 +13,7 @@ import click
 from pipeline.bitrix24 import engines as logic
 from pipeline.bitrix24.rest import Bitrix24
 from pipeline.cli import drawing
-from pipeline.cli.terminal import echo, echo_lines
+from pipeline.cli.terminal import echo, echo_json, echo_lines, json_option
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.job import Category
@@ -57,7 +57,7 @@ def register(
     chosen = [Category(c) for c in categories] or [c for c in Category if is_served(portal, c, settings)]
     for category in chosen:
         if not is_served(portal, category, settings):
-            raise SettingsError(f"{category} is not served: `callscribe doctor` says why")
+            raise SettingsError(f"{category} is not served: set CALLSCRIBE_IMAGE_MODEL")
     wishes = [
         logic.Wish(
             category=category,
@@ -95,7 +95,10 @@ def register(
     help="As >=ID 5, CATEGORY audio, %NAME scribe, @CODE a,b.",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="At most so many.")
-def list_(portal_id: str | None, filters: tuple[tuple[str, str], ...], limit: int | None) -> None:
+@json_option
+def list_(
+    portal_id: str | None, filters: tuple[tuple[str, str], ...], limit: int | None, as_json: bool
+) -> None:
     """The engines that the portal knows of this webhook's owner."""
     wanted: dict[str, Any] = {}
     for key, value in filters:
@@ -108,17 +111,20 @@ def list_(portal_id: str | None, filters: tuple[tuple[str, str], ...], limit: in
     with _rest(settings, load_portals(settings).one(portal_id)) as (rest, _):
         found = logic.listing(rest, wanted, limit)
     rows = [
-        [
-            str(engine.id),
-            engine.code,
-            engine.category,
-            engine.name,
-            engine.masked_url,
-            _day(engine.created_at),
-        ]
+        {
+            "id": engine.id,
+            "code": engine.code,
+            "category": engine.category,
+            "name": engine.name,
+            "address": engine.masked_url,
+            "since": _day(engine.created_at),
+        }
         for engine in found
     ]
-    echo_lines(drawing.table(["id", "code", "category", "name", "address", "since"], rows))
+    if as_json:
+        echo_json({"engines": rows})
+    else:
+        echo_lines(drawing.records(rows, ["id", "code", "category", "name", "address", "since"]))
 
 
 @engines.command()
@@ -155,5 +161,5 @@ def _rest(settings: Settings, portal: Portal) -> Iterator[tuple[Bitrix24, Transp
         transport.close()
 
 
-def _day(at: int | None) -> str:
-    return dt.datetime.fromtimestamp(at, dt.UTC).date().isoformat() if at else "-"
+def _day(at: int | None) -> str | None:
+    return dt.datetime.fromtimestamp(at, dt.UTC).date().isoformat() if at else None

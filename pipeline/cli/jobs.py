@@ -6,31 +6,39 @@ import contextlib
 import json
 import re
 import time
-from typing import get_args
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, get_args
 
 import click
 
 from pipeline.cli import attached, drawing
-from pipeline.cli.terminal import echo, echo_lines
-from pipeline.domain.job import Entity, JobId
+from pipeline.cli.terminal import echo, echo_json, echo_lines, json_option
+from pipeline.domain.errors import UnknownJob
+from pipeline.domain.job import Category, Entity, JobId
+from pipeline.domain.lead import Quality
 from pipeline.run.operate import erase_job, retry_job
-from pipeline.run.views import Status, job_row, job_view, words_of
-from pipeline.settings.installation import load
+from pipeline.run.views import JobRow, Lack, Row, Status, job_row, job_view, words_of
+from pipeline.settings.installation import Settings, load
 from pipeline.steps import flow
 from pipeline.steps.tools import open_tools
 from pipeline.store import Store
 from pipeline.store.records import read_job
 from pipeline.telemetry.logs import REDACTOR
 
+HEAD = ["id", "accepted", "portal", "category", "status", "score", "entry in"]
 ENTITIES = ("deal", "lead", "contact", "company")
 
 
 def _entity(ctx: click.Context, param: click.Parameter, value: str | None) -> Entity | None:
     if value is None:
         return None
-    kind, _, number = value.partition(":")
+    kind, _, number = (value if ":" in value else f"deal:{value}").partition(":")
     if kind not in ENTITIES or not re.fullmatch(r"[1-9][0-9]{0,14}", number):
-        raise click.BadParameter(f"expected one of {', '.join(ENTITIES)} and its number, as deal:123")
+        raise click.BadParameter(
+            f"expected a number, of a deal, or one of {', '.join(ENTITIES)} and its number, as lead:45"
+        )
     return Entity(type=kind, id=int(number))
 
 
@@ -39,23 +47,98 @@ def jobs() -> None:
     """The operator's view of the job store."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which jobs a list shows; what is None, or False, does not matter."""
+
+    status: str | None = None
+    portal: str | None = None
+    category: str | None = None
+    reason: str | None = None
+    quality: str | None = None
+    least: int | None = None
+    most: int | None = None
+    entity: Entity | None = None
+    lacks: str | None = None
+    held: bool = False
+
+    def __call__(self, row: JobRow) -> bool:
+        lead = row.lead
+        return (
+            self.status in (None, row.status)
+            and self.portal in (None, row.portal)
+            and self.category in (None, row.category.value)
+            and self.reason in (None, row.error.slug if row.error else None)
+            and self.quality in (None, lead.quality if lead else None)
+            and (self.least is None or (lead is not None and lead.score >= self.least))
+            and (self.most is None or (lead is not None and lead.score <= self.most))
+            and self.entity in (None, row.timeline.entity)
+            and (self.lacks is None or self.lacks in row.lacks)
+            and (row.held_since is not None or not self.held)
+        )
+
+
+_score = click.IntRange(0, 100)
+
+
 @jobs.command("list")
 @click.option("--status", type=click.Choice(get_args(Status)))
 @click.option("--portal", help="Only this portal's.")
+@click.option("--category", type=click.Choice([category.value for category in Category]))
+@click.option("--reason", metavar="SLUG", help="Failed for this reason, as not_audio.")
+@click.option("--quality", type=click.Choice(get_args(Quality)), help="The band of the score.")
+@click.option("--least", type=_score, metavar="SCORE", help="A score of so much, or more.")
+@click.option("--most", type=_score, metavar="SCORE", help="A score of so much, or less.")
+@click.option("--deal", "entity", metavar="ID|TYPE:ID", callback=_entity, help="Of deal 123, of lead:45.")
+@click.option("--lacks", type=click.Choice(get_args(Lack)), help="Done, and without this.")
+@click.option("--held", is_flag=True, help="Waiting until the provider takes the account again.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
-def list_(status: str | None, portal: str | None, limit: int) -> None:
-    """The newest jobs first."""
-    rows: list[list[str]] = []
-    with attached.opened_store(load()) as store:
-        before: float | None = None
-        while len(rows) < limit and (page := store.page(before=before, limit=200)):
-            for job_id, at, fields in page:
-                before = at
-                row = job_row((job_id, at, fields))
-                if status in (None, row.status) and portal in (None, row.portal):
-                    said = ", ".join(filter(None, (row.status, words_of(row))))
-                    rows.append([job_id, drawing.moment(at), row.portal, row.category.value, said])
-    echo_lines(drawing.table(["id", "accepted", "portal", "category", "status"], rows[:limit]))
+@json_option
+def list_(limit: int, as_json: bool, **wanted: Any) -> None:
+    """The newest jobs first: how each stands and why, its score, where its entry is."""
+    settings, rows = load(), list[JobRow]()
+    try:
+        with attached.opened_store(settings) as store:
+            rows = list(islice(filter(Wanted(**wanted), map(job_row, _all(store))), limit))
+    except attached.NoStore as error:
+        echo(f"{error.message}: {error.hint}", err=True)
+    else:
+        if not rows:
+            echo(f"no such job in the store of {attached.place(settings)}", err=True)
+    if as_json:
+        echo_json({"jobs": [row.model_dump(mode="json") for row in rows]})
+    else:
+        echo_lines(drawing.table(HEAD, map(_cells, rows)))
+
+
+def _all(store: Store) -> Iterator[Row]:
+    before: float | None = None
+    while page := store.page(before=before, limit=200):
+        yield from page
+        before = page[-1][1]
+
+
+def _cells(row: JobRow) -> list[str]:
+    lead, entity = row.lead, row.timeline.entity
+    return [
+        row.id,
+        f"{row.accepted_at[:19]}Z",
+        row.portal,
+        row.category.value,
+        ", ".join(filter(None, (row.status, words_of(row)))),
+        f"{lead.quality} {lead.score}" if lead else "-",
+        f"{entity.type} {entity.id}" if entity else "-",
+    ]
+
+
+@contextlib.contextmanager
+def _store(settings: Settings) -> Iterator[Store]:
+    """The store; where it does not know a job, it is told which store that was."""
+    with attached.opened_store(settings) as store:
+        try:
+            yield store
+        except UnknownJob as error:
+            raise UnknownJob(f"{error.message} (in {attached.place(settings)})") from None
 
 
 @jobs.command()
@@ -63,7 +146,7 @@ def list_(status: str | None, portal: str | None, limit: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As /v1/jobs/{id} shows it.")
 def show(job_id: str, as_json: bool) -> None:
     """One job: how it stands, and a drawn timeline of what happened."""
-    with attached.opened_store(load()) as store:
+    with _store(load()) as store:
         raw = store.raw(JobId(job_id))
         events, deliveries = store.events(JobId(job_id)), store.deliveries(JobId(job_id))
         waiting = store.waiting(JobId(job_id))
@@ -117,7 +200,7 @@ def retry(job_id: str, link: Entity | None) -> None:
     gets the score, deal or entry that it lacks.
     """
     settings = load()
-    with attached.opened_store(settings), contextlib.closing(open_tools(settings)) as tools:
+    with _store(settings), contextlib.closing(open_tools(settings)) as tools:
         _, steps = retry_job(tools, JobId(job_id), entity=link)
     echo(f"{job_id}: {', '.join(steps)} at once where the service is up, else with its next start")
 
@@ -128,7 +211,7 @@ def retry(job_id: str, link: Entity | None) -> None:
 def erase(job_id: str) -> None:
     """Removes a job: record, events, paid answers and audio, also from the store's files."""
     settings = load()
-    with attached.opened_store(settings) as store, contextlib.closing(open_tools(settings)) as tools:
+    with _store(settings) as store, contextlib.closing(open_tools(settings)) as tools:
         store.raw(JobId(job_id))
         erase_job(tools, JobId(job_id))
         settle(store)

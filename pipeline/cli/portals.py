@@ -7,24 +7,38 @@ import secrets
 import click
 
 from pipeline.cli import drawing
-from pipeline.cli.terminal import echo_lines
+from pipeline.cli.terminal import echo_json, echo_lines, json_option
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import load_portals
 
 
-@click.group()
-def portals() -> None:
-    """The portals in force."""
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def portals(ctx: click.Context, as_json: bool) -> None:
+    """The portals in force: `callscribe portals` lists them."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_, as_json=as_json)
 
 
 @portals.command("list")
-def list_() -> None:
+@json_option
+def list_(as_json: bool) -> None:
     """Each portal: its address, how many tokens it has, where its scores go."""
     rows = [
-        [portal.id, portal.url or "-", str(len(portal.tokens)), portal.language, portal.timeline]
+        {
+            "portal": portal.id,
+            "address": portal.url,
+            "tokens": len(portal.tokens),
+            "language": portal.language,
+            "timeline": portal.timeline,
+        }
         for portal in load_portals(load()).values()
     ]
-    echo_lines(drawing.table(["portal", "address", "tokens", "language", "timeline"], rows))
+    if as_json:
+        echo_json({"portals": rows})
+    else:
+        echo_lines(drawing.records(rows, ["portal", "address", "tokens", "language", "timeline"]))
 
 
 @portals.command()

@@ -14,7 +14,7 @@ from pipeline.clients.dialect import FORGET_SECONDS, SUSPECT, Learned, read_lear
 from pipeline.clients.images import gives_bytes
 from pipeline.clients.lifetimes import End
 from pipeline.clients.providers import fact_key
-from pipeline.clients.transport import Transport, Unreachable
+from pipeline.clients.transport import Transport
 from pipeline.domain.errors import CallscribeError
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal, Provider
@@ -23,13 +23,14 @@ from pipeline.store import Store
 
 ASK_SECONDS = 10.0
 WORKS = ("transcription", "chat", "image")
+NAMES = {"vibecode": "timeline entries"}  # of works that are not called as their settings
 
 
 def provider_checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> Iterator[Check]:
     """For each provider: its key and models, ends of life, what was learned; none raises."""
     found: dict[Provider, list[str]] = {}
     for portal in portals:
-        for work in WORKS:
+        for work in (*WORKS, *(["vibecode"] if portal.timeline == "vibecode" else ())):
             provider: Provider | None = getattr(portal, work)
             if provider is not None and work not in found.setdefault(provider, []):
                 found[provider].append(work)
@@ -44,7 +45,7 @@ def provider_checks(settings: Settings, portals: Sequence[Portal], inside: Trans
         with attached.opened_store(settings) as store:
             for provider, works in found.items():
                 yield from _ends(provider, works, listed[provider], store)
-                for work in works:
+                for work in (work for work in works if work in WORKS):
                     for model in provider.models:
                         yield from _learned(provider, work, model, store)
     except CallscribeError:
@@ -55,9 +56,10 @@ def _asked(
     provider: Provider, works: Sequence[str], inside: Transport
 ) -> tuple[Check, dict[str, Mapping[str, Any]]]:
     """Whether it takes the key and knows the models; its list, by model."""
-    name = f"provider of {', '.join(works)}"
+    name = f"provider of {', '.join(NAMES.get(work, work) for work in works)}"
+    keys = " or ".join(["CALLSCRIBE_ROUTER_KEY", *(f"CALLSCRIBE_{work.upper()}_KEY" for work in works)])
     if not provider.key:
-        hint = "Set CALLSCRIBE_ROUTER_KEY, or the key of this kind of work."
+        hint = f"Set {keys}."
         return Check(name=name, state="failed", says=f"{provider.url}: no key is set", hint=hint), {}
     try:
         answer = inside.request(
@@ -68,15 +70,17 @@ def _asked(
             operator=True,
         )
         listed = answer.json() if answer.status == 200 else {}
-    except (Unreachable, CallscribeError) as error:
-        hint = "Check the address, CALLSCRIBE_PROVIDER_PROXY and CALLSCRIBE_CA_FILE."
-        return Check(name=name, state="failed", says=f"{provider.url}: {error}", hint=hint), {}
+    except CallscribeError as error:
+        says = f"{provider.url}: {error.message}"
+        return Check(name=name, state="failed", says=says, hint=error.hint), {}
     if answer.status in (401, 402, 403):
         says = f"{provider.url} refuses the key ({answer.status})"
-        hint = "Check CALLSCRIBE_ROUTER_KEY, or the key of this kind of work, its balance and its scope."
+        what = {401: "the key itself", 402: "the account's balance", 403: "the key's scope"}[answer.status]
+        hint = f"Mend {what} at the provider; the key is {keys}."
         return Check(name=name, state="failed", says=says, hint=hint), {}
     if answer.status != 200:
-        return Check(name=name, state="unknown", says=f"{provider.url}/models answers {answer.status}"), {}
+        says = f"{provider.url}/models answers {answer.status}: neither key nor models could be checked"
+        return Check(name=name, state="unknown", says=says), {}
     rows = listed.get("data", []) if isinstance(listed, dict) else listed
     models: dict[str, Mapping[str, Any]] = {
         str(row["id"]): row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)
@@ -86,7 +90,9 @@ def _asked(
         return Check(
             name=name, state="failed", says=says, hint="Choose one that it lists: GET /models."
         ), models
-    says = f"{provider.url} takes the key and lists {len(models)} models"
+    says = f"{provider.url} takes the key and lists {len(models)} models" + (
+        f", {', '.join(named)} among them" if models and (named := [m for m in provider.models if m]) else ""
+    )
     return Check(name=name, state="ok", says=says), models
 
 

@@ -52,8 +52,12 @@ class Desk:
         time.sleep(LOOK_SECONDS)
 
 
+def _beginning(ctx: click.Context, param: click.Parameter, typed: str) -> list[str]:
+    return [name for name in names() if name.startswith(typed)]
+
+
 @click.command()
-@click.argument("fixtures", nargs=-1, metavar="[FIXTURE]...")
+@click.argument("fixtures", nargs=-1, metavar="[FIXTURE]...", shell_complete=_beginning)
 @click.option("--to", "to_url", help="Engine URL without its category: https://host/engines/TOKEN.")
 @click.option("--listen", default="127.0.0.1:8100", show_default=True, help="With --to: the portal's place.")
 @click.option("--portal", default="portal", show_default=True, help="With --to: our id of the portal.")

@@ -6,12 +6,13 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.cli import attached, drawing
-from pipeline.cli.terminal import echo, echo_lines
+from pipeline.cli.terminal import echo, echo_json, echo_lines, json_option
 from pipeline.clients.transport import Transport, Unreachable
 from pipeline.domain.errors import CallscribeError
 from pipeline.settings.installation import Settings, load
@@ -20,6 +21,7 @@ from pipeline.settings.tables import fitted, read_table
 from pipeline.store import Store
 
 ASK_SECONDS = 10.0
+AMOUNTS = ("paid_seconds", "prompt_tokens", "completion_tokens", "images")
 HEAD = ["portal", "model", "jobs", "paid seconds", "prompt tokens", "answer tokens", "images", "cost"]
 
 
@@ -54,17 +56,26 @@ def read_prices(path: Path) -> dict[str, Price]:
 @click.command()
 @click.option("--days", default=7, show_default=True, type=click.IntRange(1, 400), help="Today and before.")
 @click.option("--portal", "only", help="Only this portal.")
-def usage(days: int, only: str | None) -> None:
+@json_option
+def usage(days: int, only: str | None, as_json: bool) -> None:
     """What each portal has used, by the days of UTC; the cost by CALLSCRIBE_PRICES_FILE."""
     settings = load()
     prices = read_prices(settings.prices_file) if settings.prices_file else {}
     portals = load_portals(settings)
     chosen = [portals.one(only)] if only else list(portals.values())
-    with attached.opened_store(settings) as store:
-        rows = [row for portal in chosen for row in rows_of(portal, used_by(store, portal, days), prices)]
-    echo_lines(drawing.table(HEAD, rows))
-    for line in provider_says(settings, chosen, days):
-        echo(line)
+    used: dict[str, Mapping[str, Mapping[str, float]]] = {}
+    try:
+        with attached.opened_store(settings) as store:
+            used = {portal.id: used_by(store, portal, days) for portal in chosen}
+    except attached.NoStore as error:
+        echo(f"{error.message}: {error.hint}", err=True)
+    rows = [row for portal in chosen for row in rows_of(portal, used.get(portal.id, {}), prices)]
+    said = provider_says(settings, chosen, days)
+    if as_json:
+        echo_json({"days": days, "usage": rows, "providers": said})
+        return
+    echo_lines(drawing.table(HEAD, map(_cells, rows)))
+    echo_lines(said)
 
 
 def used_by(store: Store, portal: Portal, days: int) -> dict[str, dict[str, float]]:
@@ -79,10 +90,10 @@ def used_by(store: Store, portal: Portal, days: int) -> dict[str, dict[str, floa
 
 def rows_of(
     portal: Portal, used: Mapping[str, Mapping[str, float]], prices: Mapping[str, Price]
-) -> list[list[str]]:
-    """A row for each model, the last one for the portal as a whole."""
+) -> list[dict[str, Any]]:
+    """A row for each model, the last one for the portal as a whole, with its jobs."""
     whole: dict[str, float] = defaultdict(float)
-    rows, cost = [], 0.0
+    rows, cost = list[dict[str, Any]](), 0.0
     for model, taken in sorted(used.items()):
         for what, amount in taken.items():
             whole[what] += amount
@@ -90,18 +101,24 @@ def rows_of(
         cost += price.of(taken)
         if taken.get("paid_calls"):
             rows.append(_row(portal, model or "(unnamed)", taken, price.of(taken) if prices else None))
-    return [*rows, _row(portal, "all", whole, cost if prices else None)]
+    jobs = whole.get("jobs_done", 0) + whole.get("jobs_failed", 0)
+    return [*rows, _row(portal, "all", whole, cost if prices else None, jobs=jobs)]
 
 
-def _row(portal: Portal, model: str, used: Mapping[str, float], cost: float | None) -> list[str]:
-    jobs = used.get("jobs_done", 0) + used.get("jobs_failed", 0)
-    amounts = [used.get(name, 0) for name in ("paid_seconds", "prompt_tokens", "completion_tokens", "images")]
+def _row(
+    portal: Portal, model: str, used: Mapping[str, float], cost: float | None, *, jobs: float | None = None
+) -> dict[str, Any]:
+    amounts = {name: round(used.get(name, 0), 3) for name in AMOUNTS}
+    return {"portal": portal.id, "model": model, "jobs": jobs, **amounts, "cost": cost}
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
-        portal.id,
-        model,
-        f"{jobs:.0f}" if model == "all" else "-",
-        *(f"{amount:.0f}" for amount in amounts),
-        "-" if cost is None else f"{cost:.2f}",
+        row["portal"],
+        row["model"],
+        "-" if row["jobs"] is None else f"{row['jobs']:.0f}",
+        *(f"{row[name]:.0f}" for name in AMOUNTS),
+        "-" if row["cost"] is None else f"{row['cost']:.2f}",
     ]
 
 

@@ -10,19 +10,20 @@ from __future__ import annotations
 import hashlib
 import json as jsons
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpcore
 import httpx
 
 from pipeline.clients import downloads, guard
-from pipeline.clients.wire import Wire, kept_connections, tls_context
+from pipeline.clients.wire import Wire, kept_connections, tls_context, tls_hint
 from pipeline.domain import hosts
 from pipeline.domain.errors import (
     BadAnswer,
@@ -38,6 +39,7 @@ from pipeline.settings.installation import Settings
 CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 3
 PRIVATE_ENDINGS = (".local", ".localhost", ".internal", ".lan", ".home", ".home.arpa", ".intranet", ".corp")
+PROXY = "Check CALLSCRIBE_PROVIDER_PROXY: host and port, and whether it wants http://user:password@host:port."
 MOST_ANSWER_BYTES = 32 << 20
 
 
@@ -79,17 +81,20 @@ class Downloaded:
 class Unreachable(CallscribeError):
     """No answer came.
 
-    sent: the whole request had left, so it may have been served (and paid) all the same.
+    sent: the whole request had left, so it may have been served (and paid) all the same. hint: the mend,
+    where the cause tells it.
     """
 
     slug: ClassVar[str] = "unreachable"
     transient: ClassVar[bool] = True
     code: ClassVar[int] = 502
-    hint: ClassVar[str] = "Check that this machine reaches that host."
+    hint = "Check the address, and that nothing between stops this machine from reaching that host and port."
 
-    def __init__(self, message: str = "", *, sent: bool = False) -> None:
+    def __init__(self, message: str = "", *, sent: bool = False, hint: str | None = None) -> None:
         super().__init__(message)
         self.sent = sent
+        if hint:
+            self.hint = hint
 
 
 class Transport:
@@ -122,6 +127,7 @@ class Transport:
         self._wire = Wire(lookup)
         self._tls = tls_context(ca_file)
         self._pool = kept_connections(self._wire, self._tls, proxy)
+        self._proxy = urlsplit(proxy).netloc.rpartition("@")[2] if proxy else None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -283,10 +289,16 @@ class Transport:
                         connection.close()
         except httpcore.TimeoutException:
             raise Unreachable(f"{target.host} did not answer in time.", sent=progress.sent) from None
-        except httpcore.ProxyError:
-            raise Unreachable("The proxy refuses the connection.") from None
+        except httpcore.ProxyError as error:
+            told = re.match(r"[1-5]\d\d\b", str(error))
+            says = f" with {told[0]}" if told else ""
+            raise Unreachable(f"The proxy refuses the connection{says}.", hint=PROXY) from None
         except httpcore.ConnectError as error:
-            raise Unreachable(f"{target.host} cannot be reached: {str(error)[:200]}.") from None
+            why = str(error)[:200]
+            hint = tls_hint(error)
+            if operator and self._proxy and not hint:
+                raise Unreachable(f"The proxy {self._proxy} cannot be reached: {why}.", hint=PROXY) from None
+            raise Unreachable(f"{target.host} cannot be reached: {why}.", hint=hint) from None
         except httpcore.NetworkError:
             raise Unreachable(f"The connection to {target.host} broke.", sent=progress.sent) from None
         except httpcore.RemoteProtocolError:

@@ -140,6 +140,25 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
+def tls_hint(error: BaseException | None) -> str | None:
+    """What mends a connection that TLS has refused, by OpenSSL's own code; None where it was not TLS."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return None
+    code = getattr(error, "verify_code", None)
+    if code in (9, 10):  # not valid yet, not valid any more
+        return "The server's certificate has to be renewed there; or this machine's clock is wrong."
+    if code in (62, 64):  # for another name, another address
+        return "The certificate is for another name: correct the address in the setting."
+    if code is not None:
+        return (
+            "If that server is yours, name the authority that signed its certificate (a PEM file) in "
+            "CALLSCRIBE_CA_FILE."
+        )
+    return "That port does not speak TLS: correct the address, its port, or https:// in it."
+
+
 def kept_connections(wire: Wire, tls: ssl.SSLContext, proxy: str | None) -> httpcore.ConnectionPool:
     """A pool of connections, apart for each server; through the proxy if one is set; raises SettingsError."""
     # a provider may think for a quarter of an hour: keep the path through NAT open, and notice when it died

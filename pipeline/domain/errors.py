@@ -32,8 +32,6 @@
     ├── AudioLost                it is gone, and no link leads to it
     ├── ArchiveUnavailable       the archive of calls does not serve      (transient)
     ├── QueueFull                this portal's own limit of unfinished jobs (transient)
-    ├── DecoderDied              the process that reads recordings ended over one (Poison, if again)
-    ├── DecoderUnavailable       it cannot be started                     (transient)
     ├── LeaseLost                another worker owns the step now
     ├── Conflict                 the same Idempotency-Key with another body
     ├── UnknownJob               no such job
@@ -44,6 +42,8 @@
     ├── NoModel                  a model of our own recogniser cannot be had
     ├── CannotStart              a command that cannot begin              (exit 3)
     │   ├── NoStorage            the audio storage does not serve
+    │   ├── NoStore              no store was ever kept in this DATA_DIR
+    │   ├── InUse                another callscribe runs on this DATA_DIR
     │   ├── NotInstalled         the extra `whisper` is not there
     │   └── NoModelToServe       nor is its model
     └── WorkFailed               a command whose work failed              (exit 1)
@@ -66,7 +66,7 @@ class CallscribeError(Exception):
     slug: ClassVar[str] = "internal"
     transient: ClassVar[bool] = False
     code: ClassVar[int] = 500
-    hint: ClassVar[str] = "Look at the job's events with `callscribe jobs show ID` and at the worker's log."
+    hint: str = "The log of the api or the worker has the traceback: look for the job's id there."
 
     def __init__(self, message: str = "", *, field: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").split("\n")[0])
@@ -206,7 +206,10 @@ class ProviderRefused(Upstream):
     """The provider refuses this request for good."""
 
     slug = "provider_refused"
-    hint = "Read the provider's code in the job's events; check model names with `callscribe doctor`."
+    hint = (
+        "The provider's own words say what it refuses: most often a model's name "
+        "(CALLSCRIBE_TRANSCRIPTION_MODEL, CALLSCRIBE_CHAT_MODEL)."
+    )
 
 
 class ContentRefused(ProviderRefused):
@@ -223,7 +226,10 @@ class ProviderAccount(Upstream):
     slug = "provider_account"
     transient = True
     code = 503
-    hint = "Check CALLSCRIBE_ROUTER_KEY or the key of that work, balance and scope: `callscribe doctor`."
+    hint = (
+        "Mend its balance or scope, or the key (CALLSCRIBE_ROUTER_KEY or that of the work; then start the "
+        "service again). Held calls go on within a minute; `callscribe jobs retry ID` runs one that failed."
+    )
 
 
 class ProviderUnavailable(Upstream):
@@ -262,7 +268,10 @@ class PortalRefused(Upstream):
     """The portal refuses this request for good."""
 
     slug = "portal_refused"
-    hint = "Read the portal's code in the job's events; check the webhook's scopes with `callscribe doctor`."
+    hint = (
+        "The portal's own words say what it refuses: most often the webhook lacks a right or one of the "
+        "scopes crm, telephony, disk and ai_admin."
+    )
 
 
 class StoreUnavailable(CallscribeError):
@@ -271,7 +280,7 @@ class StoreUnavailable(CallscribeError):
     slug = "store_unavailable"
     transient = True
     code = 503
-    hint = "Check Redis (CALLSCRIBE_REDIS_URL), its memory and its disk with `callscribe doctor`."
+    hint = "Check that Redis (CALLSCRIBE_REDIS_URL) runs, and has memory (maxmemory) and disk left."
 
 
 class AudioLost(CallscribeError):
@@ -288,12 +297,6 @@ class QueueFull(CallscribeError):
     transient = True
     code = 503
     hint = "Wait, add workers, or raise CALLSCRIBE_QUEUE_LIMIT."
-
-
-class DecoderDied(CallscribeError):
-    """The process that read a recording ended over it, or what it said cannot be so."""
-
-    slug = "decoder_died"
 
 
 class LeaseLost(CallscribeError):
@@ -328,4 +331,7 @@ class SettingsError(CallscribeError):
     """A setting is missing or wrong."""
 
     slug = "settings"
-    hint = "docs/settings.md explains each setting; the environment counts before .env in this folder."
+    hint = (
+        "`callscribe config --explain` tells what each setting takes; the environment counts before .env "
+        "in this folder."
+    )

@@ -18,7 +18,6 @@ import structlog
 from pipeline.domain.errors import (
     AudioLost,
     CallscribeError,
-    DecoderDied,
     Expired,
     ForbiddenURL,
     LeaseLost,
@@ -50,8 +49,7 @@ EXECUTORS: dict[str, Callable[[Job, Claim, Tools], Result]] = {
 }
 URGENT_QUEUES = frozenset(kind.queue for kind in KINDS.values() if kind.urgency < URGENT_BELOW)
 BACKGROUND_LIMIT = 2  # of a portal's steps at a time: its CRM takes two requests a second
-# passing, and not the recording's fault
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # passing, and not the recording's fault
 
 
 class _Ended(NamedTuple):
@@ -142,9 +140,6 @@ class Runner:
         self._beat(claim)
         try:
             self.run(claim)
-        except DecoderDied as died:  # as if it had been this process
-            log.error("decoder_died", job=claim.job, step=claim.step, why=died.message)
-            persist(self.tools.store.release, owner, crashed=True, alone=True)
         finally:
             self._held.pop(claim.fence, None)
         return True
@@ -168,7 +163,7 @@ class Runner:
             failpoints.hit("claim.after")
             try:
                 self._run(claim)
-            except (LeaseLost, UnknownJob, StoreUnavailable, DecoderDied):
+            except (LeaseLost, UnknownJob, StoreUnavailable):
                 raise
             except Exception as error:  # the record cannot be read; the step itself was not reached
                 self._unreadable(claim, error)
@@ -214,7 +209,7 @@ class Runner:
             if claim.lost >= (MOST_LOST_OUTCOME if claim.step in ("callback", "expire") else MOST_LOST):
                 raise Poison(f"The step {claim.step} ended its worker again and again.")
             return _Ended(EXECUTORS[kind_of(claim.step)](job, claim, self.tools))
-        except (LeaseLost, UnknownJob, DecoderDied):
+        except (LeaseLost, UnknownJob):
             raise
         except BlobMissing as missing:
             if anew := audio_anew(job):
@@ -229,7 +224,7 @@ class Runner:
             error = known
         except Exception as unforeseen:
             if isinstance(unforeseen, OSError) and unforeseen.errno in FULL:
-                error = StoreUnavailable(f"This machine is short of room: {unforeseen.strerror}.")
+                error = StoreUnavailable(f"There is no room for files: {unforeseen.strerror}.")
             else:
                 log.exception("step_broke")
                 error, unexpected = CallscribeError(f"{type(unforeseen).__name__} in {claim.step}"), True

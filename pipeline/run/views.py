@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -51,6 +52,12 @@ class JobRow(_View):
     status: Status
     accepted_at: Moment
     deadline: Moment
+    held_since: Moment | None = Field(
+        description="Since when it waits for the provider to take the account again."
+    )
+    lead: Lead | None
+    timeline: Timeline
+    error: Failure | None
     lacks: list[Lack] = Field(
         description="What could not be had although the job is done; retry does it again."
     )
@@ -118,15 +125,12 @@ class JobView(JobRow):
     progress: Progress
     media: MediaView | None
     transcript: Transcript | None
-    lead: Lead | None
-    timeline: Timeline
     reply: str | None
     call: str | None
     images: list[str] | None
     usage: Usage
     deliveries: list[DeliveryView]
     events: list[EventView]
-    error: Failure | None
     next_attempts: dict[str, Moment] = Field(description="Steps that were put off, and until when.")
 
 
@@ -138,31 +142,59 @@ def moment(at: float) -> str:
 def job_row(row: Row) -> JobRow:
     """A job as a line of a list; what cannot be read of it is guessed, and said to be."""
     key, accepted_at, fields = row
-    try:
-        job, is_readable = read_job(key, fields), True
-        lacks = flow.lacks(job)
-    except Exception:
-        job, is_readable = salvaged(key, fields, portal=PortalId(""), deadline=accepted_at), False
-        lacks = ()
     status = fields.get("status", "failed")
+    stands = status if status in get_args(Status) else "failed"
+    try:
+        job = read_job(key, fields)
+        view = JobRow(**_row(job) | {"status": stands, "accepted_at": moment(accepted_at)})
+        return JobRow.model_validate(to_reader(view.model_dump(mode="json"), spoken=job.category.spoken))
+    except Exception:
+        job = salvaged(key, fields, portal=PortalId(""), deadline=accepted_at)
     return JobRow(
         id=key,
         portal=job.portal,
         category=job.category,
         source=job.source,
-        status=status if status in get_args(Status) else "failed",
+        status=stands,
         accepted_at=moment(accepted_at),
         deadline=moment(job.deadline),
-        lacks=list(lacks),
-        is_readable=is_readable,
+        held_since=None,
+        lead=None,
+        timeline=Timeline(state="off"),
+        error=None,
+        lacks=[],
+        is_readable=False,
     )
+
+
+def _row(job: Job) -> dict[str, Any]:
+    failure = flow.error(job)
+    if failure:  # a mend is to be typed as it stands
+        failure = replace(failure, hint=failure.hint.replace(" ID`", f" {job.id}`"))
+    return {
+        "id": job.id,
+        "portal": job.portal,
+        "category": job.category,
+        "source": job.source,
+        "status": job.status,
+        "accepted_at": moment(job.accepted_at),
+        "deadline": moment(job.deadline),
+        "held_since": moment(job.held_since) if job.held_since is not None else None,
+        "lead": flow.lead(job),
+        "timeline": flow.timeline(job),
+        "error": failure,
+        "lacks": list(flow.lacks(job)),
+        "is_readable": True,
+    }
 
 
 def words_of(row: JobRow) -> str:
     """What a list says of a job beside its status."""
     if not row.is_readable:
         return "cannot be read"
-    return ", ".join(f"no {lack}" for lack in row.lacks)
+    held = [f"held since {row.held_since}"] if row.held_since else []
+    failed = [row.error.slug] if row.error else []
+    return ", ".join([*held, *failed, *(f"no {lack}" for lack in row.lacks)])
 
 
 def job_view(
@@ -177,20 +209,10 @@ def job_view(
     """
     done, parts = flow.progress(job)
     view = JobView(
-        id=job.id,
-        portal=job.portal,
-        category=job.category,
-        source=job.source,
-        status=job.status,
-        accepted_at=moment(job.accepted_at),
-        deadline=moment(job.deadline),
-        lacks=list(flow.lacks(job)),
-        is_readable=True,
+        **_row(job),
         progress=Progress(parts_done=done, parts_total=parts),
         media=_media(job),
         transcript=flow.transcript(job),
-        lead=flow.lead(job),
-        timeline=flow.timeline(job),
         reply=(job.facts.get("reply") or {}).get("text"),
         call=flow.call(job),
         images=(job.facts.get("draw") or {}).get("urls"),
@@ -216,7 +238,6 @@ def job_view(
             )
             for item in events
         ],
-        error=flow.error(job),
         next_attempts={
             step: moment(at) for step, at in (waiting or {}).items() if at and kind_of(step) != "expire"
         },

@@ -21,7 +21,7 @@ from pipeline.settings.options import (
     PortalOptions,
     SecretAddress,
 )
-from pipeline.settings.store_url import read_sentinels
+from pipeline.settings.store_url import read_sentinels, secured
 
 
 class Settings(PortalOptions, BaseSettings):
@@ -54,7 +54,9 @@ class Settings(PortalOptions, BaseSettings):
     )
     whisper_key: SecretStr | None = Field(None, description="what it asks of its callers; unset: nothing")
     provider_proxy: SecretStr | None = Field(None, description="egress proxy for providers")
-    ca_file: Path | None = Field(None, description="private certificate authorities")
+    ca_file: Path | None = Field(
+        None, description="private certificate authorities (PEM), also for `rediss://`"
+    )
 
     # the CRM
     webhook_secret: SecretStr | None = Field(
@@ -233,7 +235,9 @@ class Settings(PortalOptions, BaseSettings):
     @property
     def store_url(self) -> str:
         """What the store's client and the broker connect to."""
-        return self.redis_url.get_secret_value() if self.redis_url else f"unix://{quote(str(self.socket))}"
+        if self.redis_url is None:
+            return f"unix://{quote(str(self.socket))}"
+        return secured(self.redis_url.get_secret_value(), self.ca_file)
 
 
 def load(**overrides: Any) -> Settings:

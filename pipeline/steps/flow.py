@@ -49,7 +49,7 @@ def error(job: Job) -> Failure | None:
         code=504,
         message=f"The portal did not take the outcome before its deadline: {why}",
         step=Step("callback"),
-        hint="See `callscribe jobs show ID` for each attempt; `callscribe jobs retry ID` sends it again.",
+        hint="The deliveries say what each attempt met; `callscribe jobs retry ID` sends it again.",
     )
 
 

@@ -22,20 +22,20 @@ from pipeline.domain.errors import BadRequest, CallscribeError, SettingsError, S
 from pipeline.storage.scratch import scratch
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
-_PROBE = "_probe"
+_PROBE, _PROBED = "_probe", b"callscribe"
 
 
 class StorageFails(StoreUnavailable):
     """The audio storage refuses or does not answer."""
 
-    hint: ClassVar[str] = "Check what CALLSCRIBE_STORAGE_URL names: that it is there, writable, and has room."
+    hint = "Check what CALLSCRIBE_STORAGE_URL names: that it is there, writable, and has room."
 
 
 class BlobMissing(StoreUnavailable):
     """A recording or chunk is not on the storage, though it should be."""
 
     slug: ClassVar[str] = "blob_missing"
-    hint: ClassVar[str] = "Check CALLSCRIBE_STORAGE_URL: every worker must see the same storage."
+    hint = "Check CALLSCRIBE_STORAGE_URL: every worker must see the same storage."
 
 
 class Blobs(ABC):
@@ -75,7 +75,12 @@ class Blobs(ABC):
 
     @abstractmethod
     def usable(self) -> None:
-        """Writes and deletes a probe; raises StoreUnavailable when blobs could not be kept."""
+        """Writes, reads and deletes a probe; raises StoreUnavailable when blobs could not be kept."""
+
+
+def _compare(read: bytes) -> None:
+    if read != _PROBED:
+        raise StorageFails("The audio storage gives back other bytes than were written.")
 
 
 def _checked(key: str) -> str:
@@ -144,9 +149,11 @@ class FileBlobs(Blobs):
         with _storage_errors():
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryFile(dir=self._root) as probe:
-                probe.write(b"callscribe")
+                probe.write(_PROBED)
                 probe.flush()
                 os.fsync(probe.fileno())
+                probe.seek(0)
+                _compare(probe.read())
 
 
 @contextmanager
@@ -219,5 +226,6 @@ class FsspecBlobs(Blobs):
 
     def usable(self) -> None:
         with _remote_errors():
-            self._fs.pipe_file(self._path(_PROBE), b"callscribe")
+            self._fs.pipe_file(self._path(_PROBE), _PROBED)
+            _compare(self._fs.cat_file(self._path(_PROBE)))
             self._fs.rm_file(self._path(_PROBE))

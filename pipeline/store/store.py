@@ -161,7 +161,7 @@ class Store:
             list[tuple[str, float]],
             self._redis.zrevrangebyscore("cs:jobs", upper, "-inf", start=0, num=limit, withscores=True),
         )
-        names = ["portal", "category", "status", "source", "deadline", "rev", "accepted_at"]
+        names = ["portal", "category", "status", "source", "deadline", "rev", "accepted_at", "held_since"]
         names += [f"fact:{step}" for step in ("failure", "classify", "callback", "link", "timeline")]
         pipe = self._redis.pipeline(transaction=False)
         for job, _ in rows:

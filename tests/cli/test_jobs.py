@@ -21,6 +21,7 @@ SECRET = "https://example.bitrix24.com/disk/file?signature=secret-of-the-link"
 @pytest.fixture
 def job(run: Run) -> JobId:
     """A job in the store of the folder that the command runs in."""
+    Path("var/store").mkdir(parents=True, mode=0o700)
     with attached.opened_store(load()) as store:
         now = store.now()
         made = Job(

@@ -176,6 +176,7 @@ def test_doctor_tells_what_was_learned_and_when(run: Run, sandbox: Sandbox) -> N
     for word, error in refusals.items():
         sandbox.script.add(path="/v1/chat/*", contains=word, times=1, status=400, body={"error": error})
     settings = load()
+    Path("var/store").mkdir(parents=True)
     provider = next(iter(load_portals(settings).values())).chat
     with (
         attached.opened_store(settings) as store,

@@ -1,0 +1,136 @@
+"""What `callscribe doctor` says of this machine: store, storage, room, libraries. It makes no folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pipeline.audio.sniff import sniff
+from pipeline.bitrix24.checks import Check
+from pipeline.cli import attached, drawing
+from pipeline.domain.errors import CallscribeError
+from pipeline.settings.installation import Settings
+from pipeline.storage.blobs import Blobs
+from pipeline.store import Store
+
+LOW_BYTES = 1 << 30
+
+
+def machine_checks(settings: Settings) -> Iterator[Check]:
+    """In the order of a call's way; none raises."""
+    yield from _store(settings)
+    yield _audio_storage(settings)
+    yield _room("disk of the data", settings.data_dir, "CALLSCRIBE_DATA_DIR")
+    yield _room("disk of temporary files", Path(tempfile.gettempdir()), "TMPDIR")
+    yield _tried("media libraries", _hear_a_tone, "PyAV and libmagic read a recording")
+
+
+def _tried(name: str, check: Callable[[], object], well: str) -> Check:
+    try:
+        check()
+    except CallscribeError as error:
+        return Check(name=name, state="failed", says=error.message, hint=error.hint)
+    return Check(name=name, state="ok", says=well)
+
+
+def _store(settings: Settings) -> Iterator[Check]:
+    kind = "Redis" if settings.redis_url else "embedded store"
+    runs = settings.redis_url is not None or attached.is_served(settings)
+    try:
+        with attached.opened_store(settings) as store:
+            yield _durability(kind, store, f" (at {attached.place(settings)})")
+            if not runs:
+                yield _not_running(settings)
+            yield from _work(store)
+    except attached.NoStore as error:
+        yield _first_store(settings, kind, error)
+        yield _not_running(settings)
+    except CallscribeError as error:
+        yield Check(name=kind, state="failed", says=error.message, hint=error.hint)
+
+
+def _durability(kind: str, store: Store, where: str) -> Check:
+    store.ping()  # takes writes
+    found = store.durability()
+    return Check(
+        name=kind, state="ok" if found.is_safe else "failed", says=found.says + where, hint=found.hint
+    )
+
+
+def _first_store(settings: Settings, kind: str, error: attached.NoStore) -> Check:
+    """None is there yet: whether one could be is tried in a folder that goes again."""
+    with tempfile.TemporaryDirectory(prefix="callscribe-", dir=attached.short_folder()) as folder:
+        (Path(folder) / "store").mkdir()
+        try:
+            with attached.opened_store(settings.model_copy(update={"data_dir": Path(folder)})) as store:
+                return _durability(kind, store, f" (one was tried elsewhere: {error.message} yet)")
+        except CallscribeError as failed:
+            return Check(name=kind, state="failed", says=failed.message, hint=failed.hint)
+
+
+def _not_running(settings: Settings) -> Check:
+    hint = "Start it with `callscribe up`, in this folder."
+    return Check(
+        name="service", state="unknown", says=f"none runs on {settings.data_dir.resolve()}", hint=hint
+    )
+
+
+def _work(store: Store) -> Iterator[Check]:
+    waiting = store.tick()
+    if at := store.unsettled_since():
+        says = f"it has gone back, seen at {drawing.moment(at)}: jobs may be missing, or run again"
+        hint = "For a day from then on timeline entries are looked up before they are written."
+        yield Check(name="the store's past", state="failed", says=says, hint=hint)
+    says = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
+    yield Check(name="steps that wait for a worker", state="ok", says=says)
+
+
+def _audio_storage(settings: Settings) -> Check:
+    name, well = "audio storage", f"takes and gives back a file at {_masked(settings.storage)}"
+    url = urlsplit(settings.storage)
+    folder = Path(unquote(url.path))
+    if url.scheme == "file" and not folder.exists():
+        there = _existing(folder)
+        if os.access(there, os.W_OK | os.X_OK):
+            says = f"{folder} is made at the first start; {there} can be written"
+            return Check(name=name, state="unknown", says=says)
+        says = f"{folder} is not there, and {there} cannot be written"
+        return Check(name=name, state="failed", says=says, hint="Make it, or set CALLSCRIBE_STORAGE_URL.")
+    return _tried(name, lambda: Blobs.open(settings.storage).usable(), well)
+
+
+def _masked(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _existing(place: Path) -> Path:
+    place = place.resolve()
+    return next(path for path in (place, *place.parents) if path.exists())
+
+
+def _room(name: str, folder: Path, setting: str) -> Check:
+    free = shutil.disk_usage(_existing(folder)).free
+    says = f"{free / 1e9:.1f} GB are free at {folder.resolve()}"
+    if free < LOW_BYTES:
+        hint = f"Make room there, or name another disk by {setting}: a full one ends intake with 503."
+        return Check(name=name, state="failed", says=says, hint=hint)
+    return Check(name=name, state="ok", says=says)
+
+
+def _hear_a_tone() -> None:
+    """Half a second of a square wave, without an extension, through detection."""
+    frames = struct.pack("<4000h", *([8000, 8000, -8000, -8000] * 1000))
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(frames), b"WAVE", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16,
+        b"data", len(frames),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="callscribe-") as folder:
+        path = Path(folder) / "tone"
+        path.write_bytes(head + frames)
+        sniff(path, sha256="", content_type=None, max_seconds=60)

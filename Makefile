@@ -9,7 +9,7 @@ HEARING = $(VENV)/.whisper
 PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove truth soak up check format docs dist audit lock notices clean
+.PHONY: help demo test prove browser truth soak up check format docs dist audit lock notices clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ endif
 
 truth: $(HEARING) ## calls with known words through the service and a real Whisper: NAMES=, CALLSCRIBE_SPEECH=
 	@$(BIN)/python -m bench.truth $(if $(REPORT),--report) $(NAMES)
+
+browser: $(STAMP) ## the console in a real Chromium of this system, at a phone's and a desk's width
+	@$(BIN)/python -m pytest tests/browser
 
 soak: $(STAMP) ## random faults over 500 jobs, a fresh one every few seconds: SEED=7 JOBS=500
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))

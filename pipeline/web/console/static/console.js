@@ -11,8 +11,8 @@ if (!document.cookie.split("; ").includes(`zone=${zone}`)) {
 
 // what a phone has no room for stands open on a wide screen, and where it is in use
 document.querySelectorAll("[data-wide]").forEach((part) => {
-  part.open = matchMedia("(min-width: 60rem)").matches
-    || [...part.querySelectorAll("select, input:not([type=hidden])")].some((field) => field.value);
+  const used = [...part.querySelectorAll("select")].some((field) => field.value);  // days show as chips
+  if (used || matchMedia("(min-width: 60rem)").matches) part.open = true;
 });
 
 document.addEventListener("change", (event) => {

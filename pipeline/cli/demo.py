@@ -63,7 +63,7 @@ def demo(keep: bool, recogniser: Name | None) -> None:
         echo()
         echo(f"All of it in {time.monotonic() - begun:.1f} s.")
         if keep:
-            _keep(whole)
+            _keep(whole, known)
 
 
 def shown(whole: Rehearsal, call: Call, before: Sequence[str]) -> str:
@@ -158,10 +158,12 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower().replace("ё", "е")))
 
 
-def _keep(whole: Rehearsal) -> None:
+def _keep(whole: Rehearsal, jobs: Sequence[str]) -> None:
     echo()
     echo(f"Still running: {whole.api_url}/ (the key: {whole.api_key})")
     echo(f"The sandbox: {whole.sandbox.base_url}; Ctrl-C ends everything.")
+    for job in jobs:
+        echo(f"The call: {whole.api_url}/calls/{job}", bold=True)
     try:
         while True:
             whole.look()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import socket
 import sys
 import threading
@@ -15,11 +13,11 @@ from typing import Any
 import structlog
 from celery import signals
 
+from pipeline.confinement.privileges import die_with_parent, give_up
 from pipeline.domain.errors import CallscribeError
 from pipeline.domain.kinds import MEDIA, UPSTREAM
 from pipeline.run.notices import Watch
 from pipeline.run.notifier import Notifier
-from pipeline.run.privileges import give_up, leave_network, needs_no_network
 from pipeline.run.pulse import Pulse
 from pipeline.run.runner import Runner
 from pipeline.settings import installation
@@ -32,7 +30,6 @@ from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
 
-PR_SET_PDEATHSIG = 1
 MEDIA_DRAIN_SECONDS = 0.5
 
 
@@ -91,15 +88,12 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _child(**_: Any) -> None:
-    """A child of the media pool does not outlive its parent, and has no more rights than it needs."""
-    loaded = installation.load()
-    failpoints.arm(loaded.failpoints)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if needs_no_network(loaded) and not leave_network():
-        log.info("media_keeps_the_network", why="The system allows no network namespace.")
+    """A child of the media pool does not outlive its parent; it reads no recording itself."""
+    failpoints.arm(installation.load().failpoints)
+    die_with_parent()
     give_up()
     worker.live(MEDIA, places=1)
+    worker.runner().tools.decoder.start()
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

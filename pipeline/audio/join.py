@@ -26,8 +26,8 @@ class Joined:
     missing: tuple[Span, ...]
 
 
-def join(paths: Sequence[Path], to: Path, *, max_seconds: float) -> Joined:
-    """Writes them one behind the other as a wav, at constant memory.
+def join(paths: Sequence[Path], *, out: Path, name: str, max_seconds: float) -> Joined:
+    """Writes them one behind the other as a wav of that name into `out`, at constant memory.
 
     Two channels where each recording has two, else all are mixed to one. Raises NotAudio when none of them
     decodes, TooLong when they are longer than max_seconds together.
@@ -53,7 +53,7 @@ def join(paths: Sequence[Path], to: Path, *, max_seconds: float) -> Joined:
     left = max_seconds
     missing: list[Span] = []
     begins = [0.0]
-    with wave.open(str(to), "wb") as joined:
+    with wave.open(str(out / name), "wb") as joined:
         joined.setnchannels(channels)
         joined.setsampwidth(2)
         joined.setframerate(rate)

@@ -34,7 +34,7 @@ Broken = (av.error.FFmpegError, ValueError, OverflowError, IndexError)
 
 
 @cache
-def _sound_decoders() -> str:
+def sound_decoders() -> str:
     """FFmpeg's decoders of sound: probing would open those of pictures, the larger part of its code, too."""
     found = []
     for name in sorted(av.codecs_available):
@@ -53,7 +53,7 @@ def opened(
     body: which bytes of the file, else its first recording. track: which of the audio streams, else what
     FFmpeg takes for the main one. Raises NotAudio when no allowed demuxer reads it, or it holds no sound.
     """
-    options = {**OPTIONS, "codec_whitelist": _sound_decoders()}
+    options = {**OPTIONS, "codec_whitelist": sound_decoders()}
     body = body or bodies(path)[0]
     with ExitStack() as stack:
         source = str(path.resolve()) if body.as_it_came else stack.enter_context(body.open(path))

@@ -11,7 +11,7 @@ import uvicorn
 
 from pipeline.cli import parts
 from pipeline.cli.terminal import echo
-from pipeline.run.privileges import give_up
+from pipeline.confinement.privileges import give_up
 from pipeline.settings.installation import load
 from pipeline.web.server import Bounded
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from pipeline.audio.decoder import Decoder
 from pipeline.audio.sniff import sniff
 from pipeline.bitrix24.checks import Check
 from pipeline.cli import attached, drawing
@@ -27,7 +30,7 @@ def machine_checks(settings: Settings) -> Iterator[Check]:
     yield _audio_storage(settings)
     yield _room("disk of the data", settings.data_dir, "CALLSCRIBE_DATA_DIR")
     yield _room("disk of temporary files", Path(tempfile.gettempdir()), "TMPDIR")
-    yield _tried("media libraries", _hear_a_tone, "PyAV and libmagic read a recording")
+    yield _media()
 
 
 def _tried(name: str, check: Callable[[], object], well: str) -> Check:
@@ -123,7 +126,21 @@ def _room(name: str, folder: Path, setting: str) -> Check:
     return Check(name=name, state="ok", says=says)
 
 
-def _hear_a_tone() -> None:
+def _media() -> Check:
+    """Whether recordings are read, in a process that can reach nothing else."""
+    with contextlib.closing(Decoder()) as decoder:
+        check = _tried("media libraries", lambda: _hear_a_tone(decoder), "PyAV and libmagic read a recording")
+        if check.state != "ok" or not decoder.unconfined:
+            return check
+        lacks = ", ".join(decoder.unconfined)
+        return replace(
+            check,
+            says=f"{check.says}, but its process is not confined in: {lacks}",
+            hint="This system's kernel, or its container's profile, does not allow it; see SECURITY.md.",
+        )
+
+
+def _hear_a_tone(decoder: Decoder) -> None:
     """Half a second of a square wave, without an extension, through detection."""
     frames = struct.pack("<4000h", *([8000, 8000, -8000, -8000] * 1000))
     head = struct.pack(
@@ -133,4 +150,4 @@ def _hear_a_tone() -> None:
     with tempfile.TemporaryDirectory(prefix="callscribe-") as folder:
         path = Path(folder) / "tone"
         path.write_bytes(head + frames)
-        sniff(path, sha256="", content_type=None, max_seconds=60)
+        decoder.run(sniff, path, sha256="", content_type=None, max_seconds=60)

@@ -11,7 +11,7 @@ import httpx
 from pipeline.cli import CannotStart, attached, parts
 from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
 from pipeline.cli.terminal import echo
-from pipeline.run.privileges import give_up
+from pipeline.confinement.privileges import give_up
 from pipeline.settings.environment import mistakes
 from pipeline.settings.installation import Settings, load
 from pipeline.web.auth import find_key, key_file

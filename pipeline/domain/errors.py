@@ -32,6 +32,8 @@
     ├── AudioLost                it is gone, and no link leads to it
     ├── ArchiveUnavailable       the archive of calls does not serve      (transient)
     ├── QueueFull                this portal's own limit of unfinished jobs (transient)
+    ├── DecoderDied              the process that reads recordings ended over one (Poison, if again)
+    ├── DecoderUnavailable       it cannot be started                     (transient)
     ├── LeaseLost                another worker owns the step now
     ├── Conflict                 the same Idempotency-Key with another body
     ├── UnknownJob               no such job
@@ -297,6 +299,12 @@ class QueueFull(CallscribeError):
     transient = True
     code = 503
     hint = "Wait, add workers, or raise CALLSCRIBE_QUEUE_LIMIT."
+
+
+class DecoderDied(CallscribeError):
+    """The process that read a recording ended over it, or what it said cannot be so."""
+
+    slug = "decoder_died"
 
 
 class LeaseLost(CallscribeError):

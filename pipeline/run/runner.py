@@ -18,6 +18,7 @@ import structlog
 from pipeline.domain.errors import (
     AudioLost,
     CallscribeError,
+    DecoderDied,
     Expired,
     ForbiddenURL,
     LeaseLost,
@@ -49,7 +50,8 @@ EXECUTORS: dict[str, Callable[[Job, Claim, Tools], Result]] = {
 }
 URGENT_QUEUES = frozenset(kind.queue for kind in KINDS.values() if kind.urgency < URGENT_BELOW)
 BACKGROUND_LIMIT = 2  # of a portal's steps at a time: its CRM takes two requests a second
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # passing, and not the recording's fault
+# passing, and not the recording's fault
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 class _Ended(NamedTuple):
@@ -140,6 +142,9 @@ class Runner:
         self._beat(claim)
         try:
             self.run(claim)
+        except DecoderDied as died:  # as if it had been this process
+            log.error("decoder_died", job=claim.job, step=claim.step, why=died.message)
+            persist(self.tools.store.release, owner, crashed=True, alone=True)
         finally:
             self._held.pop(claim.fence, None)
         return True
@@ -163,7 +168,7 @@ class Runner:
             failpoints.hit("claim.after")
             try:
                 self._run(claim)
-            except (LeaseLost, UnknownJob, StoreUnavailable):
+            except (LeaseLost, UnknownJob, StoreUnavailable, DecoderDied):
                 raise
             except Exception as error:  # the record cannot be read; the step itself was not reached
                 self._unreadable(claim, error)
@@ -209,7 +214,7 @@ class Runner:
             if claim.lost >= (MOST_LOST_OUTCOME if claim.step in ("callback", "expire") else MOST_LOST):
                 raise Poison(f"The step {claim.step} ended its worker again and again.")
             return _Ended(EXECUTORS[kind_of(claim.step)](job, claim, self.tools))
-        except (LeaseLost, UnknownJob):
+        except (LeaseLost, UnknownJob, DecoderDied):
             raise
         except BlobMissing as missing:
             if anew := audio_anew(job):
@@ -224,7 +229,7 @@ class Runner:
             error = known
         except Exception as unforeseen:
             if isinstance(unforeseen, OSError) and unforeseen.errno in FULL:
-                error = StoreUnavailable(f"There is no room for files: {unforeseen.strerror}.")
+                error = StoreUnavailable(f"This machine is short of room: {unforeseen.strerror}.")
             else:
                 log.exception("step_broke")
                 error, unexpected = CallscribeError(f"{type(unforeseen).__name__} in {claim.step}"), True

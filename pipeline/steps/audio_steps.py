@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from pipeline.audio.arrival import unready
-from pipeline.audio.confine import confined
+from pipeline.audio.decoder import written
 from pipeline.audio.halve import again
 from pipeline.audio.halve import halve as halve_stage
 from pipeline.audio.join import join
@@ -100,8 +100,9 @@ def sniff(job: Job, claim: Claim, tools: Tools) -> Result:
     """What the recording really is; several are joined first, once and for all."""
     fetched = from_plain(Fetched, job.facts["fetch"])
     missing = _join(fetched, tools) if fetched.parts else ()
-    with tools.blobs.get(fetched.blob) as path, confined():
-        media = sniff_stage(
+    with tools.blobs.get(fetched.blob) as path:
+        media = tools.decoder.run(
+            sniff_stage,
             path,
             sha256=fetched.sha256,
             content_type=fetched.content_type,
@@ -114,10 +115,10 @@ def _join(fetched: Fetched, tools: Tools) -> tuple[Span, ...]:
     """The recordings as one; what of them is missing."""
     with ExitStack() as held:
         paths = [held.enter_context(tools.blobs.get(part)) for part in fetched.parts]
-        joined = held.enter_context(scratch()) / "recording"
-        with confined():
-            made = join(paths, joined, max_seconds=tools.settings.max_audio_seconds)
-        tools.blobs.put(fetched.blob, joined)
+        out = held.enter_context(scratch())
+        limit = tools.settings.max_audio_seconds
+        made = tools.decoder.run(join, paths, out=out, name="joined", max_seconds=limit)
+        tools.blobs.put(fetched.blob, written(out, "joined"))
     log.info("recordings_joined", recordings=len(paths), no_audio=made.left_out)
     return made.missing
 
@@ -126,8 +127,9 @@ def split(job: Job, claim: Claim, tools: Tools) -> Result:
     """The recording cut into what the recogniser takes."""
     fetched, media = from_plain(Fetched, job.facts["fetch"]), from_plain(Media, job.facts["sniff"])
     recognition_options = _settled(job, fetched, tools)
-    with tools.blobs.get(fetched.blob) as path, scratch() as out, confined():
-        plan = split_stage(
+    with tools.blobs.get(fetched.blob) as path, scratch() as out:
+        plan = tools.decoder.run(
+            split_stage,
             path,
             media,
             out=out,
@@ -182,12 +184,13 @@ def halve(job: Job, claim: Claim, tools: Tools) -> Result:
     """A chunk whose answer cannot be trusted, as two; what an answer leaves out, beside its chunk."""
     fetched, media = from_plain(Fetched, job.facts["fetch"]), from_plain(Media, job.facts["sniff"])
     chunk = flow.chunk_of(job, claim.step.partition(":")[2])
-    with tools.blobs.get(fetched.blob) as path, scratch() as out, confined():
+    run, limits = tools.decoder.run, UploadLimits()
+    with tools.blobs.get(fetched.blob) as path, scratch() as out:
         if unheard := flow.unheard(job, chunk):
-            pieces = again(path, media, chunk, unheard, out=out, limits=UploadLimits())
+            pieces = run(again, path, media, chunk, unheard, out=out, limits=limits)
             stored = (chunk, *_store(pieces, out, job, tools))
         else:
-            stored = _store(halve_stage(path, media, chunk, out=out, limits=UploadLimits()), out, job, tools)
+            stored = _store(run(halve_stage, path, media, chunk, out=out, limits=limits), out, job, tools)
     return Result(facts={claim.step: [to_plain(piece) for piece in stored]})
 
 
@@ -211,7 +214,7 @@ def _store(chunks: Iterable[Chunk], out: Path, job: Job, tools: Tools) -> tuple[
     stored = []
     for chunk in chunks:
         key = f"{job.id}/{chunk.blob}"
-        tools.blobs.put(key, out / chunk.blob)
+        tools.blobs.put(key, written(out, chunk.blob))
         stored.append(replace(chunk, blob=key))
     return tuple(stored)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pipeline.audio.decoder import Decoder
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import CallscribeError
 from pipeline.domain.job import Delivery, Job
@@ -33,6 +34,7 @@ class Tools:
     store: Store
     blobs: Blobs
     transport: Transport
+    decoder: Decoder = field(default_factory=Decoder)
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def portal(self, job: Job) -> Portal:
@@ -65,6 +67,7 @@ class Tools:
 
     def close(self) -> None:
         """Gives all connections back."""
+        self.decoder.close()
         self.transport.close()
         self.store.close()
         if "_archive" in self.__dict__:

@@ -43,7 +43,7 @@ def test_recordings_come_one_behind_the_other(tmp_path: Path) -> None:
     """Each channel stays its own, at the higher of their rates."""
     one = write(tmp_path / "1", seconds=1.0, channels=2, sounds=0)
     two = write(tmp_path / "2", seconds=0.5, channels=2, sounds=1, rate=16_000)
-    assert join([one, two], tmp_path / "joined", max_seconds=60) == Joined(0, ())
+    assert join([one, two], out=tmp_path, name="joined", max_seconds=60) == Joined(0, ())
     rate, (left, right) = channels_of(tmp_path / "joined")
     assert (rate, len(left) // 2) == (16_000, 24_000)
 
@@ -58,7 +58,7 @@ def test_one_of_one_channel_makes_all_of_one(tmp_path: Path) -> None:
     """Who spoke on which channel cannot be told for all of it."""
     one = write(tmp_path / "1", seconds=0.5, channels=2)
     two = write(tmp_path / "2", seconds=0.5)
-    join([two, one], tmp_path / "joined", max_seconds=60)
+    join([two, one], out=tmp_path, name="joined", max_seconds=60)
     rate, found = channels_of(tmp_path / "joined")
     assert (rate, len(found), len(found[0]) // 2) == (8000, 1, 8000)
 
@@ -68,17 +68,17 @@ def test_what_is_no_audio_is_left_out(tmp_path: Path) -> None:
     note = tmp_path / "note"
     note.write_text("the client asks for a call")
     one = write(tmp_path / "1", seconds=0.5)
-    assert join([note, one], tmp_path / "joined", max_seconds=60) == Joined(1, ())
+    assert join([note, one], out=tmp_path, name="joined", max_seconds=60) == Joined(1, ())
     assert len(channels_of(tmp_path / "joined")[1][0]) // 2 == 4000
     with pytest.raises(NotAudio):
-        join([note, note], tmp_path / "joined", max_seconds=60)
+        join([note, note], out=tmp_path, name="joined", max_seconds=60)
 
 
 def test_together_they_may_be_too_long(tmp_path: Path) -> None:
     """The bound counts for the call, not for each recording."""
     one = write(tmp_path / "1", seconds=1.0)
     with pytest.raises(TooLong):
-        join([one, one, one], tmp_path / "joined", max_seconds=2.5)
+        join([one, one, one], out=tmp_path, name="joined", max_seconds=2.5)
 
 
 def test_what_is_lost_of_them_is_missing(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_what_is_lost_of_them_is_missing(tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[:-16_000])
     gone.write_bytes(b"\x1c\xfe" * 4000)
     page.write_bytes(b"<!DOCTYPE html><html><body>This link has expired.</body></html>")
-    joined = join([cut, gone, whole, page], tmp_path / "joined", max_seconds=60)
+    joined = join([cut, gone, whole, page], out=tmp_path, name="joined", max_seconds=60)
     assert joined == Joined(
         0, (Span(start=1.0, end=2.0), Span(start=1.0, end=1.0), Span(start=3.0, end=3.0))
     )  # fmt: skip

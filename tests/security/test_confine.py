@@ -1,128 +1,99 @@
-"""Limits around native code: felt inside, relative to what was used before, gone afterwards."""
+"""Limits around native code, each in a process of its own: they cannot be lifted again."""
 
 from __future__ import annotations
 
-import errno
-import resource
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
-import pytest
-
-from pipeline.audio.confine import confined
-from pipeline.domain.errors import NotAudio, TooLarge
-
 ROOT = Path(__file__).parents[2]
-KINDS = (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)
+BEGIN = """
+import errno, resource, signal, sys, time
+from pathlib import Path
+from pipeline.audio.confine import Limits, confined
+from pipeline.domain.errors import NotAudio, TooLarge
+"""
 
 
-def limits() -> list[tuple[int, int]]:
-    return [resource.getrlimit(kind) for kind in KINDS]
+def alone(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """What becomes of a process that runs this code."""
+    return subprocess.run(
+        [sys.executable, "-c", BEGIN + code, *args], cwd=ROOT, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
 
 
-def spin() -> None:
-    """Until somebody stops us; two minutes at most, by the test's own time limit."""
-    while True:
-        pass
+def told(code: str, *args: str) -> str:
+    done = alone(code, *args)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_memory_is_limited_beyond_what_is_held() -> None:
-    """The allowance counts from what the process holds already, as often as one likes.
-
-    In a process of its own: here threads of other tests may give memory back at any moment.
-    """
-    body = f"from {__name__} import hold_and_take_more; hold_and_take_more()"
-    subprocess.run([sys.executable, "-c", body], cwd=ROOT, check=True)
-
-
-def hold_and_take_more() -> None:
-    """What the process of the test above does."""
-    held = [bytearray(64 << 20) for _ in range(2)]
-    for _ in range(3):
-        with pytest.raises(NotAudio, match="64 MiB of memory"), confined(memory_bytes=64 << 20):
-            bytearray(100 << 20)
-        with confined(memory_bytes=64 << 20):
-            assert len(bytearray(30 << 20)) == 30 << 20
-    assert len(held) == 2
-    assert len(bytearray(200 << 20)) == 200 << 20
+    """The allowance counts from what the process holds already."""
+    code = """
+held = bytearray(128 << 20)
+try:
+    with confined(Limits(memory_bytes=64 << 20)):
+        assert len(bytearray(30 << 20)) == 30 << 20
+        bytearray(100 << 20)
+except NotAudio as error:
+    print(error.message)
+"""
+    assert told(code) == "It takes more than 64 MiB of memory to read."
 
 
-def test_processor_time_is_limited_beyond_what_was_used() -> None:
-    """A step that computes for too long ends with a refusal, one after another."""
-    for _ in range(2):
-        with pytest.raises(NotAudio, match="processor time"), confined(cpu_seconds=0.2):
-            spin()
-
-
-def test_the_processor_time_of_earlier_steps_does_not_count() -> None:
-    """Steps that take more than one step's time together, and less each, are all served."""
-    for _ in range(4):
-        with confined(cpu_seconds=1.0):
-            end = time.thread_time() + 0.3
-            while time.thread_time() < end:
-                pass
+def test_processor_time_is_limited() -> None:
+    """What computes for too long ends with a refusal; what waits does not."""
+    code = """
+try:
+    with confined(Limits(cpu_seconds=0.2)):
+        time.sleep(0.4)
+        print("waited")
+        while True:
+            pass
+except NotAudio as error:
+    print(error.message)
+"""
+    assert told(code).splitlines() == ["waited", "It takes more than 0 s of processor time to read."]
 
 
 def test_native_code_that_is_deaf_to_signals_is_killed() -> None:
     """A loop in C that never comes back ends with its process, soon after the limit."""
     code = """
-from pipeline.audio.confine import confined
-with confined(cpu_seconds=0.1, grace_seconds=1.5):
+with confined(Limits(cpu_seconds=0.1, grace_seconds=0.5)):
     sum(range(10**13))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False)
-    assert done.returncode == -signal.SIGPROF
+    assert alone(code).returncode == -signal.SIGPROF
 
 
 def test_files_are_limited(tmp_path: Path) -> None:
     """A file that grows beyond the limit is refused; other failures of writing stay what they are."""
-    with pytest.raises(TooLarge), confined(file_bytes=1 << 20), (tmp_path / "a").open("wb") as file:
-        file.write(bytes(2 << 20))
-    with pytest.raises(OSError, match="No such") as failure, confined():
-        (tmp_path / "missing" / "a").write_bytes(b"")
-    assert failure.value.errno == errno.ENOENT
-
-
-def test_everything_is_as_before() -> None:
-    """Limits and the signal's handler come back after success, refusal and any other failure."""
-    before, handler = limits(), signal.getsignal(signal.SIGVTALRM)
-    with confined():
-        inside = limits()
-        assert inside[2][0] == 0  # no core file, it would hold the recording
-    for failure in (NotAudio, KeyError, MemoryError):
-        with pytest.raises((NotAudio, KeyError)), confined():
-            raise failure
-    assert limits() == before
-    assert inside != before
-    assert [hard for _, hard in inside] == [hard for _, hard in before]
-    assert signal.getsignal(signal.SIGVTALRM) == handler
-    assert signal.getitimer(signal.ITIMER_VIRTUAL) == signal.getitimer(signal.ITIMER_PROF) == (0, 0)
-
-
-def test_narrower_limits_of_the_machine_stay() -> None:
-    """A soft limit that is set from outside, and is narrower, is not widened."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    code = """
+folder = Path(sys.argv[1])
+for path, size in ((folder / "a", 2 << 20), (folder / "no" / "a", 0)):
     try:
-        with confined(file_bytes=1 << 30):
-            assert resource.getrlimit(resource.RLIMIT_FSIZE) == (1 << 20, hard)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with confined(Limits(file_bytes=1 << 20)):
+            path.write_bytes(bytes(size))
+    except (TooLarge, OSError) as error:
+        print(type(error).__name__, error)
+"""
+    large, missing = told(code, str(tmp_path)).splitlines()
+    assert large == "TooLarge A piece of it grows beyond 1 MiB."
+    assert missing.startswith("FileNotFoundError")
 
 
-def test_other_threads_go_without_the_time_limit() -> None:
-    """Off the main thread no signal becomes an exception, so processor time is not limited there."""
-    seen: list[tuple[float, float]] = []
-
-    def work() -> None:
-        with confined(memory_bytes=64 << 20):
-            seen.extend(signal.getitimer(kind) for kind in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [(0, 0), (0, 0)]
+def test_limits_cannot_be_raised() -> None:
+    """What is limited stays so, in this process and its children; narrower limits of the machine stay."""
+    code = """
+KINDS = (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 2 << 20))
+with confined(Limits(file_bytes=1 << 30)):
+    pass
+for kind in KINDS:
+    soft, hard = resource.getrlimit(kind)
+    print(soft == hard != resource.RLIM_INFINITY)
+print(resource.getrlimit(resource.RLIMIT_FSIZE), signal.getitimer(signal.ITIMER_PROF)[0])
+"""
+    assert told(code).splitlines() == ["True", "True", "True", "(1048576, 1048576) 0.0"]

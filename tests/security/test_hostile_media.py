@@ -22,7 +22,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 def swallow(folder: Path, files: Iterable[tuple[str, bytes]], *, max_seconds: float = 600) -> Results:
-    """All files through one worker process: it must live to the end, in bounded time and memory."""
+    """All files through one decoder: no process dies over one, in bounded time and memory."""
     expected = set()
     for name, content in files:
         (folder / name).write_bytes(content)
@@ -36,9 +36,9 @@ def swallow(folder: Path, files: Iterable[tuple[str, bytes]], *, max_seconds: fl
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    *lines, last = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {line["name"] for line in lines} == expected
-    assert last["peak_mib"] < 250
+    assert max(line["peak_mib"] for line in lines) < 250
     for line in lines:
         assert line["outcome"] == "taken" or (line["outcome"] in REFUSALS and line["message"]), line
         assert "processor time" not in line["message"], line

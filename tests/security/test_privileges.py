@@ -26,7 +26,7 @@ def test_a_process_that_left_the_network_reaches_nobody(short_path: Path) -> Non
     """No address of this machine either, but unix sockets of files; where it is forbidden that is told."""
     code = """
 import socket, sys
-from pipeline.run.privileges import leave_network
+from pipeline.confinement.privileges import leave_network
 left = leave_network()
 try:
     socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5)
@@ -47,7 +47,7 @@ def test_no_core_no_new_privileges_no_look_inside() -> None:
     """What is given up: core files, privileges of programs it starts, and being read by its equals."""
     code = """
 import ctypes, resource
-from pipeline.run.privileges import give_up
+from pipeline.confinement.privileges import give_up
 give_up()
 libc = ctypes.CDLL(None)
 print(resource.getrlimit(resource.RLIMIT_CORE)[0], libc.prctl(39, 0, 0, 0, 0), libc.prctl(3, 0, 0, 0, 0))
@@ -56,7 +56,7 @@ print(resource.getrlimit(resource.RLIMIT_CORE)[0], libc.prctl(39, 0, 0, 0, 0), l
 
 
 def test_every_process_of_the_service_has_given_up() -> None:
-    """The supervisor, the api, both workers and the processes that read media."""
+    """The supervisor, the api, both workers, the pool, and the decoders, who know nothing."""
     with sandbox() as portal, short_folder() as folder, Service(folder, portal) as service:
         check_all(portal, service)
         service.http.close()
@@ -67,8 +67,20 @@ def check_all(portal: Portal, service: Service) -> None:
     token, _ = portal.call(service.engines, service.folder)
     assert portal.outcome(token)["outcome"] == "success"
     parts = service.parts()
-    assert len(parts["pool"]) == 2
-    for pid in (service.up.pid, *parts["api"], *parts["media"], *parts["upstream"], *parts["pool"]):
+    assert len(parts["pool"]) == len(parts["decoders"]) == 2
+    ours = ("api", "media", "upstream", "pool", "decoders")
+    for pid in (service.up.pid, *(pid for part in ours for pid in parts[part])):
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
         assert "NoNewPrivs:\t1" in status, pid
         assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0, pid
+    for pid in parts["decoders"]:
+        of = Path(f"/proc/{pid}")
+        try:
+            environment, links = (
+                (of / "environ").read_bytes(),
+                [str(at.readlink()) for at in (of / "fd").iterdir()],
+            )
+        except PermissionError:  # as everybody without root's powers finds it
+            continue
+        assert environment == b""
+        assert sorted(link.partition(":")[0] for link in links) == ["/dev/null"] * 3 + ["pipe"] * 2

@@ -128,7 +128,7 @@ def test_hostile_recordings_hold_nobody_up(portal: Portal) -> None:
         elsewhere = folder / "secret.wav"
         elsewhere.write_bytes(wav(data=bytes(range(256)) * 300))
         bombs = [*list(never_recordings(elsewhere))[::3], ("day", flac_silence(24))]
-        workers = until(lambda: parts if len((parts := service.parts())["pool"]) == 2 else None)
+        workers = until(lambda: parts if len((parts := service.parts())["decoders"]) == 2 else None)
         files = folder / "hostile"
         files.mkdir()
         sent = {}

@@ -225,12 +225,17 @@ class Service:
         self.up.end(signal.SIGKILL)
 
     def parts(self) -> dict[str, list[int]]:
-        """Process ids by part: store, api, media, upstream, pool (media's children)."""
-        found: dict[str, list[int]] = {"store": [], "api": [], "media": [], "upstream": [], "pool": []}
+        """Process ids by part: store, api, media, upstream, pool (media's children), decoders (theirs)."""
+        found: dict[str, list[int]] = {
+            part: [] for part in ("store", "api", "media", "upstream", "pool", "decoders")
+        }
         for pid, line in sorted(descendants(self.up.pid).items()):
             parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
             if parent != self.up.pid:
-                found["pool"].append(pid)
+                if parent in found["media"]:
+                    found["pool"].append(pid)
+                elif parent in found["pool"]:
+                    found["decoders"].append(pid)
             elif "--queues media" in line:
                 found["media"].append(pid)
             elif "--queues upstream" in line:

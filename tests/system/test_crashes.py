@@ -32,7 +32,7 @@ def one_success(portal: Portal, service: Service, sent: tuple[str, str]) -> None
     assert len(portal.asked(TIMELINE)) == 1
 
 
-@pytest.mark.parametrize("part", ["upstream", "media", "pool", "api", "store"])
+@pytest.mark.parametrize("part", ["upstream", "media", "pool", "decoders", "api", "store"])
 def test_killed_while_the_recording_is_fetched(calm: Portal, service: Service, part: str) -> None:
     """Killed during the download: another process fetches it again at once, long before the lease ends."""
     calm.script(path=DOWNLOAD, drip_seconds=1.5, times=1)

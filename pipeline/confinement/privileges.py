@@ -5,30 +5,29 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from pipeline.settings.installation import Settings
-
-PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38  # linux/prctl.h
 CLONE_NEWUSER, CLONE_NEWNET = 0x1000_0000, 0x4000_0000  # linux/sched.h
+CAPABILITY_VERSION_3, CAP_DAC_OVERRIDE = 0x2008_0522, 1 << 1  # linux/capability.h
 
 
 def give_up() -> None:
     """No core dump, which would hold recordings and keys; no privilege by any program that is started; on
     Linux no other process of the same user can read this one's memory or environment."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def needs_no_network(settings: Settings) -> bool:
-    """Whether store and audio storage are on this machine, so that media steps can do without any network."""
-    return settings.store_url.startswith("unix://") and urlsplit(settings.storage).scheme == "file"
+def die_with_parent() -> None:
+    """Linux kills this process when the thread that started it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def leave_network() -> bool:
@@ -51,3 +50,17 @@ def leave_network() -> bool:
     except OSError:
         pass  # the names of owners differ then; what may be read and written does not
     return True
+
+
+def drop_capabilities() -> None:
+    """Root's powers over other processes and the system go, where a process has them (capset(2)).
+
+    Not the one over files: a folder may be another user's, and which files are open to it is restricted else.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    header, held = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    if libc.capget(header, held) == 0:
+        files = held[1] & CAP_DAC_OVERRIDE  # of what is permitted
+        libc.capset(header, (ctypes.c_uint32 * 6)(files, files))

@@ -1,0 +1,149 @@
+"""The process in which recordings are read: `python -m pipeline.audio.zygote`, started by decoder.py alone.
+
+It begins with an empty environment and knows no settings, no store and no key. It has FFmpeg and libmagic in
+memory and forks a process for each call, since importing them anew takes longer than reading a short call.
+What a recording breaks into is that process: it reads one recording, in limits that cannot be raised, without
+network, sockets, other files, other programs or other processes, says what it found in JSON, and ends.
+
+On the standard input comes a call after the other, pickled by our own worker; on the standard output goes a
+frame for each: HEAD, then its answer; a first frame names what the system cannot confine. Both are closed in
+the process that reads.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pickle
+import select
+import signal
+import struct
+import traceback
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pipeline.audio.confine import Limits, confined
+from pipeline.confinement.files import landlock_version, python_code, restrict_files
+from pipeline.confinement.privileges import die_with_parent, drop_capabilities, give_up, leave_network
+from pipeline.confinement.system_calls import can_refuse, refuse_system_calls
+from pipeline.domain.errors import Refused
+from pipeline.domain.plain import to_plain
+
+HEAD = struct.Struct(">iQ")  # how the process ended (negative: by which signal), bytes that follow
+MOST_BYTES = 64 << 20  # of an answer; the plan of four hours of two channels takes a twentieth
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Limits]
+
+
+def main() -> None:
+    """Serves calls until the standard input ends, as it does with the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the worker, who lets a step come to its end
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):  # native code may write there whatever it likes
+        os.dup2(nothing, number)
+    os.close(nothing)
+    lacks = [] if leave_network() else ["network"]
+    lacks += [] if landlock_version() else ["files"]
+    lacks += [] if can_refuse() else ["system calls"]
+    give_up()
+    drop_capabilities()
+    _load()
+    _put(answers, 0, json.dumps(lacks).encode())
+    while head := calls.read(HEAD.size):
+        _, size = HEAD.unpack(head)
+        _put(answers, *_apart(calls.read(size), calls, answers))
+
+
+def _load() -> None:
+    """Has ready what every call needs, so that the forked processes share it."""
+    os.environ["PATH"] = ""  # pydub looks for programs there, and breaks where there is none
+    for name in ("halve", "join", "sniff", "split"):
+        import_module(f"pipeline.audio.{name}")
+    import_module("pipeline.audio.opening").sound_decoders()
+    import_module("pipeline.audio.libmagic").packed(b"")
+    os.environ.clear()
+    python_code()
+    gc.freeze()
+
+
+def _put(answers: BinaryIO, ended: int, answer: bytes) -> None:
+    answers.write(HEAD.pack(ended, len(answer)) + answer)
+    answers.flush()
+
+
+def _apart(call: bytes, calls: BinaryIO, answers: BinaryIO) -> tuple[int, bytes]:
+    """What a process of its own answers, and how it ended; it does not outlive the worker."""
+    mine, its = os.pipe()
+    parent = os.getpid()
+    try:
+        child = os.fork()
+    except OSError as error:
+        os.close(mine)
+        os.close(its)
+        return 0, json.dumps({"errno": error.errno}).encode()
+    if not child:
+        try:
+            die_with_parent()
+            for number in (calls.fileno(), answers.fileno(), mine):
+                os.close(number)
+            if os.getppid() == parent:
+                with os.fdopen(its, "wb") as pipe:
+                    pipe.write(json.dumps(_done(call)).encode())
+        finally:
+            os._exit(0)
+    os.close(its)
+    answer = bytearray()
+    with os.fdopen(mine, "rb", buffering=0) as pipe:
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        poll.register(calls, 0)  # tells when the worker has gone
+        while True:
+            ready = [number for number, _ in poll.poll()]
+            if calls.fileno() in ready or len(answer) > MOST_BYTES:
+                os.kill(child, signal.SIGKILL)
+                break
+            if not (more := pipe.read(1 << 16)):
+                break
+            answer += more
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), bytes(answer)
+
+
+def _done(call: bytes) -> dict[str, Any]:
+    """The call's answer in plain values: what it returns, how the recording is refused, or what broke."""
+    try:
+        called: Call = pickle.loads(call)  # noqa: S301 (of our own worker, never of a recording)
+        function, args, kwargs, limits = called
+        with confined(limits):
+            paths = list(_paths([args, kwargs]))
+            restrict_files(
+                read=[path for path in paths if not path.is_dir()],
+                write=[path for path in paths if path.is_dir()],
+            )
+            refuse_system_calls()
+            return {"value": to_plain(function(*args, **kwargs))}
+    except Refused as error:
+        return {"refused": error.slug, "message": error.message}
+    except Exception as error:
+        code = error.errno if isinstance(error, OSError) else None
+        where = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
+        return {"broke": type(error).__name__, "errno": code, "where": where}
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """The paths among a call's arguments: what it may open."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, dict):
+        yield from _paths(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _paths(item)
+
+
+if __name__ == "__main__":
+    main()

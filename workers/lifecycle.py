@@ -24,7 +24,7 @@ from pipeline.settings import installation
 from pipeline.settings.portals import load_portals
 from pipeline.steps.tools import open_tools
 from pipeline.telemetry import failpoints
-from pipeline.telemetry.logs import configure, secrets_of
+from pipeline.telemetry.logs import configure, secrets_of, take_over
 from workers.reconciler import Reconciler
 from workers.sweeper import Sweeper
 
@@ -69,6 +69,7 @@ worker = Worker()
 def _logging(**_: Any) -> None:
     loaded = installation.load()
     configure(loaded.log_format, secrets=secrets_of(loaded, load_portals(loaded)))
+    take_over()
 
 
 @signals.celeryd_after_setup.connect  # type: ignore[untyped-decorator]

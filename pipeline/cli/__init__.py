@@ -116,11 +116,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         _tell("callscribe: interrupted")
         code = 130
     except CallscribeError as error:
-        _tell(f"callscribe: {error.message}")
-        if error.hint and not isinstance(error, BadRequest):  # its hint is meant for who sent a request
-            _tell(f"  {error.hint}")
-        if isinstance(error, CannotStart | StoreUnavailable) and _command(args) != "doctor":
-            _tell("  `callscribe doctor` checks every part.")
+        if not _told_machines(error):
+            _tell(f"callscribe: {error.message}")
+            if error.hint and not isinstance(error, BadRequest):  # its hint is meant for who sent a request
+                _tell(f"  {error.hint}")
+            if isinstance(error, CannotStart | StoreUnavailable) and _command(args) != "doctor":
+                _tell("  `callscribe doctor` checks every part.")
         code = exit_code(error)
     except OSError as error:
         code = _unwritten(error)
@@ -131,6 +132,18 @@ def _tell(text: str) -> None:
     from pipeline.cli.terminal import echo
 
     echo(text, err=True)
+
+
+def _told_machines(error: CallscribeError) -> bool:
+    """A process of the service that has begun ends with a line of its log, where machines read that."""
+    import structlog
+
+    from pipeline.telemetry.logs import tells_machines
+
+    if tells_machines():
+        structlog.get_logger().critical("process_ended", error=error.slug, why=error.message, hint=error.hint)
+        return True
+    return False
 
 
 def _command(args: Sequence[str] | None) -> str:

@@ -24,7 +24,8 @@ GRACEFUL_SECONDS = 5  # requests of portals take milliseconds; nothing else may 
 @click.option("--fd", type=int, hidden=True, help="An open listening socket of the supervisor.")
 def api(host: str, port: int, fd: int | None) -> None:
     """Takes requests; needs a store, and workers somewhere."""
-    parts.checked(load())  # wrong settings end here, with a sentence
+    settings = load()
+    parts.begin(settings, parts.checked(settings))  # wrong settings end here, with a sentence
     listener = parts.listen(host, port) if fd is None else socket.socket(fileno=fd)
     give_up()
     config = uvicorn.Config(

@@ -19,6 +19,7 @@ from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portals
 from pipeline.steps.tools import checked_portals
 from pipeline.storage.blobs import Blobs, StorageFails
+from pipeline.telemetry.logs import configure, secrets_of, take_over
 from pipeline.web.storage_watch import StorageWatch
 
 PORT = 8000  # of the api, unless told otherwise
@@ -81,6 +82,12 @@ def check_storage(settings: Settings) -> None:
             raise NoStorage(f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}: {why}")
     finally:
         watch.close()
+
+
+def begin(settings: Settings, portals: Portals) -> None:
+    """From here on this process of the service speaks in log lines alone, in the format that is set."""
+    configure(settings.log_format, secrets=secrets_of(settings, portals))
+    take_over()
 
 
 def unwritable(folder: Path) -> str | None:

@@ -7,6 +7,7 @@ import time
 
 import click
 import httpx
+import structlog
 
 from pipeline.cli import CannotStart, attached, parts
 from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
@@ -19,6 +20,7 @@ from pipeline.web.auth import find_key, key_file
 READY_SECONDS = 60.0
 TRIES_TO_START = 3
 LOOK_SECONDS = 0.05
+log = structlog.get_logger()
 
 
 @click.command()
@@ -38,10 +40,12 @@ def up(host: str, port: int, workers: int) -> None:
     drains and exits 0.
     """
     settings = load()
+    portals = parts.checked(settings)
+    parts.begin(settings, portals)
     for mistake in mistakes():
-        echo(mistake, err=True)
-    if not any(portal.tokens for portal in parts.checked(settings).values()):
-        echo("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404", err=True)
+        log.warning("setting_unknown", why=mistake)
+    if not any(portal.tokens for portal in portals.values()):
+        _say("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404")
     leave = told_to_leave()
     give_up()
     with attached.locked(settings.data_dir), parts.listen(host, port) as listener:
@@ -121,4 +125,4 @@ def _greet(settings: Settings, address: str) -> None:
 
 
 def _say(line: str) -> None:
-    echo(f"supervisor: {line}", err=True)
+    log.warning("supervisor", says=line)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 import click
+import structlog
 
 from pipeline.cli import attached, parts
 from pipeline.cli.supervise import Supervisor, told_to_leave
-from pipeline.cli.terminal import echo
 from pipeline.settings.installation import load
 
 LOOK_SECONDS = 0.1
+log = structlog.get_logger()
 
 
 def _queues(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
@@ -31,7 +32,7 @@ def worker(queue: list[str]) -> None:
     One queue becomes Celery itself; two are supervised, since each needs its own kind of pool.
     """
     settings = load()
-    parts.checked(settings)
+    parts.begin(settings, parts.checked(settings))
     if len(queue) == 1:
         command = parts.worker_command(settings, queue[0])
         os.execv(command[0], command)  # noqa: S606 (our own interpreter)
@@ -39,7 +40,7 @@ def worker(queue: list[str]) -> None:
     supervisor = Supervisor(
         parts.workers(settings, queue),
         lost=attached.free_leases(settings),
-        say=lambda line: echo(f"supervisor: {line}", err=True),
+        say=lambda line: log.warning("supervisor", says=line),
     )
     try:
         supervisor.start()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterable
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 from urllib.parse import urlsplit
 
@@ -181,6 +183,8 @@ def configure(
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
+    # billiard tells of dead children here, and lets nothing through to the root
+    logging.getLogger("multiprocessing").handlers[:] = [handler]
     # its lines hold whole paths, and engine URLs carry the portal's secret; we write our own
     logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn.error").addFilter(_of_ours)
@@ -191,6 +195,33 @@ def configure(
         logger_factory=lambda *_: _Lines(handler),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
+    )
+
+
+def tells_machines() -> bool:
+    """Whether the lines of this process are JSON."""
+    return isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
+
+
+def take_over() -> None:
+    """Has this process say in log lines what Python would print: warnings, and the traces of what dies."""
+    logging.captureWarnings(True)
+    log = structlog.get_logger()
+
+    def of_the_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return
+        log.critical("process_died", exc_info=(kind, error, trace))
+
+    def of_a_thread(told: threading.ExceptHookArgs) -> None:
+        if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
+            log.critical(
+                "thread_died", thread=told.thread.name if told.thread else None, exc_info=told.exc_value
+            )
+
+    sys.excepthook, threading.excepthook = of_the_process, of_a_thread
+    sys.unraisablehook = lambda told: log.error(
+        "error_ignored", where=repr(told.object), exc_info=told.exc_value
     )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.system.processes import (
+    TOKEN,
     Portal,
     Process,
     Service,
@@ -145,3 +150,75 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
         return ""
+
+
+def test_every_line_is_json_and_a_call_can_be_followed(calm: Portal) -> None:
+    """Whatever dies or ends, nothing plain is among the log lines, and those of a call name its job."""
+    with short_folder() as folder:
+        env = environment(**(calm.settings | {"portal_token": TOKEN, "data_dir": str(folder / "data")}))
+        errors = (folder / "errors").open("wb")
+        up = subprocess.Popen(
+            command("up", "--port", "0"), env=env, cwd=folder, stdout=subprocess.PIPE, stderr=errors
+        )
+        try:
+            assert up.stdout
+            url = up.stdout.readline().decode().split("ready at ")[1].strip()
+            calm.script(path="/disk/downloadFile/*", drip_seconds=0.1)
+            token, _ = calm.call(f"{url}/engines/{TOKEN}", folder)
+            assert calm.outcome(token)["outcome"] == "success"
+            found = sorted(descendants(up.pid).items())
+            media, *pool = [pid for pid, line in found if "--queues media" in line]
+            for pid in pool:
+                os.kill(pid, signal.SIGABRT)
+            until(lambda: (folder / "errors").read_text().count("exited with") >= len(pool))
+            os.kill(media, signal.SIGKILL)
+            for words, number in (
+                ("--queues upstream", signal.SIGSEGV),
+                ("pipeline api", signal.SIGKILL),
+                ("valkey", signal.SIGKILL),
+            ):
+                (pid,) = [pid for pid, line in found if words in line]
+                os.kill(pid, number)
+
+            def again() -> bool:
+                with suppress(httpx.HTTPError):
+                    return httpx.get(f"{url}/ready", trust_env=False).status_code == 200
+                return False
+
+            until(again)
+            until(lambda: (folder / "errors").read_text().count("worker_begins") >= 4)
+        finally:
+            up.terminate()
+            code = up.wait(60)
+            errors.close()
+            if up.stdout:
+                up.stdout.close()
+        assert code == 0
+        lines = [json.loads(line) for line in (folder / "errors").read_text().splitlines()]
+        assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+        (job,) = {line["job"] for line in lines if line["event"] == "job_accepted"}
+        steps = [line["step"] for line in lines if line.get("job") == job and line["event"] == "step_done"]
+        assert steps[:3] == ["fetch", "sniff", "split"]
+        assert steps[-1] in ("callback", "link", "timeline")
+        assert {"transcribe:0", "merge", "classify", "callback"} <= set(steps)
+
+
+@pytest.mark.parametrize("how", ["raise ValueError('https://x.example/?token=abc')", "warnings.warn('old')"])
+def test_what_python_would_print_is_a_line(how: str) -> None:
+    """Traces of what dies, in the main thread, in others and in finalizers, and warnings, without secrets."""
+    thread = f"threading.Thread(target=lambda: exec({how!r})).start()"
+    for code in (how, thread, _IN_A_FINALIZER.format(how=how)):
+        python = [sys.executable, "-W", "always", "-c", _PROCESS + code]
+        ran = subprocess.run(python, capture_output=True, text=True, timeout=60)
+        (line,) = ran.stderr.splitlines()
+        told = json.loads(line)
+        assert told["level"] in ("critical", "error", "warning")
+        assert "token=abc" not in line
+        assert "?***" in line or "old" in told["event"]
+
+
+_PROCESS = (
+    "import threading, warnings; from pipeline.telemetry.logs import configure, take_over\n"
+    "configure('json'); take_over()\n"
+)
+_IN_A_FINALIZER = "class A:\n    def __del__(self): exec({how!r})\na = A()\ndel a\n"

@@ -65,8 +65,8 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     ended = persist(tools.store.now)
     at = callback_at(claim.attempt, begun=now, now=ended, deadline=job.deadline)
     if sent.accepted or (_was_read(sent) and _may_stand(claim, tools, sent, is_last=at is None)):
-        persist(tools.store.breakers.passed, host)
-        persist(tools.store.usage.add, job.portal, {"jobs_failed" if failure else "jobs_done": 1})
+        done = {"jobs_failed" if failure else "jobs_done": 1}
+        persist(tools.store.usage.add, job.portal, done, passed=host)
         OUTCOME_SECONDS.observe(ended - job.accepted_at, job.category.value)
         if folder := tools.settings.capture_dir:
             capture_callback(folder, job, body, sent)

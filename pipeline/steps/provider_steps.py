@@ -118,7 +118,7 @@ def _heard(
     provider = portal.transcription
     if flow.is_piece(chunk):
         provider = replace(provider, models=(*provider.models[1:], provider.models[0]))
-    client = transcriptions.Transcriptions(provider, tools.transport, tools.store.known)
+    client = transcriptions.Transcriptions(provider, tools.transport, tools.store.lately)
     withheld = hint is None and hint_of(job, portal) is not None
 
     def call(model: str | None) -> Hearing:
@@ -192,7 +192,7 @@ def _ask_lead(
 ) -> Reply:
     transcript = flow.transcript(job)
     assert transcript is not None
-    client = chats.Chat(portal.chat, tools.transport, tools.store.known)
+    client = chats.Chat(portal.chat, tools.transport, tools.store.lately)
     return buy(
         tools,
         job,
@@ -244,7 +244,7 @@ def draw(job: Job, claim: Claim, tools: Tools) -> Result:
 
 def _drawn(job: Job, claim: Claim, tools: Tools, provider: Provider, *, turn: int, number: int) -> list[str]:
     """The links of one paid call; turn: how many were before it."""
-    client = images.Images(provider, tools.transport, tools.store.known)
+    client = images.Images(provider, tools.transport, tools.store.lately)
 
     def ask(one: Drawing, seconds: float) -> dict[str, Any]:
         timeout = min(seconds, images.TIMEOUT_SECONDS)

@@ -136,7 +136,7 @@ def _ask_text(
 ) -> Reply:
     portal = tools.portal(job)
     provider = replace(portal.chat, models=models) if models else portal.chat
-    client = chats.Chat(provider, tools.transport, tools.store.known)
+    client = chats.Chat(provider, tools.transport, tools.store.lately)
     return buy(
         tools,
         job,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import cast
 
 from pipeline.domain.job import PortalId
 from pipeline.store.connect import Server, guarded
+
+LATELY_SECONDS, MOST_LATELY = 1.0, 1000
 
 
 class Known:
@@ -60,3 +63,29 @@ class Known:
         """When this portal was first seen here: calls before that are its history."""
         self._server.redis.set(f"cs:connected:{portal}", f"{self._server.now():.3f}", nx=True)
         return float(cast(str, self._server.redis.get(f"cs:connected:{portal}")))
+
+
+class Lately:
+    """The same facts as this process has read them within the last second: for what every call asks anew.
+
+    What another process learns meanwhile is asked for once more; what this one learns counts at once.
+    """
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._read: dict[str, tuple[float, str | None]] = {}
+
+    def recall(self, key: str) -> str | None:
+        """As `Known.recall`."""
+        at, value = self._read.get(key, (0.0, None))
+        if (now := time.monotonic()) - at >= LATELY_SECONDS:
+            if len(self._read) >= MOST_LATELY:
+                self._read.clear()
+            value = self._known.recall(key)
+            self._read[key] = now, value
+        return value
+
+    def remember(self, key: str, value: str, *, seconds: int | None = 86_400) -> None:
+        """As `Known.remember`."""
+        self._read.pop(key, None)
+        self._known.remember(key, value, seconds=seconds)

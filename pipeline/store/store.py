@@ -19,7 +19,7 @@ from pipeline.store.connect import Server, guarded
 from pipeline.store.counters import Counters, Processes
 from pipeline.store.durability import Durability, judge
 from pipeline.store.gauges import Gauges
-from pipeline.store.known import Known
+from pipeline.store.known import Known, Lately
 from pipeline.store.ledger import Ledger
 from pipeline.store.records import (
     Quota,
@@ -101,6 +101,7 @@ class Store:
         self.now, self.close = server.now, server.close
         self.watermark = Watermark()
         self.ledger, self.usage, self.known = Ledger(server), Usage(server), Known(server)
+        self.lately = Lately(self.known)
         self.breakers, self.limits = Breakers(server), Limits(server)
         self.counters, self.processes, self.gauges = Counters(server), Processes(server), Gauges(server)
 

@@ -8,6 +8,11 @@ from typing import Literal
 from pipeline.store.connect import Server, guarded
 
 
+def gate_of(name: str) -> str:
+    """Where a circuit breaker stands."""
+    return f"cs:gate:{name}"
+
+
 class Breakers:
     """Circuit breakers, one per name: of a provider's account, a server, a portal's host."""
 
@@ -23,13 +28,13 @@ class Breakers:
         """Those of them that let nothing through but probes."""
         pipe = self._server.redis.pipeline(transaction=False)
         for name in names:
-            pipe.hexists(f"cs:gate:{name}", "open_until")
+            pipe.hexists(gate_of(name), "open_until")
         return frozenset(name for name, held in zip(names, pipe.execute(), strict=True) if held)
 
     @guarded
     def passed(self, name: str) -> None:
         """The probe, or any call, went well: the breaker closes."""
-        self._server.redis.delete(f"cs:gate:{name}")
+        self._server.redis.delete(gate_of(name))
 
     def failed(self, name: str, *, after: int = 5, period: float = 5.0, longest: float = 60.0) -> None:
         """One more failure; from the `after`th on the breaker opens, for `period` seconds and ever longer."""

@@ -10,6 +10,7 @@ from typing import cast
 from pipeline.domain.job import PortalId
 from pipeline.store.connect import Server, guarded
 from pipeline.store.counters import COUNTED
+from pipeline.store.throttles import gate_of
 from pipeline.telemetry.metrics import USED, field_of
 
 KEPT_SECONDS = 400 * 86_400
@@ -22,10 +23,18 @@ class Usage:
         self._server = server
 
     @guarded
-    def add(self, portal: PortalId, amounts: Mapping[str, float], *, model: str | None = None) -> None:
+    def add(
+        self,
+        portal: PortalId,
+        amounts: Mapping[str, float],
+        *,
+        model: str | None = None,
+        passed: str | None = None,
+    ) -> None:
         """Adds to the portal's usage of today, and to what is counted for good.
 
         amounts: by their names in `metrics.USAGE`. model: the one that did it, where one has to be paid.
+        passed: a circuit breaker that closes with it.
         """
         pipe = self._server.redis.pipeline()
         for name, amount in fields_of(amounts, model).items():
@@ -33,6 +42,8 @@ class Usage:
         for series, amount in series_of(portal, amounts, model).items():
             pipe.hincrbyfloat(COUNTED, series, amount)
         pipe.expire(key_of(portal), KEPT_SECONDS)
+        if passed:
+            pipe.delete(gate_of(passed))
         pipe.execute()
 
     def of(self, portal: PortalId, on: str | None = None) -> dict[str, float]:

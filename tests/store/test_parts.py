@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pipeline.domain.job import Claim, PortalId
-from pipeline.store import Callee, Store, ledger, usage
+from pipeline.store import Callee, Store, known, ledger, usage
 from tests.store.jobs import a_job, accept, claim, due
 
 
@@ -194,3 +194,26 @@ def test_what_an_answer_took_is_counted_once_however_often_it_is_kept(store: Sto
         )  # fmt: skip
     assert store.usage.by_model(held.portal) == {"whisper-1": {"paid_calls": 1, "paid_seconds": 0.5}}
     assert store.breakers.wait("server") == 0
+
+
+def test_what_servers_can_is_read_once_a_second_and_at_once_after_it_was_learned(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process sees its own learning at once, and another's after a second."""
+    clock = [100.0]
+    monkeypatch.setattr(known.time, "monotonic", lambda: clock[0])
+    assert store.lately.recall("form") is None
+    store.known.remember("form", "of another process")
+    assert store.lately.recall("form") is None
+    clock[0] += known.LATELY_SECONDS
+    assert store.lately.recall("form") == "of another process"
+    store.lately.remember("form", "its own")
+    assert store.lately.recall("form") == store.known.recall("form") == "its own"
+
+
+def test_an_outcome_that_was_taken_closes_the_breaker_with_its_count(store: Store) -> None:
+    """The next outcome to the same host need not wait."""
+    store.breakers.failed("callback:portal", after=1, period=60.0)
+    store.usage.add(PortalId("acme"), {"jobs_done": 1}, passed="callback:portal")
+    assert store.breakers.wait("callback:portal") == 0
+    assert store.usage.of(PortalId("acme")) == {"jobs_done": 1}

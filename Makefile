@@ -9,7 +9,7 @@ HEARING = $(VENV)/.whisper
 PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove browser truth soak up check format docs dist audit lock notices clean
+.PHONY: help demo test prove browser truth soak up check format docs site dist audit lock notices clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ lock: ## renew the locks from pyproject.toml
 	@$(VENV)-lock/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --upgrade --extra whisper --constraint requirements-dev.lock pyproject.toml -o requirements-whisper.lock
 	@rm -rf $(VENV)-lock
 	@echo 'now `make notices`, once the new versions are installed'
+
+site: $(STAMP) ## the documents as a site, in site/
+	@DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet && echo "site/start/index.html"
 
 dist: $(STAMP) ## the wheel, its source, its SBOM and their checksums, in dist/
 	@rm -rf dist && $(BIN)/python -m hatchling build -d dist

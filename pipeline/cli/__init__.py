@@ -32,6 +32,7 @@ COMMANDS = {
     "doctor": "Checks store, disk, media libraries, providers, portals and addresses; exit 1 when one fails.",
     "usage": "What each portal has used, by the days of UTC; the cost by CALLSCRIBE_PRICES_FILE.",
     "golden": "How far a chat model agrees with the golden set of calls.",
+    "backup": "Copies store, archive, audio and key into FOLDER while the service runs, and checks it.",
     "portals": "The portals in force: `callscribe portals` lists them.",
     "config": "The settings in force with their source, secrets masked.",
 }

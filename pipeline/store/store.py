@@ -199,6 +199,11 @@ class Store:
                 raise
 
     @guarded
+    def count(self) -> int:
+        """How many jobs are kept, ended ones among them."""
+        return int(self._redis.zcard("cs:jobs"))
+
+    @guarded
     def rewriting(self) -> bool:
         """Whether that is still under way."""
         info = cast(dict[str, int], self._redis.info("persistence"))

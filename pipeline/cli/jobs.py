@@ -19,13 +19,12 @@ from pipeline.domain.errors import UnknownJob
 from pipeline.domain.job import Category, Entity, JobId
 from pipeline.domain.lead import Quality
 from pipeline.run.operate import erase_job, retry_job
-from pipeline.run.views import JobRow, Lack, Row, Status, job_row, job_view, words_of
+from pipeline.run.views import JobRow, Lack, Row, Status, job_row, view_of, words_of
 from pipeline.settings.installation import Settings, load
 from pipeline.steps import flow
 from pipeline.steps.tools import open_tools
 from pipeline.store import Store
 from pipeline.store.records import read_job
-from pipeline.telemetry.logs import REDACTOR
 
 HEAD = ["id", "accepted", "portal", "category", "status", "score", "entry in"]
 ENTITIES = ("deal", "lead", "contact", "company")
@@ -150,16 +149,15 @@ def show(job_id: str, as_json: bool) -> None:
         raw = store.raw(JobId(job_id))
         events, deliveries = store.events(JobId(job_id)), store.deliveries(JobId(job_id))
         waiting = store.waiting(JobId(job_id))
-    try:
-        job = read_job(JobId(job_id), raw)
-        view = job_view(job, events, deliveries, waiting)
-    except Exception:  # from another version, or damaged: as it is stored, without secrets
-        echo(f"{job_id} cannot be read by this version; as it is stored:", err=True)
-        echo_lines(json.dumps(REDACTOR.any(raw), ensure_ascii=False, indent=1, sort_keys=True).splitlines())
-        return
+    view = view_of(JobId(job_id), raw, events, deliveries, waiting)
     if as_json:
         echo_lines(view.model_dump_json(indent=1).splitlines())
         return
+    if not view.is_readable:
+        echo(f"{job_id} cannot be read by this version; as it is stored:", err=True)
+        echo_lines(json.dumps(view.stored, ensure_ascii=False, indent=1, sort_keys=True).splitlines())
+        return
+    job = read_job(JobId(job_id), raw)
     failure, lead = view.error, flow.lead(job)
     done, parts = flow.progress(job)
     echo(f"{job.id}  {job.portal}  {job.category.value} by {job.source.value}  {job.status}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.domain.errors import UnknownJob
+from pipeline.domain.errors import UnknownJob, UnreadableRecord
 from pipeline.domain.job import JobId
 from pipeline.run.runner import replayable
 from pipeline.steps.pictures import is_over
@@ -34,4 +34,6 @@ def _needed(job_id: JobId, tools: Tools) -> bool:
         job = tools.store.load(job_id)
     except UnknownJob:
         return False
+    except UnreadableRecord:  # whoever reads it may need it
+        return True
     return "callback" not in job.facts or replayable(job)

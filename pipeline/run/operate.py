@@ -12,7 +12,7 @@ from pipeline.steps import flow
 from pipeline.steps.paid import breakers
 from pipeline.steps.tools import Tools
 from pipeline.store import Stale, Transition
-from pipeline.store.records import COUNTS, dumps
+from pipeline.store.records import COUNTS, dumps, readable
 
 RETRY_TTL_SECONDS = 3600.0
 
@@ -28,9 +28,10 @@ def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> t
     """
     while True:
         job, now = tools.store.load(job_id), tools.store.now()
-        if entity:
-            _check_entity(job, entity)
-        again = _to_do_again(job, tools, entity)
+        with readable(job_id):
+            if entity:
+                _check_entity(job, entity)
+            again = _to_do_again(job, tools, entity)
         facts = {step: fact for step, fact in job.facts.items() if step not in again}
         ended = job.status in ("failed", "done")
         deadline = max(job.deadline, now + RETRY_TTL_SECONDS) if ended else job.deadline
@@ -38,7 +39,8 @@ def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> t
         after = replace(
             job, facts=facts, deadline=deadline, request=request, attempts={} if ended else job.attempts
         )
-        following = flow.advance(after, now)
+        with readable(job_id):
+            following = flow.advance(after, now)
         dues = [due if ended else _at_once(due, job) for due in following.dues]
         now_due = tuple(due.step for due in dues if not due.at)
         if not ended and not any(step in job.attempts for step in now_due):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.contract.sinks import to_reader
+from pipeline.domain.errors import UnreadableRecord
 from pipeline.domain.job import (
     Category,
     Delivery,
@@ -30,6 +31,7 @@ from pipeline.domain.transcript import Transcript
 from pipeline.steps import flow
 from pipeline.store import salvaged
 from pipeline.store.records import read_job
+from pipeline.telemetry.logs import REDACTOR
 
 Row = tuple[JobId, float, dict[str, str]]  # as the store's pages have it
 
@@ -132,6 +134,9 @@ class JobView(JobRow):
     deliveries: list[DeliveryView]
     events: list[EventView]
     next_attempts: dict[str, Moment] = Field(description="Steps that were put off, and until when.")
+    stored: dict[str, str] | None = Field(
+        description="Where it cannot be read: its fields as they are stored, without secrets."
+    )
 
 
 def moment(at: float) -> str:
@@ -197,6 +202,32 @@ def words_of(row: JobRow) -> str:
     return ", ".join([*held, *failed, *(f"no {lack}" for lack in row.lacks)])
 
 
+def view_of(
+    key: JobId,
+    raw: Mapping[str, str],
+    events: Iterable[Event],
+    deliveries: Iterable[Delivery],
+    waiting: Mapping[Step, float] | None = None,
+) -> JobView:
+    """A job by its stored fields; of a record that cannot be read what can, and all as it is stored."""
+    try:
+        return job_view(read_job(key, raw), events, deliveries, waiting)
+    except Exception as broken:
+        job = salvaged(key, raw, portal=PortalId(""), deadline=0.0)
+        said = job_view(job, events, deliveries, waiting)
+        error = broken if isinstance(broken, UnreadableRecord) else UnreadableRecord()
+        failure = Failure(
+            slug=error.slug, code=error.code, message=error.message, step=Step("record"), hint=error.hint
+        )
+        changes = {
+            "status": raw["status"] if raw.get("status") in get_args(Status) else "failed",
+            "is_readable": False,
+            "error": failure,
+            "stored": to_reader(REDACTOR.any(dict(raw)), spoken=job.category.spoken),
+        }
+        return said.model_copy(update=changes)
+
+
 def job_view(
     job: Job,
     events: Iterable[Event],
@@ -241,6 +272,7 @@ def job_view(
         next_attempts={
             step: moment(at) for step, at in (waiting or {}).items() if at and kind_of(step) != "expire"
         },
+        stored=None,
     )
     return JobView.model_validate(to_reader(view.model_dump(mode="json"), spoken=job.category.spoken))
 

@@ -22,6 +22,7 @@ from pipeline.domain.errors import (
     PortalUnavailable,
     RecordingGone,
     UnknownJob,
+    UnreadableRecord,
     Upstream,
 )
 from pipeline.domain.job import Claim, Job, JobId, Timeline
@@ -180,7 +181,7 @@ def _by_another(owner: JobId, where: Timeline, journals: Sequence[Journal], tool
     assert where.entity is not None
     try:
         theirs = flow.timeline(tools.store.load(owner)).state
-    except UnknownJob:  # erased, before or after it wrote
+    except (UnknownJob, UnreadableRecord):  # erased or damaged, before or after it wrote
         theirs = "failed"
     if theirs == "waiting":
         raise Snooze(10.0, f"{owner} is to write the entry")

@@ -9,11 +9,11 @@ import math
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from pipeline.domain.errors import UnreadableRecord
+from pipeline.domain.errors import CallscribeError, UnreadableRecord
 from pipeline.domain.job import (
     Attempts,
     Category,
@@ -86,8 +86,17 @@ def accept_arguments(
 
 def read_job(key: JobId, fields: Mapping[str, str]) -> Job:
     """The inverse of `fields_of`; raises UnreadableRecord."""
-    try:
+    with readable(key):
         return _read_job(key, fields)
+
+
+@contextmanager
+def readable(key: JobId) -> Iterator[None]:
+    """Whatever goes wrong inside is the record's fault: raises UnreadableRecord, and errors of our own."""
+    try:
+        yield
+    except CallscribeError:
+        raise
     except Exception as error:  # whatever another version, or a fault, has left there
         raise UnreadableRecord(f"The record of {key} cannot be read: {type(error).__name__}.") from error
 

@@ -133,7 +133,7 @@ class Store:
     def waiting(self, job: JobId) -> dict[Step, float]:
         """When each step that is not done is tried next, unix seconds; 0 for what is ready or under way."""
         fields = self.raw(job)
-        dues = {name[4:]: text.split()[0] for name, text in fields.items() if name.startswith("due:")}
+        dues = {name[4:]: text.partition(" ")[0] for name, text in fields.items() if name.startswith("due:")}
         pipe = self._redis.pipeline(transaction=False)
         for step, queue in dues.items():
             pipe.zscore("cs:later", f"{queue}|{fields.get('portal', '')}|{job}|{step}")

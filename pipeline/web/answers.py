@@ -21,6 +21,7 @@ from pipeline.domain.errors import (
     StoreUnavailable,
     TooLarge,
     UnknownJob,
+    UnreadableRecord,
 )
 from pipeline.telemetry.metrics import REFUSED
 
@@ -30,6 +31,7 @@ RETRY_SECONDS = {StoreUnavailable: 5, QueueFull: 30}
 _STATUS: dict[type[CallscribeError], int] = {
     UnknownJob: 404,
     Conflict: 409,
+    UnreadableRecord: 409,
     TooLarge: 413,
     Refused: 400,
     StoreUnavailable: 503,

@@ -13,8 +13,9 @@ from pipeline.contract import known_only, subtitles
 from pipeline.domain.errors import BadRequest, UnknownJob
 from pipeline.domain.job import Category, Job, JobId
 from pipeline.run.operate import erase_job, retry_job
-from pipeline.run.views import JobRows, Row, Status, job_row, job_view
+from pipeline.run.views import JobRows, JobView, Row, Status, job_row, view_of
 from pipeline.steps import flow
+from pipeline.store.records import readable
 from pipeline.web.answers import PRIVATE, Json, error
 from pipeline.web.service import Service, service_of
 
@@ -39,12 +40,15 @@ async def listed(request: Request) -> Response:
 
 async def shown(request: Request) -> Response:
     """GET /v1/jobs/{id}."""
-    service, job = await _job(request)
+    service = service_of(request)
+    await service.check_key(request)
+    return Json((await service.blocking(_view, service, job_id(request))).model_dump(mode="json"))
+
+
+def _view(service: Service, key: JobId) -> JobView:
     store = service.tools.store
-    events = await service.blocking(store.events, job.id)
-    deliveries = await service.blocking(store.deliveries, job.id)
-    waiting = await service.blocking(store.waiting, job.id)
-    return Json(job_view(job, events, deliveries, waiting).model_dump(mode="json"))
+    raw = store.raw(key)
+    return view_of(key, raw, store.events(key), store.deliveries(key), store.waiting(key))
 
 
 async def exported(request: Request) -> Response:
@@ -53,7 +57,8 @@ async def exported(request: Request) -> Response:
     if kind not in subtitles.FORMATS:
         raise HTTPException(404, "Expected transcript.txt, .srt, .vtt or .json.")
     service, job = await _job(request)
-    found = flow.transcript(job)
+    with readable(job.id):
+        found = flow.transcript(job)
     if found is None:
         raise HTTPException(404, f"The job has no transcript; it is {job.status}.")
     portal = service.portals.get(job.portal)

@@ -10,6 +10,7 @@ import pytest
 from pipeline.domain.job import Entity, JobId, Request, Source
 from pipeline.domain.kinds import QUEUES
 from pipeline.domain.plain import to_plain
+from pipeline.run.leftovers import leftovers
 from pipeline.run.operate import erase_job
 from pipeline.run.runner import Runner
 from pipeline.sandbox.app import Sandbox
@@ -97,6 +98,31 @@ def test_a_record_that_cannot_be_read_is_ended_and_can_be_looked_at(
     assert erase_job(tools, job)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fact:fetch", "{broken"), ("fact:fetch", "5"), ("fact:fetch", "null"), ("fact:fetch", '"x"'),
+        ("fact:fetch", "[]"), ("fact:fetch", b"\xff"), ("due:fetch", ""), ("due:fetch", "nowhere"),
+        ("due:fetch", "x y z"), ("lease:fetch", "nobody"), ("status", "tired"),
+    ],
+)  # fmt: skip
+def test_what_breaks_just_before_a_claim_is_not_waited_out(
+    tools: Tools, sandbox: Sandbox, field: str, value: str | bytes
+) -> None:
+    """Where a fact of the step itself, or what says that it is due, is damaged, the outcome comes at once."""
+    sandbox.script.add(path="/hook", status=200, body={"status": "success"}, times=None)
+    hook = f"{sandbox.base_url}/hook"
+    job = accept(tools, Request(file_url=f"{hook}/none", error_callback_url=hook), Source.API)
+    tools.store._redis.hset(f"cs:job:{job}", field, value)
+    work(tools, job, until="fact:callback")
+    record = tools.store.load(job)
+    assert tools.store.now() < record.deadline - record.reserve
+    failure = flow.failure(record)
+    assert failure
+    assert failure.slug != "expired"
+    assert len(sandbox.ledger.find("/hook")) == 1
+
+
 @pytest.mark.parametrize("vanishes_before", ["sniff", "split", "transcribe"])
 def test_audio_that_vanished_is_fetched_and_cut_again_and_nothing_is_paid_twice(
     tools: Tools, sandbox: Sandbox, vanishes_before: str
@@ -145,3 +171,17 @@ def test_a_result_that_cannot_be_told_is_told_as_an_error(tools: Tools, sandbox:
     (told,) = sandbox.ledger.find("/hook")
     assert flow.failure(failed) is not None
     assert told["status"] == 200
+
+
+def test_one_damaged_record_hides_no_audio_of_others(tools: Tools) -> None:
+    """The look for audio that nobody needs passes over a record that cannot be read, and keeps its audio."""
+    job = accept(tools, Request(file_url="https://example.com/call"), Source.API)
+    tools.store._redis.hset(f"cs:job:{job}", "request", "{broken")
+    for folder in (job, "job_ofnobody"):
+        kept = tools.settings.data_dir / "audio" / folder
+        kept.mkdir(parents=True)
+        (kept / "recording").write_bytes(b"x")
+    found = leftovers(tools)
+    assert found == {"job_ofnobody"}
+    leftovers(tools, found)
+    assert tools.blobs.folders() == [job]

@@ -265,3 +265,39 @@ def test_unknown_jobs_are_404(client: Client, job: str) -> None:
         answer = client.v1(method, f"/v1/jobs/{job}{path}")
         assert answer.status_code == 404
         assert answer.json()["error"]["code"] in ("unknown_job", "not_found")
+
+
+DAMAGES: list[tuple[str, str | bytes]] = [
+    ("request", "{broken"), ("category", "video"), ("accepted_at", ""), ("deadline", "nan"), ("rev", "one"),
+    ("status", "tired"), ("due:fetch", ""), ("fact:merge", "{broken"), ("fact:merge", b"\xff\xfe"),
+    ("fact:merge", "5"), ("fact:merge", '{"transcript": {"from": "a version to come"}}'),
+    ("fact:split", "[]"), ("fact:sniff", "{}"), ("fact:callback", "7"), ("fact:failure", "{}"),
+    ("held_since", "x"), ("tries:fetch", "y"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value"), DAMAGES, ids=lambda value: str(value)[:16])
+def test_a_damaged_record_is_shown_as_it_is_stored(
+    client: Client, store: Store, field: str, value: str | bytes
+) -> None:
+    """It is no error of ours in any view: what can be read is, the rest is told without secrets."""
+    job, other = put(store, facts=FACTS), put(store, number=1)
+    store._redis.hset(f"cs:job:{job}", field, value)
+    shown = client.v1("GET", f"/v1/jobs/{job}")
+    assert shown.status_code == 200
+    view = shown.json()
+    assert view["id"] == job
+    assert "token=secret" not in shown.text
+    if not view["is_readable"]:
+        assert view["error"]["slug"] == "unreadable_record"
+        assert view["stored"]["portal"] == "portal"
+        assert view["status"] in ("accepted", "running", "done", "failed")
+    assert view["is_readable"] == (field in ("due:fetch", "rev"))
+    listed = client.v1("GET", "/v1/jobs").json()["jobs"]
+    assert {row["id"] for row in listed} == {job, other}
+    for method, path in (("GET", "/transcript.txt"), ("POST", "/retry")):
+        assert client.v1(method, f"/v1/jobs/{job}{path}").status_code in (200, 202, 404, 409), path
+    for page in ("/jobs", f"/jobs/{job}"):
+        assert client.v1("GET", page).status_code in (200, 409), page
+    assert client.v1("DELETE", f"/v1/jobs/{job}").status_code == 204
+    assert client.v1("GET", f"/v1/jobs/{other}").json()["is_readable"]

@@ -17,10 +17,9 @@ if not member or not unready(queue, portal, member) then
 end
 local id, step = string.match(member, '^([^|]*)|(.*)$')
 local key = job_key(id)
-if redis.call('EXISTS', key) == 0 or redis.call('HEXISTS', key, 'fact:' .. step) == 1 then
-  if redis.call('EXISTS', key) == 1 then redis.call('HDEL', key, 'due:' .. step) end
+if redis.call('EXISTS', key) == 0 then
   settle()
-  return {'', '', '', '', '', '', ''} -- erased or done meanwhile
+  return {'', '', '', '', '', '', ''} -- erased meanwhile
 end
 local fence = redis.call('INCR', 'cs:fence')
 redis.call('HSET', 'cs:served:' .. queue, portal, fence)

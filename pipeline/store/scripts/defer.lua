@@ -13,11 +13,11 @@ if t.set and t.set.held_since then
 end
 append(key .. ':events', t.events or {})
 append(key .. ':deliveries', t.deliveries or {})
-local queue = due_of(t.id, t.step)
+local queue = due_of(t.id, t.step, t.queue)
 if queue and tonumber(t.at) > now() then
   redis.call('ZADD', 'cs:later', t.at, join(queue, t.portal, t.id, t.step))
 else
-  make_ready(t.portal, t.id, t.step)
+  make_ready(t.portal, t.id, t.step, t.queue)
 end
 settle()
 return 'ok'

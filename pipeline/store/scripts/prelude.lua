@@ -142,14 +142,17 @@ local news = {}
 
 -- where a step stands ---------------------------------------------------------------------------------------
 
-local function due_of(id, step)
+-- known: the queue as an index has it, should the field be damaged
+local function due_of(id, step, known)
   local due = redis.call('HGET', job_key(id), 'due:' .. step)
-  if due then return string.match(due, '^(%S+) (%d+)$') end
+  if not due then return end
+  local queue, urgency = string.match(due, '^(%S+) (%d+)$')
+  return queue or known, urgency or URGENT_BELOW
 end
 
-local function make_ready(portal, id, step)
+local function make_ready(portal, id, step, known)
   local deadline = number(job_key(id), 'deadline', 0)
-  local queue, urgency = due_of(id, step)
+  local queue, urgency = due_of(id, step, known)
   if not queue then return end
   local score = tonumber(urgency) * 1e11 + math.max(deadline, 0)
   if redis.call('ZADD', ready_key(queue, portal), score, id .. '|' .. step) == 1 then
@@ -256,8 +259,8 @@ local function tick(at)
   local due = redis.call('ZRANGEBYSCORE', 'cs:later', '-inf', at, 'LIMIT', 0, 200)
   for _, member in ipairs(due) do
     redis.call('ZREM', 'cs:later', member)
-    local _, portal, id, step = split(member)
-    make_ready(portal, id, step)
+    local queue, portal, id, step = split(member)
+    make_ready(portal, id, step, queue)
   end
   local gone = redis.call('ZRANGEBYSCORE', 'cs:leases', '-inf', lived(at), 'LIMIT', 0, 200)
   for _, member in ipairs(gone) do
@@ -268,7 +271,7 @@ local function tick(at)
       count_lost(step)
       redis.call('RPUSH', job_key(id) .. ':events',
         cjson.encode({at = at, step = step, what = 'lost', attempt = 1}))
-      make_ready(portal, id, step)
+      make_ready(portal, id, step, queue)
     end
   end
 end

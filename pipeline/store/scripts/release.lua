@@ -15,7 +15,7 @@ for _, held in ipairs(redis.call('ZRANGEBYLEX', 'cs:owners', '[' .. ARGV[1], '['
       count(job_key(id), 'doubt:' .. step, 1) -- what it had sent may have been served
     end
     redis.call('RPUSH', job_key(id) .. ':events', cjson.encode({at = at, step = step, what = what, attempt = 1}))
-    make_ready(portal, id, step)
+    make_ready(portal, id, step, queue)
     freed = freed + 1
   end
 end

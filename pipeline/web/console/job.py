@@ -12,6 +12,7 @@ from pipeline.domain.kinds import KINDS, kind_of
 from pipeline.domain.recording import Chunk
 from pipeline.run.views import job_view
 from pipeline.steps import flow
+from pipeline.store.records import readable
 from pipeline.web.auth import Role
 from pipeline.web.console.drawing import steps
 from pipeline.web.console.view import View
@@ -55,23 +56,24 @@ async def shown(view: View) -> Response:
     events = await view.blocking(store.events, key)
     deliveries = await view.blocking(store.deliveries, key)
     due = await view.blocking(store.waiting, key)
-    told = job_view(job, events, deliveries, due)
-    left = waiting(due, events)
-    return view.page(
-        "job.html",
-        live=CALM_SECONDS if job.status in ENDED and not left else ACTIVE_SECONDS,
-        job=job,
-        told=told,
-        picture=steps(events),
-        events=events,
-        deliveries=deliveries,
-        pieces=pieces(job),
-        left=left,
-        media=told.media,
-        retryable=job.status == "failed" or bool(told.lacks) or any(each.at for each in left),
-        reads=view.person is not None and (job.category.spoken or view.person.role >= Role.OPERATE),
-        outcome=told.reply,
-    )
+    with readable(key):
+        told = job_view(job, events, deliveries, due)
+        left = waiting(due, events)
+        return view.page(
+            "job.html",
+            live=CALM_SECONDS if job.status in ENDED and not left else ACTIVE_SECONDS,
+            job=job,
+            told=told,
+            picture=steps(events),
+            events=events,
+            deliveries=deliveries,
+            pieces=pieces(job),
+            left=left,
+            media=told.media,
+            retryable=job.status == "failed" or bool(told.lacks) or any(each.at for each in left),
+            reads=view.person is not None and (job.category.spoken or view.person.role >= Role.OPERATE),
+            outcome=told.reply,
+        )
 
 
 def pieces(job: Job) -> list[Piece]:

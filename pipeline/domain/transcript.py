@@ -47,6 +47,7 @@ class Recognition:
     words: tuple[Word, ...] = ()  # where the model times words
     echoed: bool = False  # it may hold the hint that was sent, instead of speech
     unheard: tuple[Span, ...] = ()  # of the recording: somebody talks, and this answer has no words
+    again: bool | None = None  # it cannot be trusted, and is asked for once more; None: not judged
 
 
 @dataclass(frozen=True, kw_only=True)

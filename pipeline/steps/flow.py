@@ -8,8 +8,9 @@ score among it, is done in the background. A recording that comes by an event is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.audio.judge import judge
 from pipeline.domain.job import Category, Due, Failure, Job, JobId, Source, Step, Timeline
@@ -114,8 +115,8 @@ def pieces(job: Job) -> tuple[Chunk, ...]:
 
 def progress(job: Job) -> tuple[int, int]:
     """Parts recognised, parts in all."""
-    answers = list(_answers(job))
-    return sum(recognition is not None for _, recognition in answers), len(answers)
+    answers = [bool(answer) for _, answer in _told(job)]
+    return sum(answers), len(answers)
 
 
 def recognition_options(job: Job) -> RecognitionOptions | None:
@@ -127,9 +128,9 @@ def language(job: Job) -> str | None:
     """One language per job: asked for, else as the first answered chunk was heard."""
     if asked := _asked_language(job):
         return asked
-    probe = _probe(plan(job))
-    fact = job.facts.get(f"transcribe:{probe.id}") if probe else None
-    heard = from_plain(Recognition, fact).language if fact else None
+    probe = _probe(job.facts["split"]["chunks"]) if "split" in job.facts else None
+    fact = job.facts.get(f"transcribe:{probe['id']}") if probe else None
+    heard = fact.get("language") if fact else None
     return iso639(heard) if heard else None  # Whisper says "english"
 
 
@@ -196,35 +197,43 @@ def _work(job: Job) -> Iterator[Due]:
 
 
 def _recognition(job: Job) -> Iterator[Due]:
-    whole = plan(job)
-    probe = _probe(whole)
-    if probe and not _asked_language(job) and f"transcribe:{probe.id}" not in job.facts:
-        yield _due(job, f"transcribe:{probe.id}")  # the others wait for the language that it is heard in
+    """By the plain facts: it runs after each chunk, so what is dear was found when the answer came."""
+    probe = _probe(job.facts["split"]["chunks"])
+    if probe and not _asked_language(job) and f"transcribe:{probe['id']}" not in job.facts:
+        yield _due(job, f"transcribe:{probe['id']}")  # the others wait for the language that it is heard in
         return
     waiting = False
-    for chunk, recognition in _answers(job):
-        if recognition is None:
+    for chunk, answer in _told(job):
+        if not answer:
             waiting = True
-            yield _due(job, f"transcribe:{chunk.id}")
-        elif _asks_again(chunk, recognition) and f"halve:{chunk.id}" not in job.facts:
+            yield _due(job, f"transcribe:{chunk['id']}")
+        elif _asks_again(chunk, answer) and f"halve:{chunk['id']}" not in job.facts:
             waiting = True
-            yield _due(job, f"halve:{chunk.id}")
+            yield _due(job, f"halve:{chunk['id']}")
     if not waiting:
         yield _due(job, "merge")
 
 
+def _told(job: Job) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """Each chunk, or its halves, and the answer for it, as the record has them."""
+    for chunk in job.facts["split"]["chunks"] if "split" in job.facts else ():
+        halves = job.facts.get(f"halve:{chunk['id']}") or [None]
+        for piece in [chunk] if halves == [None] else halves:
+            yield piece, job.facts.get(f"transcribe:{piece['id']}")
+
+
 def _answers(job: Job) -> Iterator[tuple[Chunk, Recognition | None]]:
-    whole = plan(job)
-    for chunk in whole.chunks if whole else ():
-        halves = job.facts.get(f"halve:{chunk.id}") or [None]
-        for piece in [chunk] if halves == [None] else [from_plain(Chunk, half) for half in halves]:
-            fact = job.facts.get(f"transcribe:{piece.id}")
-            yield piece, from_plain(Recognition, fact) if fact else None
+    for chunk, answer in _told(job):
+        yield from_plain(Chunk, chunk), from_plain(Recognition, answer) if answer else None
 
 
 def is_piece(chunk: Chunk) -> bool:
     """Whether it is a part of a chunk that was asked for before: it is not asked for a third time."""
-    return chunk.id[-1:].isalpha()
+    return _is_piece(chunk.id)
+
+
+def _is_piece(chunk_id: str) -> bool:
+    return chunk_id[-1:].isalpha()
 
 
 def unheard(job: Job, chunk: Chunk) -> tuple[Span, ...]:
@@ -239,17 +248,25 @@ def beside(job: Job, chunk: Chunk) -> bool:
     return bool(whole and whole.get("unheard"))
 
 
-def _asks_again(chunk: Chunk, recognition: Recognition) -> bool:
-    if is_piece(chunk):
+def _asks_again(chunk: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
+    if _is_piece(chunk["id"]):
         return False
-    return bool(recognition.unheard) or judge(recognition, chunk) == "again"
+    again = answer.get("again")
+    if again is None:  # of a record of before, in which it was not written down
+        again = asks_again(from_plain(Recognition, answer), from_plain(Chunk, dict(chunk)))
+    return bool(answer.get("unheard")) or bool(again)
 
 
-def _probe(whole: Plan | None) -> Chunk | None:
+def asks_again(recognition: Recognition, chunk: Chunk) -> bool:
+    """Whether a chunk's answer cannot be trusted, so that it is asked for once more."""
+    return not is_piece(chunk) and judge(recognition, chunk) == "again"
+
+
+def _probe(chunks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The chunk by which an unknown language is found: the one that sounds longest."""
-    if whole is None or len(whole.chunks) < 2:
+    if len(chunks) < 2:
         return None
-    return max(whole.chunks, key=lambda chunk: (chunk.sounding_seconds, -chunk.span.start))
+    return max(chunks, key=lambda chunk: (chunk["sounding_seconds"], -chunk["span"]["start"]))
 
 
 def _due(job: Job, step: str, *, at: float = 0.0, expedite: bool = False, background: bool = False) -> Due:

@@ -101,7 +101,7 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
         here = chunk.channel or 0
         other = plan.talk[1 - here] if len(plan.talk) == 2 else ()
         heard = replace(heard, unheard=unheard(heard, chunk, talk=plan.talk[here], other=other))
-    return Result(facts={claim.step: heard})
+    return Result(facts={claim.step: replace(heard, again=flow.asks_again(heard, chunk))})
 
 
 def _heard(

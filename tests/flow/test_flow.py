@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -211,3 +212,23 @@ def test_steps_of_text_and_image_are_the_most_urgent() -> None:
     text, audio = (flow.advance(a_job(category), NOW).dues for category in (Category.TEXT, Category.AUDIO))
     assert {due.urgency for due in text} == {A_PERSON_WAITS}
     assert {due.step: due.urgency for due in audio} == {"expire": OUTCOME, "fetch": WORK}
+
+
+def test_an_answer_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step wrote of its answer counts from then on; only one of an older record is judged."""
+    judged: list[str] = []
+
+    def judge(recognition: Recognition, chunk: Chunk) -> str:
+        judged.append(chunk.id)
+        return "again"
+
+    monkeypatch.setattr(flow, "judge", judge)
+    answers = {
+        f"transcribe:{number}": to_plain(Recognition(text="x " * 9_000, again=again))
+        for number, again in enumerate((False, True, None))
+    }
+    del answers["transcribe:2"]["again"]
+    job = a_job(fetch={}, sniff={}, split=to_plain(a_plan(3)), **answers)
+    dues = {due.step for due in flow.advance(job, 0.0).dues}
+    assert dues == {"expire", "halve:1", "halve:2"}
+    assert judged == ["2"]

@@ -112,7 +112,7 @@ class Archive:
             lacking = _gaps(connection, [row.number for row in rows[:limit]])
         more = f"{rows[limit - 1].started_at!r}_{rows[limit - 1].number}" if len(rows) > limit else None
         return Page(
-            calls=tuple(_call(row, gaps=lacking.get(row.number, ())) for row in rows[:limit]), next=more
+            calls=tuple(call_of(row, gaps=lacking.get(row.number, ())) for row in rows[:limit]), next=more
         )
 
     def count(self, filters: Filters | None = None) -> int:
@@ -134,7 +134,7 @@ class Archive:
             said = connection.execute(
                 select(verdicts).where(verdicts.c.call == row.number).order_by(verdicts.c.number)
             )
-            return _call(
+            return call_of(
                 row,
                 **_read_body(row.body),
                 gaps=_gaps(connection, [row.number]).get(row.number, ()),
@@ -301,8 +301,10 @@ def _conditions(filters: Filters, dialect: str) -> list[ColumnElement[bool]]:
         wanted.append(or_(calls.c.manager_id == filters.manager, calls.c.manager == filters.manager))
     if filters.band:
         wanted.append(calls.c.band.is_(None) if filters.band == "none" else calls.c.band == filters.band)
-    if filters.state in LACKS and filters.state not in ("failed", "undelivered"):
-        wanted.append(exists().where(gaps.c.kind == filters.state, gaps.c.call == calls.c.number))
+    if filters.why is not None or (filters.state in LACKS and filters.state not in ("failed", "undelivered")):
+        lacks = exists().where(gaps.c.call == calls.c.number)
+        lacks = lacks.where(gaps.c.kind == filters.state) if filters.state else lacks
+        wanted.append(lacks if filters.why is None else lacks.where(gaps.c.why == filters.why))
     elif filters.state:
         wanted.append(calls.c.state == filters.state)
     if filters.portal:
@@ -332,7 +334,8 @@ def _gaps(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[Gap
     return {number: tuple(sorted(some, key=lambda gap: order[gap.kind])) for number, some in found.items()}
 
 
-def _call(row: Row[Any], **rest: Any) -> Call:
+def call_of(row: Row[Any], **rest: Any) -> Call:
+    """A call as a row of its table has it, the rest by name."""
     plain = {name: getattr(row, name) for name in _COLUMNS}
     talk = tuple(each for each in (row.talk_first, row.talk_second) if each is not None)
     entity = Entity(type=row.entity_type, id=row.entity_id) if row.entity_type else None

@@ -101,6 +101,7 @@ class Filters:
     manager: str | None = None  # id or name
     band: Quality | Literal["none"] | None = None
     state: State | Lack | None = None
+    why: str | None = None  # that something is lacking, word for word
     portal: str | None = None
     category: str | None = None
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, cast, func, select
+from sqlalchemy import Integer, case, cast, exists, func, select
 
-from pipeline.archive.calls import Member, Week
+from pipeline.archive.archive import call_of
+from pipeline.archive.calls import Call, Member, Week
 from pipeline.archive.database import Database
 from pipeline.archive.schema import calls, criteria, verdicts
 
@@ -37,11 +38,27 @@ class Agreement:
     few: bool
 
 
-def team(database: Database, *, since: float, until: float) -> list[Member]:
-    """Managers by their calls in that time, the most first; criteria as people corrected them."""
+def team(
+    database: Database,
+    *,
+    since: float,
+    until: float,
+    manager_first: Collection[str] = (),
+    manager_second: Collection[str] = (),
+) -> list[Member]:
+    """Managers by their calls in that time, the most first; criteria as people corrected them.
+
+    manager_first, manager_second: the portals whose manager is on that channel of their recordings; how much
+    of a call managers talk is told of these alone.
+    """
     within = (calls.c.started_at >= since, calls.c.started_at < until)
     week = cast(func.floor((calls.c.started_at - MONDAY) / WEEK_SECONDS), Integer)
-    talked = func.sum(calls.c.talk_first), func.sum(calls.c.talk_first + calls.c.talk_second)
+    by_managers = case(
+        (calls.c.portal.in_(manager_first), calls.c.talk_first),
+        (calls.c.portal.in_(manager_second), calls.c.talk_second),
+    )
+    both = case((by_managers.is_not(None), calls.c.talk_first + calls.c.talk_second))
+    talked = func.sum(case((both.is_not(None), by_managers))), func.sum(both)
     with database.reading() as connection:
         rows = connection.execute(
             select(
@@ -125,6 +142,19 @@ def quality(database: Database, *, since: float, until: float) -> list[Agreement
         for row in said:
             pairs[row.name][row.id] = (bool(row.met), bool(row.really))
     return found + [agreement(name, pairs[name].values()) for name in sorted(pairs)]
+
+
+def judged(database: Database, *, since: float, until: float, limit: int = 200) -> list[Call]:
+    """The calls of that time whose score people have judged, newest first, without their segments."""
+    said = exists().where(
+        verdicts.c.call == calls.c.number, verdicts.c.criterion.is_(None), verdicts.c.band.is_not(None)
+    )
+    wanted = select(calls).where(calls.c.started_at >= since, calls.c.started_at < until, said)
+    with database.reading() as connection:
+        found = connection.execute(
+            wanted.order_by(calls.c.started_at.desc(), calls.c.number.desc()).limit(limit)
+        )
+        return [call_of(row) for row in found]
 
 
 def agreement(name: str | None, pairs: Iterable[tuple[Any, Any]]) -> Agreement:

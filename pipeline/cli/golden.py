@@ -27,7 +27,9 @@ from pipeline.steps.tools import checked_portals
 @click.option("--portal", "named", help="Whose provider, model and rubric; only needed with several portals.")
 @click.option("--model", help="Another chat model than the portal's.")
 @click.option("--rubric", type=Path, help="Another rubric file, or `default`; each in its call's language.")
-@click.option("--cases", type=Path, default=GOLDEN, help="The folder of calls with their bands.")
+@click.option(
+    "--cases", type=Path, default=GOLDEN, help="Calls with their bands: a folder, or the console's file."
+)
 @click.option("--least", default=80.0, show_default=True, help="Per cent of the calls that must agree.")
 def golden(named: str | None, model: str | None, rubric: Path | None, cases: Path, least: float) -> None:
     """How far a chat model agrees with the golden set of calls.
@@ -36,8 +38,8 @@ def golden(named: str | None, model: str | None, rubric: Path | None, cases: Pat
     --least per cent of the calls get their band.
     """
     settings = load()
-    if not cases.is_dir():
-        raise BadRequest(f"--cases: {cases} is no folder; without it the set that comes along is asked")
+    if not cases.exists():
+        raise BadRequest(f"--cases: {cases} is not there; without it the set that comes along is asked")
     calls = read_cases(cases)
     portal = checked_portals(settings).one(named)
     chosen = rubric or portal.rubric

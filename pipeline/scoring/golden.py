@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,8 +66,9 @@ class _Turn(BaseModel):
     text: str = Field(min_length=1)
 
 
-class _File(BaseModel):
+class _Case(BaseModel):
     model_config = ConfigDict(extra="forbid")
+    name: str = ""
     language: str = Field(pattern=r"^[a-z]{2}$")
     expected: Quality
     why: str = Field(min_length=1)
@@ -75,12 +76,44 @@ class _File(BaseModel):
     segments: list[_Turn] = Field(min_length=1)
 
 
-def read_cases(folder: Path) -> tuple[Case, ...]:
-    """The cases of a folder, one JSON file each; raises SettingsError naming the file and the field."""
-    cases = tuple(_read_case(path) for path in sorted(folder.glob("*.json")))
+def read_cases(path: Path) -> tuple[Case, ...]:
+    """The cases of a folder, one JSON file each, or of one file, {"cases": [...]}.
+
+    Raises SettingsError naming the file and the field.
+    """
+    if path.is_dir():
+        files = sorted(path.glob("*.json"))
+        cases = tuple(_case(_read(each), each.stem, named=f"golden set: {each}") for each in files)
+    else:
+        listed = _read(path)
+        found = listed.get("cases") if isinstance(listed, dict) else None
+        if not isinstance(found, list):
+            raise SettingsError(f'golden set: {path}: expected {{"cases": [...]}}')
+        cases = tuple(
+            _case(table, f"case {at}", named=f"golden set: {path}: case {at}")
+            for at, table in enumerate(found, start=1)
+        )
     if not cases:
-        raise SettingsError(f"golden set: {folder} holds no *.json")
+        raise SettingsError(f"golden set: {path} holds no {'*.json' if path.is_dir() else 'case'}")
     return cases
+
+
+def as_case(
+    *, name: str, language: str, expected: Quality, why: str, quality: str, segments: Sequence[Segment]
+) -> dict[str, Any]:
+    """A call that people have judged, as a case that `read_cases` reads."""
+    turns = [
+        {
+            "start": segment.start,
+            "end": segment.end,
+            "speaker": segment.speaker if segment.speaker in ("manager", "client") else None,
+            "text": segment.text,
+        }
+        for segment in segments
+        if segment.text
+    ]
+    case = {"name": name, "language": language, "expected": expected, "why": why or "-", "quality": quality}
+    return case | {"segments": turns}
 
 
 def agreement(cases: Sequence[Case], judged: Callable[[Case], Lead]) -> Agreement:
@@ -131,12 +164,17 @@ def _weighted_kappa(pairs: Sequence[tuple[Quality, Quality]]) -> float | None:
     return 1 - sum(weight(a, b) for a, b in pairs) * total / by_chance
 
 
-def _read_case(path: Path) -> Case:
+def _read(path: Path) -> Any:
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise SettingsError(f"golden set: {path}: cannot be read as JSON") from None
-    file = fitted(_File, table, named=f"golden set: {path}")
+
+
+def _case(table: Any, name: str, *, named: str) -> Case:
+    if not isinstance(table, dict):
+        raise SettingsError(f"{named}: expected an object")
+    file = fitted(_Case, table, named=named)
     segments = tuple(
         Segment(start=turn.start, end=turn.end, speaker=turn.speaker, text=turn.text)
         for turn in file.segments
@@ -145,7 +183,7 @@ def _read_case(path: Path) -> Case:
     text = "\n".join(name + segment.text for name, segment in zip(names, segments, strict=True))
     transcript = Transcript(text=text, language=file.language, segments=segments, quality=file.quality)
     return Case(
-        name=path.stem,
+        name=file.name or name,
         language=file.language,
         transcript=transcript,
         expected=file.expected,

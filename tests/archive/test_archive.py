@@ -224,11 +224,13 @@ def test_a_team_by_its_calls(archive: Archive) -> None:
     archive.put(call(1, score=80, talk=(30.0, 10.0)))
     archive.put(call(2, score=40, talk=(10.0, 30.0), started_at=NOW + WEEK_SECONDS))
     archive.put(call(3, manager_id="8", manager="Boris", score=None, criteria=()))
-    anna, boris = team(archive.database, since=NOW, until=NOW + 2 * WEEK_SECONDS)
+    within = {"since": NOW, "until": NOW + 2 * WEEK_SECONDS}
+    anna, boris = team(archive.database, **within, manager_first=["acme"])
     assert (anna.manager, anna.calls, anna.score, anna.talk_share) == ("Анна Петрова", 2, 60.0, 0.5)
     assert anna.met == {"budget": 1.0, "time": 0.0}
     assert [(week.calls, week.score) for week in anna.weeks] == [(1, 80.0), (1, 40.0)]
     assert (boris.calls, boris.score, boris.met) == (1, None, {})
+    assert team(archive.database, **within, manager_second=["other"])[0].talk_share is None
     assert archive.managers() == [("8", "Boris"), ("7", "Анна Петрова")]
 
 

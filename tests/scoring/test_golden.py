@@ -125,3 +125,8 @@ def test_a_wrong_case_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"language": "en"}')
     with pytest.raises(SettingsError, match=r"x\.json: expected"):
         read_cases(tmp_path)
+    with pytest.raises(SettingsError, match=r'x\.json: expected \{"cases"'):
+        read_cases(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text('{"cases": [{"language": "en"}]}')
+    with pytest.raises(SettingsError, match=r"x\.json: case 1: expected"):
+        read_cases(tmp_path / "x.json")

@@ -80,8 +80,8 @@ async def exported(view: View) -> Response:
     return Response(text, media_type=subtitles.CONTENT_TYPES[kind], headers={**PRIVATE, **named})
 
 
-async def audit(view: View, what: str, call: JobId, detail: str = "") -> None:
-    """Writes down who did what with a call."""
+async def audit(view: View, what: str, call: JobId | None, detail: str = "") -> None:
+    """Writes down who did what with a call, or with none in particular."""
     assert view.person
     entry = Audited(at=view.now, who=view.person.who, what=what, call=call, detail=detail)
     await view.blocking(view.service.tools.archive.audit, entry)

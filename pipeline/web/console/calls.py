@@ -90,11 +90,12 @@ def filters_of(view: View) -> Filters:
     query = view.query
     return Filters(
         q=query.get("q"),
-        since=_moment(view, "from"),
-        until=_moment(view, "to"),
+        since=moment_of(view, "from"),
+        until=moment_of(view, "to"),
         manager=query.get("manager"),
         band=cast(Any, _one_of(query, "band", BANDS)),
         state=cast(Any, _one_of(query, "state", STATES)),
+        why=query.get("why"),
         portal=query.get("portal"),
         category=_one_of(query, "category", tuple(Category)),
     )
@@ -116,7 +117,7 @@ def _limit(view: View) -> int:
     return min(int(text), MOST)
 
 
-def _moment(view: View, name: str) -> float | None:
+def moment_of(view: View, name: str) -> float | None:
     """`from`: the beginning of a day, YYYY-MM-DD, where the reader is; `to`: its end. Or RFC 3339 moments."""
     text = view.query.get(name)
     if not text:

@@ -13,6 +13,7 @@ from pipeline.domain.recording import Span
 WIDTH = 1000.0  # of every picture; SVG stretches it to the page
 LANE = 44.0  # height of a lane
 GAP = 8.0
+WEEK_SECONDS = 7 * 86_400
 LEAST = 0.6  # what silence is drawn as, so that a lane is seen
 POINTS = 500  # of one lane: more than a screen shows apart
 
@@ -146,3 +147,38 @@ def steps(events: Iterable[Event]) -> Steps | None:
         left = min(left, WIDTH - wide)
         bars.append(Bar(event=event, x=round(left, 1), width=round(wide, 1)))
     return Steps(seconds=whole, begins_at=first, rows=tuple(rows), bars=tuple(bars))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """A line over weeks in a box of `width` x `height`. lines: points of polylines, broken where a week is
+    without a value; dots: x, y, the moment the week began, value, calls."""
+
+    width: int
+    height: int
+    lines: tuple[str, ...]
+    dots: tuple[tuple[float, float, float, float, int], ...]
+
+
+def trend(weeks: Sequence[tuple[float, float | None, int]], *, width: int = 280, height: int = 56) -> Trend:
+    """Values of 0 to 100 by the moment their week began; weeks lie as far apart as they are."""
+    edge = 5
+    known = [(at, value, calls) for at, value, calls in weeks if value is not None]
+    if not known:
+        return Trend(width=width, height=height, lines=(), dots=())
+    first, last = known[0][0], known[-1][0]
+    across = (width - 2 * edge) / max(last - first, 1)
+
+    def place(at: float, value: float) -> tuple[float, float]:
+        x = width / 2 if last == first else edge + (at - first) * across
+        return round(x, 1), round(height - edge - value / 100 * (height - 2 * edge), 1)
+
+    dots = tuple((*place(at, value), at, value, calls) for at, value, calls in known)
+    lines: list[list[str]] = [[]]
+    for before, dot in zip((None, *dots), dots, strict=False):
+        if before is not None and dot[2] - before[2] > WEEK_SECONDS:
+            lines.append([])
+        lines[-1].append(f"{dot[0]},{dot[1]}")
+    return Trend(
+        width=width, height=height, lines=tuple(" ".join(each) for each in lines if len(each) > 1), dots=dots
+    )

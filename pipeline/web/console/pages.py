@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.web.auth import Role
-from pipeline.web.console import actions, call, calls, job, jobs, signing
+from pipeline.web.console import actions, call, calls, job, jobs, quality, signing, team, todo
 from pipeline.web.console.twins import Source, as_csv, as_json
 from pipeline.web.console.view import View, view_of
 
@@ -36,6 +36,11 @@ PAGES = [
     Page(path="/calls/{id}/verdict", show=actions.correct, method="POST", least=Role.REVIEW),
     Page(path="/calls/{id}/score", show=actions.score_again, method="POST", least=Role.OPERATE),
     Page(path="/calls/{id}/link", show=actions.link, method="POST", least=Role.OPERATE),
+    Page(path="/todo", show=todo.listed, title="To do", rows=todo.rows),
+    Page(path="/todo/retry", show=todo.retried, method="POST", least=Role.OPERATE),
+    Page(path="/team", show=team.listed, title="Team", rows=team.rows),
+    Page(path="/quality", show=quality.listed, title="Quality", rows=quality.rows),
+    Page(path="/quality/golden.json", show=quality.golden),
     Page(path="/jobs", show=jobs.listed, title="Jobs", least=Role.OPERATE, rows=jobs.rows),
     Page(path="/jobs/{id}", show=job.shown),
     Page(path="/jobs/{id}/retry", show=actions.retry, method="POST", least=Role.OPERATE),

@@ -1,0 +1,88 @@
+"""/todo: calls that lack something a person can do about, grouped by what and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from starlette.responses import Response
+
+from pipeline.archive.archive import LACKS
+from pipeline.archive.calls import Call, Filters, Gap
+from pipeline.domain.errors import BadRequest, UnknownJob, UnreadableRecord
+from pipeline.domain.job import JobId
+from pipeline.domain.kinds import KINDS, kind_of
+from pipeline.run.operate import retry_job
+from pipeline.web.console.call import audit
+from pipeline.web.console.states import gap_words, phone_for
+from pipeline.web.console.twins import Rows
+from pipeline.web.console.view import View
+
+SHOWN = 5  # calls of a group
+MOST_RETRIED = 500  # by one press
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Calls that lack the same for the same reason: how many, and the newest of them."""
+
+    gap: Gap
+    many: int
+    calls: tuple[Call, ...]
+
+
+async def listed(view: View) -> Response:
+    """GET /todo."""
+    archive = view.service.tools.archive
+    groups = []
+    for gap, many in await view.blocking(archive.todo):
+        newest = partial(archive.calls, Filters(state=gap.kind, why=gap.why), limit=SHOWN)
+        groups.append(Group(gap=gap, many=many, calls=(await view.blocking(newest)).calls))
+    kinds = [(kind, [group for group in groups if group.gap.kind == kind]) for kind in LACKS]
+    return view.page(
+        "todo.html",
+        live=10,
+        kinds=[(kind, of_kind) for kind, of_kind in kinds if of_kind],
+        gap_words=lambda gap: gap_words(gap, view.words),
+        phone_for=lambda call: phone_for(view, call),
+    )
+
+
+async def rows(view: View, cursor: str | None) -> Rows:
+    """The groups as rows."""
+    found = await view.blocking(view.service.tools.archive.todo)
+    return Rows(name="todo", rows=[_row(gap, many) for gap, many in found])
+
+
+async def retried(view: View) -> Response:
+    """POST /todo/retry: what a whole group lacks is done again, as far as its records still live."""
+    form = await view.form()
+    kind = form.get("kind", "")
+    if kind not in LACKS:
+        raise BadRequest(f"kind: expected one of {', '.join(LACKS)}", field="kind")
+    gap = Gap(kind=kind, why=form.get("why", ""))
+    archive = view.service.tools.archive
+    found = await view.blocking(partial(archive.lacking, gap, limit=MOST_RETRIED))
+    begun = await view.blocking(_retry, view, found)
+    await view.service.notify(begun)
+    await audit(view, "retried", None, f"all of: {kind}: {gap.why}")
+    if not begun:
+        return view.back("/todo", "Nothing here can be done again.")
+    return view.back("/todo", "What lacks is done again.")
+
+
+def _retry(view: View, jobs: list[JobId]) -> set[str]:
+    """The queues that have work now; calls whose records are gone, or lack nothing, stay as they are."""
+    queues: set[str] = set()
+    for job in jobs:
+        try:
+            _, due = retry_job(view.service.tools, job)
+        except (UnknownJob, BadRequest, UnreadableRecord):
+            continue
+        queues |= {KINDS[kind_of(step)].queue for step in due}
+    return queues
+
+
+def _row(gap: Gap, many: int) -> dict[str, Any]:
+    return {"lack": gap.kind, "why": gap.why, "calls": many}

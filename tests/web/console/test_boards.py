@@ -1,0 +1,163 @@
+"""/todo, /team and /quality: figures over many calls, and what is to be done about some."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.archive.archive import Archive
+from pipeline.archive.calls import Gap, Verdict
+from pipeline.scoring.golden import read_cases
+from pipeline.settings.installation import Settings
+from pipeline.web.console.drawing import WEEK_SECONDS, trend
+from tests.archive.test_archive import call
+from tests.web.conftest import Client, running
+from tests.web.console.conftest import READ_KEY, Browser
+
+NOW = time.time()
+
+
+PORTAL = "portal"  # the one of the settings of these tests
+
+
+def said(archive: Archive, number: int, **changes: object) -> None:
+    archive.put(call(number, started_at=NOW - 60 * number, **changes))
+
+
+# -- to do
+
+
+def test_calls_that_lack_something_are_grouped_by_what_and_why(archive: Archive, reader: Browser) -> None:
+    """Each group says how many, shows the newest, and leads to all of them."""
+    for number in range(1, 8):
+        said(archive, number, gaps=(Gap(kind="unlinked", why="two equal calls"),))
+    said(archive, 8, gaps=(Gap(kind="unlinked", why="no deal"), Gap(kind="partial", why="2 s are missing")))
+    said(archive, 9)
+    page = reader.get("/todo").text
+    assert "not linked: two equal calls" in page
+    assert "7 calls" in page
+    assert page.count("/calls/job_") == 5 + 1 + 1
+    assert "Do all again" not in page  # a reader's
+    found = reader.get("/calls.json?state=unlinked&why=two+equal+calls").json()
+    assert len(found["calls"]) == 7
+
+
+def test_groups_are_rows_for_machines(archive: Archive, client: Client) -> None:
+    """What lacks, why, and how many calls lack it, the most first."""
+    said(archive, 1, gaps=(Gap(kind="unscored", why="no chat model"),))
+    said(archive, 2, gaps=(Gap(kind="unscored", why="no chat model"),))
+    said(archive, 3, gaps=(Gap(kind="failed", why="no speech"),))
+    told = client.get("/todo.json", headers={"X-Api-Key": READ_KEY}).json()
+    assert told["todo"] == [
+        {"lack": "unscored", "why": "no chat model", "calls": 2},
+        {"lack": "failed", "why": "no speech", "calls": 1},
+    ]
+
+
+def test_a_group_of_calls_whose_records_are_gone_cannot_be_done_again(
+    archive: Archive, operator: Browser
+) -> None:
+    """The page says so, and the audit log has who tried."""
+    said(archive, 1, gaps=(Gap(kind="unscored", why="no chat model"),))
+    answer = operator.post("/todo/retry", "/todo", kind="unscored", why="no chat model")
+    assert answer.status_code == 303
+    assert "Nothing+here+can+be+done+again" in answer.headers["set-cookie"]
+    (entry,) = archive.audited()
+    assert (entry.who, entry.what) == ("Olga", "retried")
+
+
+def test_only_operators_do_again(archive: Archive, reviewer: Browser) -> None:
+    """A reviewer's form, and one without the page's token, are refused."""
+    said(archive, 1, gaps=(Gap(kind="unscored", why=""),))
+    assert reviewer.post("/todo/retry", "/calls", kind="unscored", why="").status_code == 403
+
+
+# -- team
+
+
+def test_managers_have_their_figures(archive: Archive, reader: Browser, client: Client) -> None:
+    """Calls, average score, share of talk and of criteria met, weeks; the page draws the weeks."""
+    said(archive, 1, score=80, portal=PORTAL)
+    archive.put(call(2, started_at=NOW - WEEK_SECONDS, score=40, portal=PORTAL))
+    said(archive, 3, manager_id="8", manager="Boris", score=None, band=None, criteria=())
+    told = client.get("/team.json", headers={"X-Api-Key": READ_KEY}).json()["team"]
+    assert [(row["manager"], row["calls"], row["score"]) for row in told] == [
+        ("Анна Петрова", 2, 60.0),
+        ("Boris", 1, None),
+    ]
+    assert told[0]["talk_share"] == pytest.approx(20.5 / 50.75, abs=0.001)
+    assert told[0]["met"] == {"budget": 1.0, "time": 0.0}
+    assert [week["score"] for week in told[0]["weeks"]] == [40.0, 80.0]
+    page = reader.get("/team").text
+    assert page.count("<circle") == 2
+    assert "40 %" in page  # of the talk
+    assert "manager=7&amp;from=" in page
+
+
+def test_the_share_of_talk_is_the_managers(archive: Archive, make_settings: Callable[..., Settings]) -> None:
+    """Where the client is on the first channel, the second one counts; where nobody knows, none is told."""
+    for channels, share in (("client,manager", 30.25 / 50.75), ("", None)):
+        with running(make_settings(read_key=READ_KEY, channels=channels)) as other:
+            other.app.state.service.tools.archive.put(call(1, started_at=NOW, portal=PORTAL))
+            (row,) = other.get("/team.json", headers={"X-Api-Key": READ_KEY}).json()["team"]
+            assert row["talk_share"] == (None if share is None else pytest.approx(share, abs=0.001))
+
+
+def test_a_time_without_calls_says_so(archive: Archive, reader: Browser) -> None:
+    """And a time that is none is refused with the field's name."""
+    archive.put(call(1, started_at=NOW - 20 * 86_400))
+    assert "No calls in this time." in reader.get("/team?days=7").text
+    assert "Анна" in reader.get("/team?days=30").text
+    refused = reader.get("/team?days=many")
+    assert refused.status_code == 400
+    assert "days" in refused.text
+
+
+def test_a_week_without_a_score_breaks_the_line() -> None:
+    """Points that are not neighbours are not joined, and what has no value is no point."""
+    weeks = [0.0, 1.0, 2.0, 4.0, 5.0]
+    drawn = trend([(at * WEEK_SECONDS, 50.0 if at != 1.0 else None, 3) for at in weeks])
+    assert len(drawn.dots) == 4
+    assert len(drawn.lines) == 1
+    assert drawn.lines[0].count(",") == 2
+    assert trend([]).dots == ()
+
+
+# -- quality
+
+
+def test_people_are_compared_with_the_machine(archive: Archive, reader: Browser, client: Client) -> None:
+    """Agreement on the score's band and on each criterion; too few are said to be too few."""
+    for number in range(1, 4):
+        said(archive, number)
+        archive.judge(
+            call(number).id, Verdict(at=NOW, who="Olga", why="no budget", score=20 + number, band="low")
+        )
+        archive.judge(call(number).id, Verdict(at=NOW, who="Olga", why="heard", criterion="budget", met=True))
+    told = client.get("/quality.json", headers={"X-Api-Key": READ_KEY}).json()["agreement"]
+    assert [(row["name"], row["pairs"], row["agreed"]) for row in told] == [
+        (None, 3, 0.0),
+        ("budget", 3, 1.0),
+    ]
+    page = reader.get("/quality").text
+    assert page.count("Too few to rely on.") == 2
+    assert "Judged calls" in page
+
+
+def test_judged_calls_are_a_golden_set(archive: Archive, reader: Browser, tmp_path: Path) -> None:
+    """The chosen ones are a file that `callscribe golden --cases` reads, with what people said."""
+    for number in (1, 2):
+        said(archive, number)
+        archive.judge(call(number).id, Verdict(at=NOW, who="Olga", why="no budget", score=20, band="low"))
+    said(archive, 3)  # nobody judged it
+    answer = reader.get(f"/quality/golden.json?call={call(1).id}&call={call(3).id}")
+    path = tmp_path / "golden.json"
+    path.write_bytes(answer.content)
+    (case,) = read_cases(path)
+    assert (case.name, case.expected, case.why) == (call(1).id, "low", "no budget")
+    assert [segment.speaker for segment in case.transcript.segments] == ["manager", "client"]
+    assert len(json.loads(reader.get("/quality/golden.json").content)["cases"]) == 2

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.bitrix24 import about as telling
 from pipeline.bitrix24.rest import Bitrix24, From, Params
+from pipeline.bitrix24.values import moment, whole
 from pipeline.contract import type_name
 from pipeline.contract.php import filled
 from pipeline.domain.errors import BadAnswer, PortalRefused, Upstream
-from pipeline.domain.job import Entity
+from pipeline.domain.job import About, Entity
 
 CALL_PROVIDER = "VOXIMPLANT_CALL"
 CALL_TYPE = 2  # crm.enum.activitytype: call
@@ -26,6 +28,7 @@ NO_METHOD = ("ERROR_METHOD_NOT_FOUND", "METHOD_NOT_FOUND")
 ABSENT = frozenset({"", "0", "400", "404", "NOT_FOUND", "ERROR_NOT_FOUND", "ERROR_CORE"})
 UNFOLLOWED = frozenset({"100", "ERROR_ARGUMENT"})  # what a command says that lacks what it refers to
 MOST_FOUND = 16  # activities that one batch finds
+MOST_TOLD = 8  # of which it also asks who spoke
 TRANSCRIPT = "crm.activity.call.getTranscript"
 BINDINGS = "crm.activity.binding.list"
 FILE = "disk.file.get"
@@ -152,13 +155,14 @@ class Found:
     """A call with what is asked about it at once.
 
     bound: all entities that its activity is bound to. files: the answer of disk.file.get for each of its
-    recordings, in order. statistic: its record in the telephony, where that was asked for.
+    recordings, in order. statistic: its record in the telephony, where that was asked for. about: who spoke.
     """
 
     call: Activity
     bound: tuple[Entity, ...] = ()
     files: tuple[Any | PortalRefused, ...] = ()
     statistic: Statistic | None = None
+    about: About | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -178,32 +182,48 @@ def find(
     """What is known of activities, None for one that is gone, in one request: MOST_FOUND at the most.
 
     call_id: the one of a telephony call, where no activity is named. statistic: ask the telephony for that
-    call too. files: how many recordings a call is expected to have; more take a request each.
+    call too. files: how many recordings a call is expected to have; more take a request each. Who spoke is
+    asked of MOST_TOLD activities at the most, so that it takes no request more.
     Raises PortalUnavailable, PortalRefused, BadAnswer.
     """
     roots: list[tuple[str, dict[str, Any], tuple[int | str, ...]]] = [
         ("crm.activity.get", {"id": identifier}, ()) for identifier in activity_ids
     ]
     if not roots and call_id:
-        conditions = {"filter": {"ORIGIN_ID": ORIGIN + call_id}, "select": SELECT, "start": 0}
+        conditions = {
+            "filter": {"ORIGIN_ID": ORIGIN + call_id},
+            "select": [*SELECT, *telling.SELECT],
+            "start": 0,
+        }
         roots = [("crm.activity.list", conditions, (0,))]
     commands: list[tuple[str, Params]] = []
+    told: list[tuple[str, Params]] = []
     for method, params, path in roots:
         root = len(commands)
+        told += telling.commands(root, *path)
         identifier = params.get("id") or From(root, *path, "ID")
         commands += [(method, params), (BINDINGS, {"activityId": identifier})]
         commands += [(FILE, {"id": From(root, *path, "FILES", at, "id")}) for at in range(files)]
     if statistic and call_id:
         commands.append((STATISTIC, {"FILTER": {"CALL_ID": call_id}}))
-    answers = rest.batch(commands)
-    known = _statistic(answers[-1]) if statistic and call_id else None
-    each = 2 + files
+    asked, each, more = len(commands), 2 + files, telling.COMMANDS
+    answers = rest.batch(commands + told if len(roots) <= MOST_TOLD else commands)
+    known = _statistic(answers[asked - 1]) if statistic and call_id else None
     parts = [answers[at : at + each] for at in range(0, len(roots) * each, each)]
-    return [_found(rest, part, listed=not activity_ids, statistic=known) for part in parts]
+    tells = [answers[at : at + more] for at in range(asked, asked + len(roots) * more, more)]
+    return [
+        _found(rest, part, tell, listed=not activity_ids, statistic=known)
+        for part, tell in zip(parts, tells, strict=True)
+    ]
 
 
 def _found(
-    rest: Bitrix24, answers: Sequence[Any | Upstream], *, listed: bool, statistic: Statistic | None
+    rest: Bitrix24,
+    answers: Sequence[Any | Upstream],
+    told: Sequence[Any | Upstream],
+    *,
+    listed: bool,
+    statistic: Statistic | None,
 ) -> Found | None:
     item, bound, *early = answers
     if isinstance(item, PortalRefused) and _absent(item):
@@ -214,7 +234,7 @@ def _found(
         item = item[0] if isinstance(item, list) and len(item) == 1 else None
     if not item:
         return None
-    call = read_activity(item)
+    call, about = read_activity(item), telling.read(item, told)
     files = []
     for number, identifier in enumerate(call.file_ids):
         file = early[number] if number < len(early) else None
@@ -225,7 +245,7 @@ def _found(
         files.append(file)
     if isinstance(bound, PortalRefused) and _code(bound) in UNFOLLOWED and listed:
         bound = _asked(rest, BINDINGS, {"activityId": call.id})
-    return Found(call=call, bound=_bound(bound), files=tuple(files), statistic=statistic)
+    return Found(call=call, bound=_bound(bound), files=tuple(files), statistic=statistic, about=about)
 
 
 def _asked(rest: Bitrix24, method: str, params: Params) -> Any | Upstream:
@@ -294,22 +314,6 @@ def disk_url(rest: Bitrix24, identifier: int) -> str | None:
             return None
         raise file
     return filled(file.get("DOWNLOAD_URL")) if isinstance(file, dict) else None
-
-
-def whole(value: Any) -> int | None:
-    """An id as the REST gives it, a number or a string of digits; None for anything else."""
-    text = filled(value)
-    return int(text) if text and text.isascii() and text.isdigit() else None
-
-
-def moment(value: Any) -> float | None:
-    """2026-04-03T10:26:32+02:00 -> unix seconds; None for anything else."""
-    text = filled(value)
-    try:
-        found = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-    return found.timestamp() if found and found.tzinfo else None
 
 
 def iso(at: float) -> str:

@@ -6,8 +6,8 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.bitrix24.crm import whole
 from pipeline.bitrix24.rest import Bitrix24
+from pipeline.bitrix24.values import whole
 from pipeline.contract import type_id
 from pipeline.contract.php import filled
 from pipeline.domain.errors import BadAnswer, PortalRefused

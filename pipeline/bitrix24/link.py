@@ -146,5 +146,5 @@ def _uncertain(number: int) -> Timeline:
 def _place(found: crm.Found) -> Timeline:
     entity, why = crm.home(found.call, found.bound)
     if entity is None:
-        return Timeline(state="unlinked", activity_id=found.call.id, why=why)
-    return Timeline(state="waiting", entity=entity, activity_id=found.call.id)
+        return Timeline(state="unlinked", activity_id=found.call.id, why=why, about=found.about)
+    return Timeline(state="waiting", entity=entity, activity_id=found.call.id, about=found.about)

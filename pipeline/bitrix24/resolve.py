@@ -7,7 +7,7 @@ from typing import Literal
 
 from pipeline.bitrix24 import crm
 from pipeline.bitrix24.rest import Bitrix24
-from pipeline.domain.job import Entity
+from pipeline.domain.job import About, Entity
 
 # Recordings are often attached later: when to look, seconds after the event, and then how often, how long.
 LOOKS_AT = (0.0, 10.0, 30.0, 60.0, 120.0)
@@ -33,6 +33,7 @@ class Resolved:
     file_urls: tuple[str, ...] = ()
     ended_at: float | None = None
     why: str | None = None
+    about: About | None = None
 
 
 def resolve(
@@ -88,6 +89,7 @@ def resolve(
         file_urls=urls,
         ended_at=call.ended_at,
         why=why,
+        about=found.about,
     )
 
 

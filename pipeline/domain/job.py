@@ -126,13 +126,31 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class About:
+    """Who spoke, and about what, as the CRM tells it; moments are unix seconds."""
+
+    manager_id: str | None = None
+    manager: str | None = None
+    client: str | None = None
+    phone: str | None = None  # the client's
+    direction: Literal["in", "out"] | None = None
+    started_at: float | None = None
+    entity: Entity | None = None  # whose title that is
+    title: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """Whether the score stands in the CRM: a fact apart from the job's outcome."""
+    """Whether the score stands in the CRM: a fact apart from the job's outcome.
+
+    about: what was learned of the call on the way; it makes no difference to where the score stands.
+    """
 
     state: Literal["off", "waiting", "written", "unlinked", "failed"]
     entity: Entity | None = None
     activity_id: int | None = None
     why: str | None = None
+    about: About | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

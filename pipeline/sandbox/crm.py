@@ -57,6 +57,7 @@ class CRM:
     """State; the methods that change it are called by REST, by callbacks and by tests."""
 
     def __init__(self) -> None:
+        self.users = {1: ("Sandbox", "Portal")}  # by id: name and last name
         self.entities: dict[tuple[int, int], dict[str, Any]] = {}
         self.activities: dict[int, Activity] = {}
         self.calls: dict[str, dict[str, Any]] = {}
@@ -114,6 +115,7 @@ class CRM:
         recording: Stored | None = None,
         ended_at: datetime | None = None,
         seconds: int = 60,
+        phone: str = "+10000000000",
     ) -> Activity:
         """A finished telephone call as an activity of `owner`; a recording may be attached later."""
         number = activity or next(self._ids)
@@ -150,6 +152,17 @@ class CRM:
             "PROVIDER_PARAMS": [],
             "PROVIDER_DATA": None,
         }
+        party, client = next((pair for pair in bindings if pair[0] == "contact"), owner)
+        fields["COMMUNICATIONS"] = [
+            {
+                "ID": str(number),
+                "TYPE": "PHONE",
+                "VALUE": phone,
+                "ENTITY_ID": str(client),
+                "ENTITY_TYPE_ID": str(ENTITY_TYPES[party]),
+                "ENTITY_SETTINGS": {},
+            }
+        ]
         made = Activity(fields=fields)
         for name, bound in dict.fromkeys(((kind, entity), *bindings)):
             made.bindings.append((ENTITY_TYPES[name], bound))
@@ -160,7 +173,7 @@ class CRM:
             "ID": str(number),
             "PORTAL_USER_ID": "1",
             "PORTAL_NUMBER": "REST_APP:1",
-            "PHONE_NUMBER": "+10000000000",
+            "PHONE_NUMBER": phone,
             "CALL_ID": call,
             "EXTERNAL_CALL_ID": None,
             "CALL_CATEGORY": "external",

@@ -49,7 +49,8 @@ class Rest:
         self._methods: dict[str, Callable[[Params, str], Any]] = {
             "profile": self._profile,
             "user.current": self._profile,
-            "user.get": lambda params, base: Listed.of([self._profile(params, base)], 1, None),
+            "user.get": self._users,
+            "crm.item.get": self._item,
             "server.time": lambda params, base: iso(),
             "methods": lambda params, base: sorted(self._methods),
             "method.get": self._method_get,
@@ -149,6 +150,22 @@ class Rest:
             "TIME_ZONE": "",
             "TIME_ZONE_OFFSET": 0,
         }
+
+    def _users(self, params: Params, base: str) -> Any:
+        wanted = integer(params, "id") if "id" in params else None
+        known = {number: names for number, names in self.crm.users.items() if wanted in (None, number)}
+        rows = [
+            {"ID": str(number), "NAME": name, "LAST_NAME": last} for number, (name, last) in known.items()
+        ]
+        return Listed.of(rows, len(rows), None)
+
+    def _item(self, params: Params, base: str) -> Any:
+        """An item of any kind, as the universal methods name its fields."""
+        found = self.crm.entities.get((integer(params, "entityTypeId"), integer(params, "id")))
+        if found is None:
+            raise Unfit("NOT_FOUND", "Element not found")
+        names = {"id": "ID", "title": "TITLE", "name": "NAME", "lastName": "LAST_NAME"}
+        return {"item": {name: found[field] for name, field in names.items() if field in found}}
 
     def _method_get(self, params: Params, base: str) -> Any:
         known = str(params.get("name", "")).lower() in self._methods

@@ -82,6 +82,7 @@ def resolve(job: Job, claim: Claim, tools: Tools) -> Result:
         "activity_id": found.activity_id,
         "call_id": found.call_id,
         "why": found.why,
+        "about": found.about,
     }
     return Result(facts={claim.step: fact})
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.bitrix24 import link as linking
 from pipeline.bitrix24.callbook import digest_of
 from pipeline.contract.sinks import to_callback
-from pipeline.domain.job import Claim, Entity, Job, Source, Timeline
+from pipeline.domain.job import About, Claim, Entity, Job, Source, Timeline
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Fetched
 from pipeline.settings.portals import Portal
@@ -26,7 +26,7 @@ EVENT_SECONDS = 30.0  # a call's event, whose recording may be late, has the fir
 def note_call(job: Job, sha256: str, tools: Tools) -> None:
     """Where the call of this recording belongs, once an event has told it: for its engine request's job."""
     if (resolved := job.facts.get("resolve")) is not None:
-        where = {key: resolved.get(key) for key in ("activity_id", "entity", "why")}
+        where = {key: resolved.get(key) for key in ("activity_id", "entity", "why", "about")}
         tools.store.known.remember(_call_of(job, sha256), dumps(where))
 
 
@@ -45,7 +45,8 @@ def told(resolved: Mapping[str, Any], claim: Claim, portal: Portal, tools: Tools
     activity = resolved["activity_id"]
     if resolved.get("entity"):
         entity = from_plain(Entity, resolved["entity"])
-        return Timeline(state="waiting", entity=entity, activity_id=activity)
+        about = from_plain(About, resolved["about"]) if resolved.get("about") else None
+        return Timeline(state="waiting", entity=entity, activity_id=activity, about=about)
     if activity and (rest := rest_of(portal, tools, who=who(claim))):
         return linking.link_to(activity, rest=rest)
     return Timeline(state="unlinked", activity_id=activity, why=resolved.get("why"))

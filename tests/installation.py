@@ -64,7 +64,8 @@ def opened(valkey: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.Mo
     """Real tools over a real store and the sandbox."""
     monkeypatch.chdir(tmp_path)
     with connected(
-        redis_url=valkey, data_dir=tmp_path, bitrix24_webhook=sandbox.webhook_url, timeline="bitrix24",
+        archive_days=0, keep_audio_days=0, redis_url=valkey, data_dir=tmp_path,
+        bitrix24_webhook=sandbox.webhook_url, timeline="bitrix24",
         portal_url=sandbox.base_url, portal_token="t" * 24, trusted_hosts="127.0.0.1",
         router_url=sandbox.router_url, router_key=KEY, portal_application_token="apptoken",
     ) as make:  # fmt: skip

@@ -1,6 +1,7 @@
 """The reconciler: a thread that now and then compares what is with what should be.
 
-It looks for calls whose events never came, and for audio that no record needs any more.
+It looks for calls whose events never came, for audio that no record needs any more, and for calls and copies
+whose days are over.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Protocol
 import structlog
 
 from pipeline.domain.errors import CallscribeError
-from pipeline.run.leftovers import leftovers
+from pipeline.run.leftovers import expire, leftovers
 from pipeline.run.reconcile import reconcile
 from pipeline.run.runner import Runner
+from pipeline.steps import keeping
 
 log = structlog.get_logger()
 
@@ -40,9 +42,11 @@ class Reconciler(threading.Thread):
         while True:
             try:
                 reconcile(self._runner.tools)
+                keeping.make_room(self._runner.tools)
                 if time.monotonic() >= look_at:
                     look_at = time.monotonic() + LEFTOVERS_SECONDS
                     left = leftovers(self._runner.tools, left)
+                    expire(self._runner.tools)
             except CallscribeError as error:
                 log.warning("reconcile_failed", error=error.slug)
             except Exception:

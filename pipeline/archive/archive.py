@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -29,7 +29,7 @@ from pipeline.domain.plain import from_plain, to_plain
 
 LACKS: tuple[Lack, ...] = ("failed", "undelivered", "unscored", "unlinked", "unwritten", "partial")
 # what only the page of one call shows; the rest has columns
-_BODY = ("segments", "missing", "empty_spans", "levels", "criteria")
+_BODY = ("segments", "missing", "empty_spans", "levels", "criteria", "speakers")
 _ELSEWHERE = (*_BODY, "gaps", "verdicts", "entity", "talk", "order")
 _COLUMNS = [name for name in Call.__dataclass_fields__ if name not in _ELSEWHERE]
 
@@ -60,18 +60,14 @@ class Archive:
                 number = connection.scalar(insert(calls).values(**values).returning(calls.c.number)) or 0
             else:
                 number = known.number
-                kept = {"audio"} | ({"score", "band"} if _judged(connection, number) else set())
+                kept = {"audio"} if known.audio_bytes is not None else set()  # there, or removed by now
+                if not call.verdicts and _judged(connection, number):
+                    kept |= {"score", "band"}
                 changed = {name: value for name, value in values.items() if name not in kept}
                 connection.execute(update(calls).where(calls.c.number == number).values(**changed))
             _replace_lines(connection, number, call)
+            _add_verdicts(connection, number, call.verdicts)
             words.index(connection, number, _findable(call))
-
-    def keep_audio(self, call: JobId, audio: str, size_bytes: int) -> None:
-        """Notes where the call's playable copy lies; nothing when the call is unknown."""
-        with self.database.writing() as connection:
-            connection.execute(
-                update(calls).where(calls.c.id == call).values(audio=audio, audio_bytes=size_bytes)
-            )
 
     # -- said by people
 
@@ -81,8 +77,8 @@ class Archive:
             number = connection.scalar(select(calls.c.number).where(calls.c.id == call))
             if number is None:
                 return False
-            connection.execute(insert(verdicts).values(call=number, **to_plain(verdict)))
-            if verdict.criterion is None and verdict.score is not None:
+            _add_verdicts(connection, number, [verdict])
+            if verdict.score is not None:
                 connection.execute(
                     update(calls)
                     .where(calls.c.number == number)
@@ -192,10 +188,11 @@ class Archive:
 
     # -- erased
 
-    def erase(self, ids: Sequence[JobId]) -> list[str]:
-        """Erases calls and all about them; the keys of their kept audio, to be removed."""
+    def erase(self, ids: Sequence[JobId]) -> int:
+        """Erases calls and all about them; how many there were. Their kept audio is for the caller."""
         with self.database.writing() as connection:
-            return _erase(connection, calls.c.id.in_(list(ids)))
+            find = select(calls.c.number).where(calls.c.id.in_(list(ids)))
+            return _erase(connection, connection.scalars(find).all())
 
     def found_by_phone(self, phone: str) -> list[JobId]:
         """The calls with that phone: all of its digits, or the last ten of them."""
@@ -208,47 +205,41 @@ class Archive:
         """The calls of a deal, lead, contact ..."""
         return self._ids(and_(calls.c.entity_type == entity.type, calls.c.entity_id == entity.id))
 
-    def expire(self, before: float, *, limit: int = 500) -> list[str]:
-        """Erases some calls, and audits, that are older than that; as `erase`. Again while it finds any."""
+    def expire(self, before: float, *, limit: int = 500) -> int:
+        """Erases calls, and audits, that are older: how many calls, `limit` at the most."""
         with self.database.writing() as connection:
-            old = select(calls.c.number).where(calls.c.started_at < before).limit(limit)
+            find = select(calls.c.number).where(calls.c.started_at < before).limit(limit)
             connection.execute(delete(audits).where(audits.c.at < before))
-            return _erase(connection, calls.c.number.in_(connection.scalars(old).all()))
+            return _erase(connection, connection.scalars(find).all())
 
-    def forget_audio(self, before: float, *, limit: int = 500) -> list[str]:
-        """Keys of the kept copies of older calls, which the archive knows no more: to be removed."""
+    def copies(self) -> set[str]:
+        """The keys of all recordings that are said to be kept."""
+        with self.database.reading() as connection:
+            return set(connection.scalars(select(calls.c.audio).where(calls.c.audio.is_not(None))))
+
+    def without_copies(self, keys: Iterable[str]) -> None:
+        """Notes that these are gone."""
         with self.database.writing() as connection:
-            old = (
-                select(calls.c.audio)
-                .where(calls.c.audio.is_not(None), calls.c.started_at < before)
-                .order_by(calls.c.started_at)
-                .limit(limit)
-            )
-            keys = [str(key) for key in connection.scalars(old)]
-            connection.execute(
-                update(calls).where(calls.c.audio.in_(keys)).values(audio=None, audio_bytes=None)
-            )
-            return keys
+            for key in keys:
+                connection.execute(update(calls).where(calls.c.audio == key).values(audio=None))
 
     def _ids(self, wanted: ColumnElement[bool]) -> list[JobId]:
         with self.database.reading() as connection:
             return [JobId(key) for key in connection.scalars(select(calls.c.id).where(wanted))]
 
 
-def _erase(connection: Connection, wanted: ColumnElement[bool]) -> list[str]:
-    rows = connection.execute(select(calls.c.number, calls.c.audio).where(wanted)).all()
-    numbers = [row.number for row in rows]
-    words.unindex(connection, numbers)
+def _erase(connection: Connection, numbers: Sequence[int]) -> int:
+    words.unindex(connection, list(numbers))
     for table in (bodies, gaps, criteria, verdicts):
         connection.execute(delete(table).where(table.c.call.in_(numbers)))
     connection.execute(delete(calls).where(calls.c.number.in_(numbers)))
-    return [row.audio for row in rows if row.audio]
+    return len(numbers)
 
 
 def _values(call: Call) -> dict[str, Any]:
     plain = to_plain(call)
     talk = (*call.talk, None, None)
-    return {name: plain[name] for name in _COLUMNS if name != "audio"} | {
+    return {name: plain[name] for name in _COLUMNS} | {
         "ordering": call.order,
         "phone_digits": words.digits_of(call.phone),
         "entity_type": call.entity.type if call.entity else None,
@@ -258,10 +249,18 @@ def _values(call: Call) -> dict[str, Any]:
     }
 
 
+def _add_verdicts(connection: Connection, number: int, said: Sequence[Verdict]) -> None:
+    """Those that are not there yet: of one thing a person says one thing at a moment."""
+    known = {
+        (row.at, row.who) for row in connection.execute(select(verdicts).where(verdicts.c.call == number))
+    }
+    new = [{"call": number, **to_plain(each)} for each in said if (each.at, each.who) not in known]
+    if new:
+        connection.execute(insert(verdicts), new)
+
+
 def _judged(connection: Connection, number: int) -> bool:
-    said = select(verdicts.c.number).where(
-        verdicts.c.call == number, verdicts.c.criterion.is_(None), verdicts.c.score.is_not(None)
-    )
+    said = select(verdicts.c.number).where(verdicts.c.call == number, verdicts.c.score.is_not(None))
     return connection.execute(said).first() is not None
 
 

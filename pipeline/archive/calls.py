@@ -11,7 +11,7 @@ from typing import Literal
 from pipeline.domain.job import Category, Entity, JobId, PortalId, Source
 from pipeline.domain.lead import Criterion, Quality
 from pipeline.domain.recording import Span
-from pipeline.domain.transcript import Segment
+from pipeline.domain.transcript import Segment, Speaker
 
 Direction = Literal["in", "out"]
 State = Literal["done", "failed", "undelivered"]
@@ -29,7 +29,10 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a person said of a call: of its score, or of one criterion."""
+    """What a person said of a call: of its score, or of one criterion.
+
+    score and band: what the call is worth by it, where it is worth anything else than before.
+    """
 
     at: float
     who: str
@@ -45,8 +48,9 @@ class Call:
     """One call as it is archived: what was found out, and what is known of it in the CRM.
 
     score and band are what holds: a person's verdict where there is one, else the machine's, which stays
-    beside it. talk: seconds spoken per channel of the recording, in the order of `speakers`. levels: per
-    channel, how loud it is over the recording, 0 to 100, some 1,000 points.
+    beside it. speakers: who is on each channel of a recording of two, where that is known. talk: seconds that
+    the manager and the client talk; by channel where nobody has a role. levels: per channel, how loud it is
+    over the recording, 0 to 100, some 1,000 points.
     """
 
     id: JobId
@@ -69,6 +73,7 @@ class Call:
     entity_title: str | None = None
     entity_url: str | None = None
     activity_id: int | None = None
+    speakers: tuple[Speaker, ...] = ()
     talk: tuple[float, ...] = ()
     silence: float | None = None
     score: int | None = None
@@ -88,6 +93,7 @@ class Call:
     cost: float | None = None
     levels: tuple[tuple[int, ...], ...] = ()
     audio: str | None = None  # the kept copy on the audio storage
+    audio_bytes: int | None = None
     verdicts: tuple[Verdict, ...] = ()
 
 

@@ -51,15 +51,13 @@ def read(activity: Mapping[str, Any], answers: Sequence[Any | Upstream]) -> Abou
     )
 
 
-def ask(rest: Bitrix24, entity: Entity) -> About:
-    """What there is to know where no activity is: the entity's title. Raises PortalUnavailable."""
+def title(rest: Bitrix24, entity: Entity) -> str | None:
+    """What a deal or lead is called; None where that may not be read. Raises PortalUnavailable."""
     number = type_id(entity.type)
-    if number is None:
-        return About()
     try:
-        return About(entity=entity, title=_title(rest.call(ITEM, {"entityTypeId": number, "id": entity.id})))
+        return _title(rest.call(ITEM, {"entityTypeId": number, "id": entity.id})) if number else None
     except PortalRefused:
-        return About()
+        return None
 
 
 def _first(value: Any) -> Mapping[str, Any]:

@@ -17,6 +17,10 @@ from pipeline.scoring.talk_facts import talk_facts
 from pipeline.scoring.wording import lead_lines
 
 TITLES = {"en": "AI classification: {} ({}/100)", "ru": "AI-классификация: {} ({}/100)"}
+CORRECTED = {
+    "en": ("AI classification corrected to {} ({}/100) by {}", "Before: {} ({}/100)."),
+    "ru": ("AI-классификация исправлена: {} ({}/100), {}", "Было: {} ({}/100)."),
+}
 MAX_LETTERS = 6000  # of an entry
 
 
@@ -66,33 +70,83 @@ def timeline(
     Raises errors that are transient: try again, with `again`.
     """
 
-    def outcome(why: str | None = None) -> Timeline:
-        return Timeline(state="failed" if why else "written", entity=entity, activity_id=activity_id, why=why)
-
-    if again:
-        standing = find_entry(entity, what.job, journals=(writer, *readers))
-        if standing is None:
-            return outcome("an earlier attempt may have written the entry, and entries cannot be read back")
-        if standing:
-            return outcome()
     title, text = worded(what)
     attachment = None
     if what.attach:
         whole = redacted(what.transcript.text) if what.redact else what.transcript.text
         attachment = (f"{what.job}.txt", to_crm(whole).encode())
+    why = _once(entity, title, text, what.job, attachment, journals=(writer, *readers), again=again)
+    return Timeline(state="failed" if why else "written", entity=entity, activity_id=activity_id, why=why)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """What a person made of a score: before and after, who and why; number: the how manieth of the job."""
+
+    before: Lead
+    after: Lead
+    who: str
+    why: str
+    job: JobId
+    number: int
+    language: str = "en"
+    redact: bool = False
+
+
+def correction(
+    entity: Entity,
+    what: Correction,
+    *,
+    writer: Journal,
+    readers: Sequence[Journal] = (),
+    again: bool = False,
+) -> str | None:
+    """Writes an entry of its own for a person's correction, once; why not, where it never will be.
+
+    The parameters, and what it raises, are those of `timeline`.
+    """
+    heading, before = CORRECTED.get(what.language, CORRECTED["en"])
+    band = band_word(what.after.quality, what.language)
+    title = heading.format(band, what.after.score, " ".join(what.who.split())[:100])
+    was = before.format(band_word(what.before.quality, what.language), what.before.score)
+    why = " ".join(what.why.split())[:MAX_LETTERS]
+    mark = f"{what.job} #{what.number}"
+    text = f"{redacted(why) if what.redact else why}\n{was}\ncallscribe {mark}"
+    return _once(entity, title, text.lstrip(), mark, journals=(writer, *readers), again=again)
+
+
+def _once(
+    entity: Entity,
+    title: str,
+    text: str,
+    mark: str,
+    attachment: tuple[str, bytes] | None = None,
+    *,
+    journals: Sequence[Journal],
+    again: bool,
+) -> str | None:
+    """Writes to the first of the journals, unless it stands; why it never will, else None."""
+    if again:
+        standing = find_entry(entity, mark, journals=journals)
+        if standing is None:
+            return "an earlier attempt may have written the entry, and entries cannot be read back"
+        if standing:
+            return None
     try:
-        writer.write(entity, to_crm(title), to_crm(text), attachment)
+        journals[0].write(entity, to_crm(title), to_crm(text), attachment)
     except (PortalRefused, ProviderRefused) as error:
-        return outcome(error.message)
-    return outcome()
+        return error.message
+    return None
 
 
-def find_entry(entity: Entity, job: JobId, *, journals: Sequence[Journal]) -> bool | None:
-    """Whether our entry stands there, by the job id in its last line; None when no journal can be read."""
+def find_entry(entity: Entity, mark: str, *, journals: Sequence[Journal]) -> bool | None:
+    """Whether our entry stands there, by the mark in its last line (our job id, and the number of a
+    correction); None when no journal can be read.
+    """
     readable = False
     for journal in journals:
         try:
-            if any(job in line for line in journal.last_lines(entity)):
+            if any(mark in line for line in journal.last_lines(entity)):
                 return True
             readable = True
         except (PortalRefused, ProviderRefused, BadAnswer):

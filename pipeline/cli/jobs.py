@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import re
 import time
@@ -210,10 +211,15 @@ def erase(job_id: str) -> None:
     """Removes a job: record, events, paid answers and audio, also from the store's files."""
     settings = load()
     with _store(settings) as store, contextlib.closing(open_tools(settings)) as tools:
-        store.raw(JobId(job_id))
-        erase_job(tools, JobId(job_id))
+        if not erase_job(tools, JobId(job_id), who=at_the_shell()):
+            raise UnknownJob(f"no job {job_id}")
         settle(store)
     echo(f"{job_id} is erased")
+
+
+def at_the_shell() -> str:
+    """Who uses a command, for the audit log."""
+    return f"{getpass.getuser()} at the shell"
 
 
 def settle(store: Store, *, seconds: float = 10.0) -> None:

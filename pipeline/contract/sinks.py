@@ -43,6 +43,11 @@ def to_reader(view: Any, *, spoken: bool) -> Any:
     return to_callback(view, spoken=spoken)
 
 
+def to_archive(call: Any) -> Any:
+    """For a call as the archive keeps it: all its strings."""
+    return to_callback(call, spoken=False)
+
+
 def to_file(transcript: Transcript) -> Transcript:
     """For exports of a transcript."""
     segments = tuple(replace(segment, text=unmarked(segment.text)) for segment in transcript.segments)

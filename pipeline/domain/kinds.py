@@ -1,7 +1,8 @@
 """The table of step kinds: what a step is, for whatever runs, orders or shows it.
 
     intake -> fetch -> sniff -> split -> transcribe x n -> merge -> classify* -> callback
-                                                              -> link* -> timeline*
+                                                              -> link* -> timeline* -> about* -> archive*
+                                                              -> keep*
     (an event: resolve first; a piece heard badly: halve; text: reply -> callback; image: draw -> callback)
     a refusal or failure up to merge (or in reply, draw) -> error callback; nothing by the reserve: expire
 
@@ -72,6 +73,18 @@ KINDS: dict[str, Kind] = {
     ),
     "link": Kind(
         queue=BACKGROUND, run="crm_steps.link", urgency=AFTERWARDS, starred=True, doing="finding the deal"
+    ),
+    "about": Kind(
+        queue=BACKGROUND, run="crm_steps.about", urgency=AFTERWARDS, starred=True, doing="asking who spoke"
+    ),
+    "correct": Kind(
+        queue=BACKGROUND, run="crm_steps.correct", starred=True, doing="writing a correction to the timeline"
+    ),
+    "archive": Kind(
+        queue=BACKGROUND, run="archive_steps.archive", urgency=AFTERWARDS, starred=True, doing="archiving it"
+    ),
+    "keep": Kind(
+        queue=MEDIA, run="archive_steps.keep", urgency=AFTERWARDS, starred=True, doing="making a copy to hear"
     ),
 }
 

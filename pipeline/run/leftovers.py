@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pipeline.domain.errors import UnknownJob, UnreadableRecord
 from pipeline.domain.job import JobId
-from pipeline.run.runner import replayable
+from pipeline.steps import flow, keeping
 from pipeline.steps.pictures import is_over
+from pipeline.steps.retry import replayable
 from pipeline.steps.tools import Tools
 
 
@@ -29,6 +30,20 @@ def leftovers(tools: Tools, known: frozenset[str] = frozenset()) -> frozenset[st
     return frozenset(found)
 
 
+def expire(tools: Tools) -> None:
+    """Removes copies to be heard, and archived calls, whose days are over.
+
+    Raises StoreUnavailable, ArchiveUnavailable; the copies are removed before.
+    """
+    keeping.expire(tools)
+    if not tools.settings.archive_days:
+        return
+    before = tools.store.now() - tools.settings.archive_days * keeping.DAY_SECONDS
+    while tools.archive.expire(before):
+        pass
+    keeping.agree(tools)
+
+
 def _needed(job_id: JobId, tools: Tools) -> bool:
     try:
         job = tools.store.load(job_id)
@@ -36,4 +51,6 @@ def _needed(job_id: JobId, tools: Tools) -> bool:
         return False
     except UnreadableRecord:  # whoever reads it may need it
         return True
-    return "callback" not in job.facts or replayable(job)
+    if "callback" not in job.facts or replayable(job):
+        return True
+    return any(due.step == "keep" for due in flow.advance(job, tools.store.now()).dues)

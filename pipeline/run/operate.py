@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from pipeline.archive.calls import Audited
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Due, Entity, Event, Job, JobId, Step
 from pipeline.domain.kinds import KINDS, kind_of
-from pipeline.steps import flow
+from pipeline.steps import flow, keeping
 from pipeline.steps.paid import breakers
 from pipeline.steps.tools import Tools
 from pipeline.store import Stale, Transition
 from pipeline.store.records import COUNTS, dumps, readable
 
 RETRY_TTL_SECONDS = 3600.0
+_AFTERWARDS = set(flow.AFTERWARDS) - {"keep"}  # its recording is gone
 
 
 def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> tuple[Job, tuple[Step, ...]]:
@@ -42,7 +44,7 @@ def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> t
         with readable(job_id):
             following = flow.advance(after, now)
         dues = [due if ended else _at_once(due, job) for due in following.dues]
-        now_due = tuple(due.step for due in dues if not due.at)
+        now_due = tuple(due.step for due in dues if not due.at and kind_of(due.step) not in flow.KEPT)
         if not ended and not any(step in job.attempts for step in now_due):
             raise BadRequest(f"job {job_id} is {job.status}, and nothing of it was put off", field="id")
         _check_material(after)
@@ -74,18 +76,19 @@ def _to_do_again(job: Job, tools: Tools, entity: Entity | None) -> list[str]:
     if job.status == "failed":
         return _failed_again(job, tools)
     if job.status != "done":
-        return ["link", "timeline"] if entity else []
+        return [step for step in job.facts if kind_of(step) in _AFTERWARDS] if entity else []
     lacks = flow.lacks(job)
     if not lacks and not entity:
         raise BadRequest(f"job {job.id} is done, and lacks nothing", field="id")
-    again = ["link", "timeline", *(["classify"] if "score" in lacks else [])]
-    return [step for step in again if step in job.facts]
+    again = {*_AFTERWARDS, *(["classify"] if "score" in lacks else [])}
+    return [step for step in job.facts if kind_of(step) in again]
 
 
 def _failed_again(job: Job, tools: Tools) -> list[str]:
-    again = ["failure", "callback", "expire"]
+    ends = {"failure", "callback", "expire", "archive", "keep"}
     if flow.timeline(job).state != "written":
-        again += ["link", "timeline"]
+        ends |= _AFTERWARDS
+    again = [step for step in job.facts if kind_of(step) in ends]
     fetched = job.facts.get("fetch")
     kept = replace(job, facts={step: fact for step, fact in job.facts.items() if step not in again})
     dues = flow.advance(kept, tools.store.now()).dues
@@ -94,8 +97,9 @@ def _failed_again(job: Job, tools: Tools) -> list[str]:
         and any(KINDS[kind_of(due.step)].hears for due in dues)
         and not tools.blobs.exists(fetched["blob"])
     ):
-        again = list(job.facts)  # what was paid for is in the ledger, if it is not long ago
-    return [step for step in again if step in job.facts]
+        # what was paid for is in the ledger, if it is not long ago; what people said stays
+        again = [step for step in job.facts if kind_of(step) != "verdict"]
+    return again
 
 
 def _at_once(due: Due, job: Job) -> Due:
@@ -137,11 +141,20 @@ def _breakers(job: Job, tools: Tools) -> set[str]:
     return found
 
 
-def erase_job(tools: Tools, job_id: JobId) -> bool:
-    """Removes the record, its audio and its paid answers, and has the append-only file written anew."""
+def erase_job(tools: Tools, job_id: JobId, *, who: str) -> bool:
+    """Removes all there is of a job, and notes who did it; False where there was nothing.
+
+    That is its record with its paid answers, its audio, the copy to be heard, its row in the archive; the
+    store's append-only file is written anew. Raises StoreUnavailable and ArchiveUnavailable: then some of it
+    may still be there, and erasing it again removes the rest.
+    """
     tools.store.known.remember(f"erased:{job_id}", "yes", seconds=tools.memory_seconds)
     tools.blobs.delete_prefix(f"{job_id}/")
+    tools.blobs.delete_prefix(keeping.key_of(job_id))
     erased = tools.store.erase(job_id)
     if erased:
         tools.store.rewrite()
-    return erased
+    if tools.archive.erase([job_id]) or erased:
+        tools.archive.audit(Audited(at=tools.store.now(), who=who, what="erased", call=job_id))
+        return True
+    return False

@@ -19,12 +19,8 @@ from pipeline.domain.errors import (
     AudioLost,
     CallscribeError,
     DecoderDied,
-    Expired,
-    ForbiddenURL,
     LeaseLost,
     Poison,
-    Refused,
-    SpendCapReached,
     StoreUnavailable,
     UnknownJob,
     UnreadableRecord,
@@ -35,7 +31,7 @@ from pipeline.domain.plain import to_plain
 from pipeline.run.salvage import audio_anew, give_up
 from pipeline.settings.portals import Portals
 from pipeline.steps import flow, outcome_steps
-from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide, unreadable_in
+from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide, replayable, unreadable_in
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.storage.blobs import BlobMissing
 from pipeline.store import Stale, Transition, persist
@@ -293,10 +289,11 @@ class Runner:
                 del facts["failure"]  # the portal's outcome is decided already
             kept = {step: fact for step, fact in job.facts.items() if step not in result.forget}
             after = replace(job, facts={**kept, **facts})
-            following = flow.advance(after, persist(store.now))
             ended = "callback" in facts and not replayable(after)
-            if ended:  # first, so that a crash leaves no recording behind
-                self._delete_audio(job)
+            if ended and "fetch" in after.facts and self._let_go(job):
+                facts["keep"] = {"state": "off"}
+                after = replace(after, facts={**after.facts, **facts})
+            following = flow.advance(after, persist(store.now))
             failpoints.hit("step.before_finish")
             try:
                 news = list(
@@ -336,12 +333,18 @@ class Runner:
             for queue in news:
                 self._notifier.notify(queue)
 
-    def _delete_audio(self, job: Job) -> None:
-        """As far as the storage lets us; what stays is found by the look for leftovers."""
+    def _let_go(self, job: Job) -> bool:
+        """Whether no copy is to be kept, and the recording is gone: before anything else is written, so that
+        a crash leaves none behind.
+        """
+        if self.tools.settings.keep_audio_days:
+            return False
         try:
             self.tools.blobs.delete_prefix(f"{job.id}/")
-        except StoreUnavailable as error:
+        except StoreUnavailable as error:  # the step `keep` will
             log.warning("audio_not_deleted", why=error.message)
+            return False
+        return True
 
     def _beat(self, claim: Claim) -> None:
         """Keeps the claim's lease alive as long as this process lives."""
@@ -363,25 +366,6 @@ class Runner:
 
 def _is_due(job: Job, claim: Claim, now: float) -> bool:
     return any(due.step == claim.step for due in flow.advance(job, now).dues)
-
-
-def replayable(job: Job) -> bool:
-    """Whether the job failed in a way that running it again may mend: what that takes is kept meanwhile."""
-    failure = flow.failure(job)
-    sent = job.facts.get("callback") or {}
-    if failure is None:
-        return not sent.get("accepted", True)
-    cls = _class_of(failure.slug)
-    return cls in (Expired, ForbiddenURL, SpendCapReached) or not issubclass(cls, Refused)
-
-
-def _class_of(slug: str) -> type[CallscribeError]:
-    todo: list[type[CallscribeError]] = [CallscribeError]
-    for cls in todo:
-        if cls.slug == slug:
-            return cls
-        todo.extend(cls.__subclasses__())
-    return CallscribeError
 
 
 def _ended(request: Request) -> Request:

@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.archive.calls import Verdict
 from pipeline.contract.sinks import to_reader
 from pipeline.domain.errors import UnreadableRecord
 from pipeline.domain.job import (
+    About,
     Category,
     Delivery,
+    Entity,
     Event,
     Failure,
     Job,
@@ -21,14 +24,14 @@ from pipeline.domain.job import (
     PortalId,
     Source,
     Step,
-    Timeline,
 )
 from pipeline.domain.kinds import kind_of
-from pipeline.domain.lead import Lead
+from pipeline.domain.lead import Lead, Quality
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Media
 from pipeline.domain.transcript import Transcript
 from pipeline.steps import flow
+from pipeline.steps.archived import used
 from pipeline.store import salvaged
 from pipeline.store.records import read_job
 from pipeline.telemetry.logs import REDACTOR
@@ -42,6 +45,15 @@ Lack = Literal["score", "deal", "entry"]
 
 class _View(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TimelineView(_View):
+    """Whether the score stands in the CRM, and where."""
+
+    state: Literal["off", "waiting", "written", "unlinked", "failed"]
+    entity: Entity | None
+    activity_id: int | None
+    why: str | None
 
 
 class JobRow(_View):
@@ -58,7 +70,7 @@ class JobRow(_View):
         description="Since when it waits for the provider to take the account again."
     )
     lead: Lead | None
-    timeline: Timeline
+    timeline: TimelineView
     error: Failure | None
     lacks: list[Lack] = Field(
         description="What could not be had although the job is done; retry does it again."
@@ -121,12 +133,27 @@ class EventView(_View):
     why: str | None
 
 
+class VerdictView(_View):
+    """What a person said of the score: of all of it, or of one criterion."""
+
+    at: Moment
+    who: str
+    why: str
+    criterion: str | None
+    met: bool | None
+    score: int | None
+    quality: Quality | None
+
+
 class JobView(JobRow):
     """A job with all that is known about it; times inside the recording are float seconds."""
 
     progress: Progress
     media: MediaView | None
     transcript: Transcript | None
+    verdicts: list[VerdictView] = Field(description="What people said of the lead, the oldest first.")
+    corrected: Lead | None = Field(description="The lead as people corrected it; null where nobody did.")
+    about: About | None = Field(description="Who spoke, as the CRM tells it.")
     reply: str | None
     call: str | None
     images: list[str] | None
@@ -165,7 +192,7 @@ def job_row(row: Row) -> JobRow:
         deadline=moment(job.deadline),
         held_since=None,
         lead=None,
-        timeline=Timeline(state="off"),
+        timeline=TimelineView(state="off", entity=None, activity_id=None, why=None),
         error=None,
         lacks=[],
         is_readable=False,
@@ -186,7 +213,7 @@ def _row(job: Job) -> dict[str, Any]:
         "deadline": moment(job.deadline),
         "held_since": moment(job.held_since) if job.held_since is not None else None,
         "lead": flow.lead(job),
-        "timeline": flow.timeline(job),
+        "timeline": _timeline(job),
         "error": failure,
         "lacks": list(flow.lacks(job)),
         "is_readable": True,
@@ -244,10 +271,13 @@ def job_view(
         progress=Progress(parts_done=done, parts_total=parts),
         media=_media(job),
         transcript=flow.transcript(job),
+        verdicts=[_verdict(said) for said in flow.verdicts(job)],
+        corrected=flow.corrected(job) if flow.verdicts(job) else None,
+        about=flow.about(job),
         reply=(job.facts.get("reply") or {}).get("text"),
         call=flow.call(job),
         images=(job.facts.get("draw") or {}).get("urls"),
-        usage=_usage(job),
+        usage=Usage(**used(job)),
         deliveries=[
             DeliveryView(
                 at=moment(item.at),
@@ -277,6 +307,25 @@ def job_view(
     return JobView.model_validate(to_reader(view.model_dump(mode="json"), spoken=job.category.spoken))
 
 
+def _timeline(job: Job) -> TimelineView:
+    stands = flow.timeline(job)
+    return TimelineView(
+        state=stands.state, entity=stands.entity, activity_id=stands.activity_id, why=stands.why
+    )
+
+
+def _verdict(said: Verdict) -> VerdictView:
+    return VerdictView(
+        at=moment(said.at),
+        who=said.who,
+        why=said.why,
+        criterion=said.criterion,
+        met=said.met,
+        score=said.score,
+        quality=said.band,
+    )
+
+
 def _media(job: Job) -> MediaView | None:
     if "sniff" not in job.facts:
         return None
@@ -290,16 +339,3 @@ def _media(job: Job) -> MediaView | None:
         bytes=media.size_bytes,
         sha256=media.sha256,
     )
-
-
-def _usage(job: Job) -> Usage:
-    seconds, tokens = 0.0, {"prompt_tokens": 0, "completion_tokens": 0}
-    for step, fact in job.facts.items():
-        if not isinstance(fact, dict):
-            continue
-        if kind_of(step) == "transcribe":
-            seconds += fact.get("paid_seconds") or 0.0
-        for name, amount in (fact.get("usage") or {}).items():
-            if name in tokens:
-                tokens[name] += amount
-    return Usage(transcription_seconds=round(seconds, 3), **tokens)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 
+from pipeline.bitrix24 import about as telling
+from pipeline.bitrix24 import crm
 from pipeline.bitrix24 import link as linking
 from pipeline.bitrix24 import resolve as resolving
 from pipeline.bitrix24.attach import attach
 from pipeline.bitrix24.journals import Comments, LogMessages
 from pipeline.bitrix24.rest import Bitrix24, NoTurn
-from pipeline.bitrix24.timeline import Entry, Journal, find_entry
+from pipeline.bitrix24.timeline import Correction, Entry, Journal, correction, find_entry
 from pipeline.bitrix24.timeline import timeline as timeline_stage
 from pipeline.bitrix24.vibecode import VibeCode
 from pipeline.domain.errors import (
@@ -25,7 +28,7 @@ from pipeline.domain.errors import (
     UnreadableRecord,
     Upstream,
 )
-from pipeline.domain.job import Claim, Job, JobId, Timeline
+from pipeline.domain.job import About, Claim, Job, JobId, Timeline
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Fetched, Plan
 from pipeline.settings.portals import Portal
@@ -172,6 +175,56 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
         tools.store.known.remember(mark, "yes")
     _attach(job, claim, portal, rest)
     return Result(facts={claim.step: written})
+
+
+@in_turn
+def about(job: Job, claim: Claim, tools: Tools) -> Result:
+    """Who spoke, where nothing told so on the way: a request or two that give way to others."""
+    portal, stands = tools.portals.get(job.portal), flow.timeline(job)
+    rest = rest_of(portal, tools, looks=True) if portal else None
+    activity, entity = stands.activity_id or job.request.activity_id, stands.entity or job.request.entity
+    found: About | None = None
+    if rest and activity:
+        with suppress(PortalRefused):
+            (there,) = crm.find(rest, [activity])
+            found = there.about if there else None
+    if rest and entity and (found is None or found.entity != entity):
+        found = replace(found or About(), entity=entity, title=telling.title(rest, entity))
+    return Result(facts={claim.step: found or About()})
+
+
+@in_turn
+def correct(job: Job, claim: Claim, tools: Tools) -> Result:
+    """What people made of the score, as an entry of its own beneath that of the machine."""
+    portal, where, said = tools.portal(job), flow.timeline(job), flow.verdicts(job)
+    lead, holds = flow.lead(job), flow.corrected(job)
+    assert lead is not None
+    assert holds is not None
+    told = [job.facts.get(f"correct:{number}") or {} for number in range(1, len(said))]
+    before = next((fact["score"] for fact in reversed(told) if fact.get("state") == "written"), lead.score)
+    if not portal.correct_timeline or holds.score == before or where.entity is None:
+        return Result(facts={claim.step: {"state": "off"}})
+    journals = list(_journals(portal, rest_of(portal, tools, who=who(claim)), tools))
+    again = claim.lost > 0 or job.attempts_at(claim.step).ambiguous > 0
+    last = next(verdict for verdict in reversed(said) if verdict.score == holds.score)
+    why = correction(
+        where.entity,
+        Correction(
+            before=lead,
+            after=holds,
+            who=last.who,
+            why=last.why,
+            job=job.id,
+            number=len(said),
+            language=portal.language,
+            redact=portal.redact,
+        ),
+        writer=journals[0],
+        readers=journals[1:],
+        again=again or tools.store.unsettled_since() is not None,
+    )
+    fact = {"state": "failed", "why": why} if why else {"state": "written", "score": holds.score}
+    return Result(facts={claim.step: fact})
 
 
 def _by_another(owner: JobId, where: Timeline, journals: Sequence[Journal], tools: Tools) -> Timeline | None:

@@ -8,21 +8,28 @@ score among it, is done in the background. A recording that comes by an event is
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline.archive.calls import Verdict
 from pipeline.audio.judge import judge
-from pipeline.domain.job import Category, Due, Failure, Job, JobId, Source, Step, Timeline
+from pipeline.domain.job import About, Category, Due, Failure, Job, JobId, Source, Step, Timeline
 from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, kind_of
 from pipeline.domain.languages import iso639
 from pipeline.domain.lead import Lead
-from pipeline.domain.plain import from_plain
+from pipeline.domain.plain import from_plain, to_plain
 from pipeline.domain.recording import Chunk, Plan, RecognitionOptions, Span
 from pipeline.domain.transcript import Recognition, Transcript
 
 CLASSIFY_SECONDS = 60.0
 UNDELIVERED = "undelivered"  # the reason of a job whose outcome nobody took
+CORRECT_SECONDS = 30.0  # what a person corrects within it is one entry
+# what people come back to, and all that follows an outcome: to be done anew where that is
+KEPT = ("keep", "about", "archive")
+AFTERWARDS = ("link", "timeline", *KEPT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +104,32 @@ def timeline(job: Job) -> Timeline:
     if failure(job) or not job.category.spoken:
         return Timeline(state="off")
     return Timeline(state="waiting")
+
+
+def about(job: Job) -> About | None:
+    """Who spoke, as far as the CRM was asked: None where it was not, yet."""
+    for step in ("about", "link", "resolve"):
+        fact = job.facts.get(step) or {}
+        if step == "about" and step in job.facts:
+            return from_plain(About, fact)
+        if fact.get("about"):
+            return from_plain(About, fact["about"])
+    return None
+
+
+def corrected(job: Job) -> Lead | None:
+    """What the call is worth: as the last person said who said so, else as the model did."""
+    found = lead(job)
+    for verdict in reversed(verdicts(job)):
+        if found and verdict.score is not None and verdict.band is not None:
+            return replace(found, score=verdict.score, quality=verdict.band)
+    return found
+
+
+def verdicts(job: Job) -> tuple[Verdict, ...]:
+    """What people said of the job's score, in the order in which they said it."""
+    said = sorted(int(step.partition(":")[2]) for step in job.facts if kind_of(step) == "verdict")
+    return tuple(from_plain(Verdict, job.facts[f"verdict:{number}"]) for number in said)
 
 
 def parts(job: Job) -> dict[str, Recognition]:
@@ -176,6 +209,34 @@ def _dues(job: Job, now: float) -> Iterator[Due]:
         yield _due(job, "link")
         if job.facts.get("link", {}).get("state") == "waiting":
             yield _due(job, "timeline")
+    if job.category.spoken and sent:
+        yield from _afterwards(job)
+
+
+def _afterwards(job: Job) -> Iterator[Due]:
+    """What people come back to: the recording to be heard, the call in the archive, their corrections."""
+    if "fetch" in job.facts:
+        yield _due(job, "keep")
+    stands, said = timeline(job), verdicts(job)
+    if stands.state != "waiting" and about(job) is None:
+        yield _due(job, "about")
+    if said and stands.state == "written":
+        yield _due(job, f"correct:{len(said)}", at=said[-1].at + CORRECT_SECONDS)
+    yield _due(job, f"archive:{archived(job)}")
+
+
+def archived(job: Job) -> str:
+    """A digest of what the archive tells: the step that writes it is another one whenever it has changed."""
+    facts, stands, told = job.facts, timeline(job), about(job)
+    state = [
+        facts.get("failure"),
+        facts["callback"],
+        ((facts.get("classify") or {}).get("lead") or {}).get("score"),
+        to_plain([stands, told]) if stands.state != "waiting" else None,
+        (facts.get("keep") or {}).get("audio"),
+        len(verdicts(job)),
+    ]
+    return hashlib.blake2s(json.dumps(state, sort_keys=True).encode(), digest_size=5).hexdigest()
 
 
 def _work(job: Job) -> Iterator[Due]:

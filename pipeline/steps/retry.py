@@ -8,8 +8,18 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from pipeline.domain.errors import BadAnswer, CallscribeError, ProviderAccount, Upstream
+from pipeline.domain.errors import (
+    BadAnswer,
+    CallscribeError,
+    Expired,
+    ForbiddenURL,
+    ProviderAccount,
+    Refused,
+    SpendCapReached,
+    Upstream,
+)
 from pipeline.domain.job import Claim, Failure, Job
+from pipeline.steps import flow
 
 GAPS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 AMBIGUOUS_GAPS = (5.0, 30.0, 300.0, 1800.0)  # it may have been paid: ask seldom, and outlast an outage
@@ -75,6 +85,25 @@ def decide(
             return failure_of(error, claim)
         again = Again(at=last - 1.0, ambiguous=again.ambiguous)
     return again
+
+
+def replayable(job: Job) -> bool:
+    """Whether the job failed in a way that running it again may mend: what that takes is kept meanwhile."""
+    failure = flow.failure(job)
+    sent = job.facts.get("callback") or {}
+    if failure is None:
+        return not sent.get("accepted", True)
+    cls = _class_of(failure.slug)
+    return cls in (Expired, ForbiddenURL, SpendCapReached) or not issubclass(cls, Refused)
+
+
+def _class_of(slug: str) -> type[CallscribeError]:
+    todo: list[type[CallscribeError]] = [CallscribeError]
+    for cls in todo:
+        if cls.slug == slug:
+            return cls
+        todo.extend(cls.__subclasses__())
+    return CallscribeError
 
 
 def link_pause(job: Job, claim: Claim, *, now: float, patience_seconds: float) -> float | None:

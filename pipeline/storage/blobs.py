@@ -6,23 +6,28 @@ written whole or not at all, and writing one again is harmless.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
 import shutil
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pipeline.domain.errors import BadRequest, CallscribeError, SettingsError, StoreUnavailable
+from pipeline.storage.disk import left
 from pipeline.storage.scratch import scratch
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _PROBE, _PROBED = "_probe", b"callscribe"
+KEPT_FREE = 4  # times what intake wants to be free: what may be missing gives way to it early
 
 
 class StorageFails(StoreUnavailable):
@@ -36,6 +41,14 @@ class BlobMissing(StoreUnavailable):
 
     slug: ClassVar[str] = "blob_missing"
     hint = "Check CALLSCRIBE_STORAGE_URL: every worker must see the same storage."
+
+
+class Listed(NamedTuple):
+    """A blob as a list has it. modified_at: unix seconds."""
+
+    key: str
+    modified_at: float
+    size_bytes: int
 
 
 class Blobs(ABC):
@@ -72,6 +85,14 @@ class Blobs(ABC):
     @abstractmethod
     def folders(self) -> list[str]:
         """The first parts of all keys: one per job that has blobs."""
+
+    @abstractmethod
+    def listed(self, folder: str) -> list[Listed]:
+        """The blobs right below `folder/`, in no order; none where it is not there."""
+
+    @abstractmethod
+    def room_bytes(self) -> float:
+        """How much more can be kept before the disk is nearly full; infinity where no disk is known."""
 
     @abstractmethod
     def usable(self) -> None:
@@ -145,6 +166,25 @@ class FileBlobs(Blobs):
         with _storage_errors():
             return [path.name for path in self._root.iterdir()] if self._root.exists() else []
 
+    def listed(self, folder: str) -> list[Listed]:
+        found: list[Listed] = []
+        with (
+            _storage_errors(),
+            suppress(FileNotFoundError),
+            os.scandir(self._root / _checked(folder)) as files,
+        ):
+            for file in files:
+                with suppress(FileNotFoundError):  # deleted by somebody else meanwhile
+                    if not file.name.startswith(".") and file.is_file():
+                        known = file.stat()
+                        found.append(Listed(f"{folder}/{file.name}", known.st_mtime, known.st_size))
+        return found
+
+    def room_bytes(self) -> float:
+        with _storage_errors():
+            free, least = left(self._root)
+        return free - KEPT_FREE * least
+
     def usable(self) -> None:
         with _storage_errors():
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -154,6 +194,13 @@ class FileBlobs(Blobs):
                 os.fsync(probe.fileno())
                 probe.seek(0)
                 _compare(probe.read())
+
+
+def _moment(value: datetime | float | None) -> float:
+    """When a driver says that a blob was written; where it does not, now: nothing goes early."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if value else time.time()
 
 
 @contextmanager
@@ -223,6 +270,26 @@ class FsspecBlobs(Blobs):
             except FileNotFoundError:
                 return []
         return [path.rstrip("/").rpartition("/")[2] for path in paths]
+
+    def listed(self, folder: str) -> list[Listed]:
+        with _remote_errors():
+            self._fs.invalidate_cache()
+            try:
+                found = self._fs.ls(self._path(folder), detail=True)
+            except FileNotFoundError:
+                return []
+            return [
+                Listed(
+                    f"{folder}/{item['name'].rpartition('/')[2]}",
+                    _moment(item.get("LastModified") or item.get("mtime") or item.get("created")),
+                    int(item.get("size") or 0),
+                )
+                for item in found
+                if item.get("type") == "file"
+            ]
+
+    def room_bytes(self) -> float:
+        return math.inf
 
     def usable(self) -> None:
         with _remote_errors():

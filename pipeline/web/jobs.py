@@ -83,7 +83,7 @@ async def erased(request: Request) -> Response:
     service = service_of(request)
     await service.check_key(request)
     job = job_id(request)
-    if not await service.blocking(erase_job, service.tools, job):
+    if not await service.blocking(erase_job, service.tools, job, who="the API key"):
         raise UnknownJob(f"no job {job}")
     return Response(status_code=204)
 

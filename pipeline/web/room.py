@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +12,7 @@ import structlog
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.settings.installation import Settings
 from pipeline.storage.blobs import Blobs
+from pipeline.storage.disk import left
 from pipeline.store import Intake
 from pipeline.web.storage_watch import StorageWatch
 
@@ -20,7 +20,6 @@ log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0  # between two looks at the disk
 STORAGE_SECONDS = 2.0  # that the start waits for the first look at the audio storage
-LEAST_FREE_BYTES = 64 << 20  # below it (or below 5 % of a small disk) nothing is accepted
 MOST_FULL = 0.9  # of the store's memory; above it nothing is accepted
 
 
@@ -97,7 +96,7 @@ def disks(settings: Settings) -> list[Path]:
 def full_disk(settings: Settings) -> str | None:
     """Why nothing can be kept, or None."""
     for place in disks(settings):
-        disk = shutil.disk_usage(place)
-        if disk.free < min(LEAST_FREE_BYTES, disk.total // 20):
-            return f"The disk is full: {disk.free >> 20} MiB are left."
+        free, least = left(place)
+        if free < least:
+            return f"The disk is full: {free >> 20} MiB are left."
     return None

@@ -90,8 +90,7 @@ def test_a_call_comes_out_as_it_went_in(archive: Archive) -> None:
 def test_later_facts_replace_earlier_ones_and_spare_what_people_said(archive: Archive) -> None:
     """A second write brings what is new; a verdict, kept audio and levels that it does not bring stay."""
     archive.put(call(score=None, band=None, machine_score=None, machine_band=None))
-    archive.keep_audio(call().id, "kept/1.mp3", 1000)
-    archive.put(call())
+    archive.put(call(audio="kept/1.mp3", audio_bytes=1000))
     verdict = Verdict(at=NOW, who="Olga", why="they only asked for a price", score=20, band="low")
     assert archive.judge(call().id, verdict)
     archive.put(call(reason="Иначе.", levels=()))
@@ -185,29 +184,30 @@ def test_what_is_to_do_is_grouped_by_its_reason(archive: Archive) -> None:
 
 
 def test_erased_is_gone_everywhere(archive: Archive) -> None:
-    """An erased call is found by nothing any more, and its audio's key is handed out; others stay."""
-    archive.put(call(1))
+    """An erased call is found by nothing any more; others stay."""
+    archive.put(call(1, audio="kept/1.mp3"))
     archive.put(call(2, phone="+7 900 000-00-00", entity=Entity(type="deal", id=1)))
-    archive.keep_audio(call(1).id, "kept/1.mp3", 10)
     archive.judge(call(1).id, Verdict(at=NOW, who="Olga", why="no", criterion="budget", met=False))
     assert archive.found_by_phone("8 912 345 67 89") == [call(1).id]
     assert archive.found_by_entity(Entity(type="deal", id=4321)) == [call(1).id]
-    assert archive.erase([call(1).id]) == ["kept/1.mp3"]
+    assert archive.erase([call(1).id]) == 1
     assert archive.call(call(1).id) is None
     assert [each.id for each in archive.calls(Filters(q="договор")).calls] == [call(2).id]
     with pytest.raises(ValueError, match="five digits"):
         archive.found_by_phone("12")
 
 
-def test_old_calls_and_old_audio_go(archive: Archive) -> None:
-    """Calls go after their time; kept audio after its own, its call stays."""
+def test_old_calls_and_copies_that_are_gone_go(archive: Archive) -> None:
+    """Calls go after their time; a copy that was removed stays so, also where its call is written again."""
     for number in (0, 100):
-        archive.put(call(number))
-        archive.keep_audio(call(number).id, f"kept/{number}.mp3", 10)
-    assert archive.forget_audio(NOW + 50) == ["kept/0.mp3"]
-    assert archive.forget_audio(NOW + 50) == []
-    assert archive.expire(NOW + 150) == ["kept/100.mp3"]
-    assert archive.count() == 0
+        archive.put(call(number, audio=f"kept/{number}.mp3", audio_bytes=10))
+    assert archive.copies() == {"kept/0.mp3", "kept/100.mp3"}
+    archive.without_copies(["kept/0.mp3"])
+    archive.put(call(0, audio="kept/0.mp3", audio_bytes=10))
+    assert archive.copies() == {"kept/100.mp3"}
+    assert archive.expire(NOW + 150, limit=1) == 1
+    assert archive.expire(NOW + 150) == 1
+    assert archive.expire(NOW + 150) == archive.count() == 0
 
 
 def test_the_audit_log_outlives_its_call(archive: Archive) -> None:
@@ -248,8 +248,8 @@ def test_people_against_the_machine(archive: Archive) -> None:
     """The last verdict on each criterion and on the score counts."""
     archive.put(call(1))
     archive.put(call(2))
-    for met in (True, False):
-        archive.judge(call(1).id, Verdict(at=NOW, who="O", why="w", criterion="budget", met=met))
+    for at, met in enumerate((True, False)):
+        archive.judge(call(1).id, Verdict(at=NOW + at, who="O", why="w", criterion="budget", met=met))
     archive.judge(call(2).id, Verdict(at=NOW, who="O", why="w", criterion="budget", met=True))
     archive.judge(call(1).id, Verdict(at=NOW, who="O", why="w", score=10, band="low"))
     band, budget = quality(archive.database, since=NOW, until=NOW + 100)

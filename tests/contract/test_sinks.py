@@ -247,12 +247,13 @@ def test_each_sink_has_its_writers() -> None:
     """The functions of the sinks are used where those writers are."""
     used = {
         name: {module for module, _ in calls(name)}
-        for name in ("to_crm", "to_callback", "to_file", "to_reader")
+        for name in ("to_crm", "to_callback", "to_file", "to_reader", "to_archive")
     }
     assert used["to_crm"] == {"bitrix24/timeline.py", "bitrix24/attach.py"}
     compare = {"steps/search.py", "steps/said.py"}  # what comes back with what was sent
     assert used["to_callback"] - compare == {"steps/outcome_steps.py", "contract/sinks.py"}
     assert used["to_reader"] == {"run/views.py"}
+    assert used["to_archive"] == {"steps/archived.py"}
     assert used["to_file"] == {"contract/subtitles.py"}
 
 

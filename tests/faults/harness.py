@@ -25,7 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +33,7 @@ from typing import Any, Self
 import httpx
 import redis
 
+from pipeline.archive.archive import Archive
 from pipeline.cli import parts
 from pipeline.cli.sandbox import settings_for
 from pipeline.domain.errors import StoreUnavailable
@@ -41,6 +42,7 @@ from pipeline.sandbox.app import KEY, WEBHOOK, Sandbox
 from pipeline.sandbox.portal import Job
 from pipeline.sandbox.script import Rule
 from pipeline.settings.installation import load
+from pipeline.steps import flow
 from pipeline.store import Store, embedded
 from tests.faults import recordings
 from tests.faults.part import QUICK, Part
@@ -398,14 +400,31 @@ class Service:
         assert not self.unfinished()
         entries = Counter((one["text"].split()[-1], one["entityId"]) for one in self.sandbox.crm.log_entries)
         assert entries == Counter(self.filed.items()), f"timeline entries: {entries}, expected {self.filed}"
+        assert not self.archived(), f"the archive: {self.archived()}"
         if success:
             assert not self.files(), f"files left behind: {self.files()}"
         assert not self.told(), f"secrets in logs: {self.told()}"
 
     def files(self) -> list[str]:
-        """Audio and temporary files that nobody needs any more."""
-        places = [self.data / "audio", self.folder / "tmp"]
-        return [str(path) for place in places for path in place.rglob("*") if path.is_file()]
+        """Audio and temporary files that nobody needs any more; copies to be heard are none."""
+        places, kept = [self.data / "audio", self.folder / "tmp"], self.data / "audio" / "kept"
+        files = [path for place in places for path in place.rglob("*") if path.is_file()]
+        return [str(path) for path in files if path.parent != kept]
+
+    def archived(self) -> list[str]:
+        """What the archive tells otherwise than the records do: every call once, with a copy to be heard."""
+        wrong = []
+        with closing(Archive.open(self.settings.archive_url)) as archive:
+            known = {call.id: call for call in archive.calls(limit=10_000).calls}
+            for identifier, _, _ in self.store.page(limit=10_000):
+                job, call = self.store.load(identifier), known.pop(identifier, None)
+                if not job.category.spoken:
+                    continue
+                if call is None or call.score != getattr(flow.lead(job), "score", None):
+                    wrong.append(f"{identifier} is not archived as it is")
+                elif flow.failure(job) is None and call.audio is None:
+                    wrong.append(f"{identifier} cannot be heard: {job.facts.get('keep')}")
+        return wrong + [f"{identifier} has no record" for identifier in known]
 
     def told(self) -> list[str]:
         """Secrets that stand in a log."""

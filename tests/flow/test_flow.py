@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.archive.calls import Verdict
 from pipeline.domain.job import (
     Attempts,
     Category,
@@ -89,7 +90,7 @@ def result_of(step: str, chunks: int, draw: Any) -> dict[str, Any]:
         "link": draw(st.sampled_from([
             Timeline(state="off"), Timeline(state="waiting", entity=Entity(type="deal", id=7)),
         ])),
-        "expire": {},
+        "expire": {}, "keep": {}, "about": {}, "archive": {}, "correct": {},
     }  # fmt: skip
     if kind == "expire":
         return {"expire": {}, "failure": FAILURE}
@@ -180,7 +181,7 @@ def test_a_failed_score_costs_neither_the_transcript_nor_the_status() -> None:
     )
     following = flow.advance(job, NOW)
     assert following.status == "done"
-    assert [due.step for due in following.dues] == ["link"]
+    assert [kind_of(due.step) for due in following.dues] == ["link", "archive"]
 
 
 def test_the_reserve_is_a_tenth_of_the_ttl_between_5_and_120_seconds() -> None:
@@ -202,9 +203,11 @@ def test_what_nobody_waits_for_is_done_in_the_background() -> None:
     (classify, _) = flow.advance(job, NOW).dues
     assert (classify.step, classify.queue) == ("classify", UPSTREAM)
     late = replace(job, facts={**job.facts, "callback": {"accepted": True, "asked": True}})
-    assert [(due.step, due.queue) for due in flow.advance(late, NOW).dues] == [("classify", BACKGROUND)]
+    dues = [(kind_of(due.step), due.queue) for due in flow.advance(late, NOW).dues]
+    assert dues == [("classify", BACKGROUND), ("archive", BACKGROUND)]
     scored = replace(late, facts={**late.facts, "classify": {"lead": to_plain(LEAD)}})
-    assert [(due.step, due.queue) for due in flow.advance(scored, NOW).dues] == [("link", BACKGROUND)]
+    dues = [(kind_of(due.step), due.queue) for due in flow.advance(scored, NOW).dues]
+    assert dues == [("link", BACKGROUND), ("archive", BACKGROUND)]
 
 
 def test_steps_of_text_and_image_are_the_most_urgent() -> None:
@@ -232,3 +235,65 @@ def test_an_answer_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     dues = {due.step for due in flow.advance(job, 0.0).dues}
     assert dues == {"expire", "halve:1", "halve:2"}
     assert judged == ["2"]
+
+
+ENDED = {
+    "fetch": {}, "merge": {"transcript": TRANSCRIPT, "at": NOW}, "classify": {"lead": LEAD},
+    "callback": {"accepted": True, "asked": True},
+}  # fmt: skip
+
+
+def due_of(job: Job) -> list[str]:
+    return [due.step for due in flow.advance(job, NOW).dues]
+
+
+def test_a_call_is_archived_with_its_outcome_and_again_when_more_is_known() -> None:
+    """Each state of what is archived has a step of its own, and none is due twice."""
+    job = a_job(**ENDED)
+    (first,) = (step for step in due_of(job) if kind_of(step) == "archive")
+    archived = replace(job, facts={**job.facts, first: {}})
+    assert "archive" not in map(kind_of, due_of(archived))
+    later = {
+        "link": Timeline(state="unlinked", why="no deal"),
+        "keep": {"audio": "kept/a.mp3"},
+        "verdict:1": Verdict(at=NOW, who="Olga", why="no", score=10, band="low"),
+    }
+    names = {first}
+    for step, fact in later.items():
+        job = replace(job, facts={**job.facts, step: to_plain(fact)})
+        names |= {step for step in due_of(job) if kind_of(step) == "archive"}
+    assert len(names) == 4
+
+
+def test_a_call_is_not_archived_while_its_deal_is_only_found() -> None:
+    """What will be written in a moment is no news for the archive."""
+    job = a_job(**ENDED)
+    found = replace(
+        job,
+        facts={**job.facts, "link": to_plain(Timeline(state="waiting", entity=Entity(type="deal", id=7)))},
+    )
+    assert flow.archived(found) == flow.archived(job)
+
+
+def test_people_hold_against_the_model() -> None:
+    """The last score that a person gave is what the call is worth; the model's stays beside it."""
+    said = [
+        Verdict(at=NOW, who="Olga", why="no", score=10, band="low"),
+        Verdict(at=NOW + 1, who="Olga", why="they named none", criterion="budget", met=False),
+    ]
+    job = a_job(**ENDED, **{f"verdict:{number}": each for number, each in enumerate(said, 1)})
+    holds, lead = flow.corrected(job), flow.lead(job)
+    assert holds is not None
+    assert (holds.score, holds.quality, holds.reason) == (10, "low", LEAD.reason)
+    assert lead == LEAD
+    assert flow.verdicts(job) == tuple(said)
+
+
+def test_what_people_correct_in_one_go_is_one_entry() -> None:
+    """A correction is due half a minute after the last one, once there is an entry that it corrects."""
+    said = Verdict(at=NOW, who="Olga", why="no", score=10, band="low")
+    job = a_job(**ENDED, **{"verdict:1": said, "verdict:2": replace(said, at=NOW + 5)})
+    assert "correct" not in map(kind_of, due_of(job))
+    written = replace(job, facts={**job.facts, "timeline": to_plain(Timeline(state="written"))})
+    (due,) = (due for due in flow.advance(written, NOW).dues if kind_of(due.step) == "correct")
+    assert (due.step, due.at) == ("correct:2", NOW + 35)

@@ -95,7 +95,7 @@ def test_a_record_that_cannot_be_read_is_ended_and_can_be_looked_at(
     assert not tools.store._redis.keys("cs:ready:*")
     counted = tools.store.usage.of(PORTAL).get("records_unreadable", 0)
     assert counted <= given_up + 1, "each is given up once"
-    assert erase_job(tools, job)
+    assert erase_job(tools, job, who="olga")
 
 
 @pytest.mark.parametrize(

@@ -251,10 +251,13 @@ def _values(call: Call) -> dict[str, Any]:
 
 def _add_verdicts(connection: Connection, number: int, said: Sequence[Verdict]) -> None:
     """Those that are not there yet: of one thing a person says one thing at a moment."""
-    known = {
-        (row.at, row.who) for row in connection.execute(select(verdicts).where(verdicts.c.call == number))
-    }
-    new = [{"call": number, **to_plain(each)} for each in said if (each.at, each.who) not in known]
+    rows = connection.execute(select(verdicts).where(verdicts.c.call == number))
+    known = {(row.at, row.who, row.criterion) for row in rows}
+    new = [
+        {"call": number, **to_plain(each)}
+        for each in said
+        if (each.at, each.who, each.criterion) not in known
+    ]
     if new:
         connection.execute(insert(verdicts), new)
 

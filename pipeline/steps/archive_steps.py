@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 BREAKER = "archive"
 LONGEST_PAUSE_SECONDS = 120.0
+LONGEST_SECONDS = 300  # that a copy holds up the next one, should its worker have died
 DAY_SECONDS = 86_400
 
 
@@ -91,11 +92,13 @@ def keep(job: Job, claim: Claim, tools: Tools) -> Result:
     recording as well.
     """
     place = f"keep:{socket.gethostname()}"
-    at_once = max(1, tools.settings.media_processes // 2)
-    if not tools.store.limits.enter(place, claim, limit=at_once):
+    if tools.store.known.first(place, claim.fence, seconds=LONGEST_SECONDS) != claim.fence:
         waited = tools.store.now() - job.accepted_at
         raise Snooze(random.uniform(1.0, 1.5) * min(max(2.0, waited / 10), 30.0), "other copies are made")  # noqa: S311
-    kept = _kept(job, tools)
+    try:
+        kept = _kept(job, tools)
+    finally:
+        tools.store.known.forget_first(place)
     if not replayable(job):
         tools.blobs.delete_prefix(f"{job.id}/")
     return Result(facts={claim.step: kept})

@@ -10,7 +10,7 @@ from pipeline.archive.calls import Verdict
 from pipeline.domain.errors import BadRequest, UnknownJob
 from pipeline.domain.job import Entity, Job, JobId
 from pipeline.run.operate import erase_job, retry_job
-from pipeline.scoring.rubric import band
+from pipeline.run.verdicts import judge
 from pipeline.steps import flow
 from pipeline.web.console.call import audit
 from pipeline.web.console.view import View
@@ -36,10 +36,9 @@ async def correct(view: View) -> Response:
         )
     else:
         score = _score(form.get("score", ""))
-        said = Verdict(at=view.now, who=view.person.who, why=why, score=score, band=band(score))
-    archive = view.service.tools.archive
-    if not await view.blocking(archive.judge, key, said):
-        raise UnknownJob(f"no call {key}")
+        said = Verdict(at=view.now, who=view.person.who, why=why, score=score)
+    dues = await view.blocking(judge, view.service.tools, key, said)
+    await view.service.notify({due.queue for due in dues if due.at == 0})
     await audit(view, "corrected", key, criterion or f"score {said.score}")
     return view.back(f"/calls/{key}", "The correction is written down.")
 

@@ -1,0 +1,152 @@
+"""What people say of a score holds, is told in the deal once, and is kept beside what the machine said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pipeline.archive.calls import Verdict
+from pipeline.domain.errors import BadRequest, UnknownJob
+from pipeline.domain.job import Entity, Job, JobId, Request, Source
+from pipeline.domain.lead import Criterion
+from pipeline.run.verdicts import judge, weighed
+from pipeline.run.views import job_view
+from pipeline.sandbox.app import Sandbox
+from pipeline.scoring.rubric import band
+from pipeline.steps import flow
+from pipeline.steps.tools import Tools
+from tests.installation import Open, accept, recording, run
+
+CRITERIA = (
+    Criterion(name="need", met=True, weight=3),
+    Criterion(name="budget", met=True, weight=1),
+)
+
+
+def said(**what: Any) -> Verdict:
+    """What Olga says."""
+    return Verdict(**{"at": time.time(), "who": "Olga", "why": "they asked [b]only[/b]", **what})
+
+
+@pytest.fixture
+def tools(opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tools]:
+    """An installation with a rubric, in which corrections are written at once."""
+    monkeypatch.setattr(flow, "CORRECT_SECONDS", 0.0)
+    sandbox.crm.add_entity("deal", 42)
+    return opened(archive_days=365, rubric="default")
+
+
+@pytest.fixture
+def job(tools: Tools, sandbox: Sandbox) -> Job:
+    """A call that is scored, and written to deal 42."""
+    link = sandbox.crm.link(sandbox.base_url, recording(sandbox))
+    request = Request(file_url=link, language="en", entity=Entity(type="deal", id=42))
+    (done,) = run(tools, accept(tools, request, Source.API), until=over)
+    return done
+
+
+def over(job: Job) -> bool:
+    """Whether nothing of it is left to do."""
+    return flow.advance(job, time.time()).closed
+
+
+def titles(sandbox: Sandbox) -> list[str]:
+    return [entry["title"] for entry in sandbox.crm.log_entries]
+
+
+def test_a_corrected_score_holds_and_is_told_once(tools: Tools, sandbox: Sandbox, job: Job) -> None:
+    """Both scores stand in the deal, in the archive and in /v1, with who, when and why."""
+    verdict = said(score=12)
+    judge(tools, job.id, verdict)
+    machine = flow.lead(job)
+    assert machine is not None
+    found = tools.archive.call(job.id)
+    assert found is not None
+    assert (found.score, found.band, found.machine_score) == (12, "low", machine.score)
+    (done,) = run(tools, job.id, until=lambda job: over(job) and "correct:1" in job.facts)
+    run(tools, job.id, until=over)
+    first, second = sandbox.crm.log_entries
+    assert second["title"] == "AI classification corrected to low (12/100) by Olga"
+    assert second["text"].splitlines() == [
+        "they asked (b)only(/b)",
+        f"Before: {machine.quality} ({machine.score}/100).",
+        f"callscribe {job.id} #1",
+    ]
+    assert (first["entityId"], second["entityId"]) == (42, 42)
+    view = job_view(done, (), ())
+    assert (view.lead, view.corrected and view.corrected.score) == (machine, 12)
+    assert [(each.who, each.score, each.quality) for each in view.verdicts] == [("Olga", 12, "low")]
+    found = tools.archive.call(job.id)
+    assert found is not None
+    assert [(each.who, each.score) for each in found.verdicts] == [("Olga", 12)]
+    assert found.score == 12
+
+
+def test_a_corrected_criterion_weighs_the_score_anew(tools: Tools, sandbox: Sandbox, job: Job) -> None:
+    """The criterion stays as the machine judged it, beside what the person said."""
+    lead = flow.lead(job)
+    assert lead is not None
+    criterion = next(each for each in lead.criteria if each.weight > 0)
+    judge(tools, job.id, said(criterion=criterion.name, met=not criterion.met))
+    found = tools.archive.call(job.id)
+    assert found is not None
+    assert found.score != lead.score
+    assert found.band == band(found.score or 0)
+    assert found.criteria == lead.criteria
+    with pytest.raises(BadRequest, match="one of the call's criteria"):
+        judge(tools, job.id, said(criterion="nonsense", met=True))
+
+
+def test_a_correction_that_changes_nothing_writes_no_entry(tools: Tools, sandbox: Sandbox, job: Job) -> None:
+    """The same score, said by a person, is a verdict and no news for the deal."""
+    lead = flow.lead(job)
+    assert lead is not None
+    judge(tools, job.id, said(score=lead.score))
+    run(tools, job.id, until=lambda job: over(job) and "correct:1" in job.facts)
+    assert len(titles(sandbox)) == 1
+
+
+def test_no_entry_where_the_portal_wants_none(opened: Open, sandbox: Sandbox, job: Job) -> None:
+    """CORRECT_TIMELINE off: the correction is in the archive alone."""
+    tools = opened(archive_days=365, rubric="default", correct_timeline=False)
+    judge(tools, job.id, said(score=1))
+    run(tools, job.id, until=lambda job: over(job) and "correct:1" in job.facts)
+    assert len(titles(sandbox)) == 1
+
+
+def test_a_call_whose_record_is_gone_is_corrected_in_the_archive(tools: Tools, job: Job) -> None:
+    """Calls are corrected for as long as they are archived."""
+    tools.store.erase(job.id)
+    assert judge(tools, job.id, said(score=7)) == ()
+    found = tools.archive.call(job.id)
+    assert found is not None
+    assert (found.score, found.band) == (7, "low")
+    with pytest.raises(UnknownJob):
+        judge(tools, JobId("job_nobody"), said(score=7))
+
+
+def test_an_archive_that_was_lost_is_made_anew_with_what_people_said(tools: Tools, job: Job) -> None:
+    """The record holds the verdict too."""
+    judge(tools, job.id, said(score=9))
+    run(tools, job.id, until=over)
+    tools.archive.erase([job.id])
+    assert judge(tools, job.id, said(score=8))
+    run(tools, job.id, until=over)
+    found = tools.archive.call(job.id)
+    assert found is not None
+    assert [each.score for each in found.verdicts] == [9, 8]
+    assert found.score == 8
+
+
+def test_a_score_of_a_person_stays_until_another(tools: Tools) -> None:
+    """A criterion that is corrected after it changes nothing of it; before it, the weights decide."""
+    criterion = said(criterion="budget", met=False)
+    assert weighed(criterion, (), CRITERIA, None).score == 75
+    assert weighed(criterion, (said(score=10),), CRITERIA, None).score is None
+    both = weighed(said(criterion="need", met=False), (criterion,), CRITERIA, None)
+    assert (both.score, both.band) == (0, "low")
+    with pytest.raises(BadRequest, match="a score, or a criterion"):
+        weighed(said(), (), CRITERIA, None)

@@ -1,9 +1,11 @@
 """The table of step kinds: what a step is, for whatever runs, orders or shows it.
 
     intake -> fetch -> sniff -> split -> transcribe x n -> merge -> classify* -> callback
-                                                              -> link* -> timeline* -> about* -> archive*
+                                                              -> link* -> timeline* -> about*
                                                               -> keep*
-    (an event: resolve first; a piece heard badly: halve; text: reply -> callback; image: draw -> callback)
+                                                              -> archive*
+    (an event: resolve first; a piece heard badly: halve; a person's verdict: correct*;
+     text: reply -> callback; image: draw -> callback)
     a refusal or failure up to merge (or in reply, draw) -> error callback; nothing by the reserve: expire
 
 A starred step never costs the portal its transcript.

@@ -1,7 +1,8 @@
 """The recordings of the benchmark: the corpus, what telephone lines do to it, and lines without a word.
 
 Variants are computed, not kept: a call whose channels carry the other side as well, fainter and late; both
-speakers in one channel; the same mix in two channels, equal, fainter or late; tones, noise and music.
+speakers in one channel; the same mix in two channels, equal, fainter or late; the same with as much silence
+as speech between the lines; tones, noise and music.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from bench.truth.scoring import Truth
 CORPUS = Path(__file__).resolve().parent / "corpus"
 RATE = 8_000
 SILENT_SECONDS = 30
+APART_SECONDS = 0.25  # lines with less between them are not parted
 Samples = NDArray[np.float64]
 
 
@@ -90,6 +93,24 @@ def delayed(sound: Samples, seconds: float) -> Samples:
     return np.concatenate([np.zeros_like(sound[..., :shift]), sound[..., :-shift]], axis=-1)
 
 
+def resting(sound: Samples, truth: Truth) -> tuple[Samples, Truth]:
+    """As much silence as speech between the lines, each rest another; in one channel."""
+    lines = sorted(truth.lines, key=lambda line: line.start)
+    ends = list(accumulate((line.end for line in lines), max))
+    gaps = [at for at in range(1, len(lines)) if lines[at].start - ends[at - 1] > APART_SECONDS]
+    share = truth.speech_seconds / sum(range(1, len(gaps) + 1))
+    parts, moved, late, begun = [], [], 0.0, 0
+    for at, line in enumerate(lines):
+        if at in gaps:
+            rest = share * (1 + gaps.index(at) * 3 % len(gaps))  # from short ones to long ones, mingled
+            cut = round((ends[at - 1] + line.start) / 2 * RATE)
+            parts += [sound[..., begun:cut], np.zeros((len(sound), round(rest * RATE)))]
+            begun, late = cut, late + round(rest * RATE) / RATE
+        moved.append(replace(line, start=line.start + late, end=line.end + late))
+    rested = np.concatenate([*parts, sound[..., begun:]], axis=1)
+    return mono(rested), replace(truth, lines=tuple(moved), seconds=rested.shape[1] / RATE, mixed=True)
+
+
 def ringing(seconds: NDArray[np.float64]) -> Samples:
     """A second of tone every five."""
     return np.sin(2 * np.pi * 425 * seconds) * 3000 * (seconds % 5 < 1)
@@ -123,6 +144,7 @@ CHANGED: dict[str, tuple[str, Callable[[Samples], Samples], str]] = {
     "en-call-dual-10": ("en-call", dual(10), "the same mix, the right one 10 dB down"),
     "ru-call-dual-late": ("ru-call", dual(0, 0.03), "the same mix, the right one 30 ms late"),
 }
+RESTING = ("ru-call", "en-call")
 SILENT = {"ringing": ringing, "busy": busy, "noise": noise, "music": music}
 
 
@@ -135,6 +157,11 @@ def every(folder: Path, more: Path | None = None) -> dict[str, Recording]:
         truth = replace(origin.truth, mixed=mixed)
         path = written(folder / f"{name}.wav", change(samples(origin.path)))
         found[name] = Recording(name=name, path=path, truth=truth, about=about)
+    for source in RESTING:
+        name = f"{source}-rests"
+        sound, truth = resting(samples(found[source].path), found[source].truth)
+        path = written(folder / f"{name}.wav", sound)
+        found[name] = Recording(name=name, path=path, truth=truth, about="one channel, half of it silence")
     for name, tone in SILENT.items():
         seconds = np.arange(SILENT_SECONDS * RATE) / RATE
         path = written(folder / f"{name}.wav", np.stack([np.zeros_like(seconds), tone(seconds)]))

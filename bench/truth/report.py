@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 
 from bench.truth.bounds import (
     ADDED_SHARE,
+    LANGUAGES_SHARE,
     ORDER_POINTS,
     START_SECONDS,
     UPLOADED_SHARE,
@@ -76,7 +77,8 @@ def page(rows: Sequence[Row]) -> str:
     return TEXT.format(
         table="\n".join(table), model=MODEL, today=today, cores=os.cpu_count(), system=platform.system(),
         kept=kept, count=len(rows), missed="\n".join(wrong) or "None was missed.",
-        order=ORDER_POINTS, whole=WHOLE_POINTS, start=START_SECONDS, sent=UPLOADED_SHARE,
+        order=ORDER_POINTS, whole=WHOLE_POINTS, start=START_SECONDS,
+        sent=UPLOADED_SHARE, languages=LANGUAGES_SHARE,
         added=f"{ADDED_SHARE:.0%}".replace("%", " %"), wrong=f"{WRONG_SHARE:.0%}".replace("%", " %"),
     )  # fmt: skip
 

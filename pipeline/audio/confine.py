@@ -31,7 +31,7 @@ class Limits:
     memory_bytes: int = 768 << 20  # preparing hours of stereo takes less than 100 MB
     cpu_seconds: float = 900.0
     grace_seconds: float = 30.0
-    file_bytes: int = 512 << 20  # no chunk comes near it
+    file_bytes: int = 2 << 30  # one channel's sound of 18 hours
 
 
 @contextmanager

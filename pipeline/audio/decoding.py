@@ -22,7 +22,7 @@ from av.stream import Disposition, Stream
 
 from pipeline.audio.body import Body, bodies
 from pipeline.audio.headers import declared_asf, declared_mp3
-from pipeline.audio.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
+from pipeline.audio.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, heard_rate
 from pipeline.audio.opening import Broken, opened
 from pipeline.domain.errors import NotAudio, TooLong
 from pipeline.domain.recording import Span
@@ -52,7 +52,8 @@ class Packets:
 class Decoding:
     """One run over a recording; its fields hold what the run has learned so far.
 
-    sample_rate: of the recording; out_rate: of the PCM that it yields, wanted_rate or the recording's.
+    sample_rate: of the recording; out_rate: of the PCM that it yields: wanted_rate, else what recognisers
+    hear of the recording's.
     samples: yielded so far, per channel, at out_rate. holes: stretches that did not decode (silence stands
     in for them, so that the time axis stays true). skipped_seconds: silence where the frames' own times
     leave a gap; a gap of PAUSE_SECONDS is a hole as well. uniform: rate, layout and format never changed.
@@ -236,7 +237,7 @@ class Decoding:
             raise NotAudio(f"{channels} channels")
         if not self.out_rate:
             self.channels, self.sample_rate = channels, rate
-            self.out_rate = self.wanted_rate or rate
+            self.out_rate = self.wanted_rate or heard_rate(rate)
             self.out_channels = 2 if channels == 2 and self.mix == "channels" else 1
         self.uniform = self.uniform and (channels, rate) == (self.channels, self.sample_rate)
         self._second, self._width = rate // 50 * 50, channels

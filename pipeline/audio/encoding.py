@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -13,16 +12,13 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.codec.context import Flags
 
-from pipeline.audio.decoding import Mix
-from pipeline.audio.tracks import Tracks
+from pipeline.audio.pcm import Pcm
 from pipeline.domain.recording import Stretch
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydub looks for an ffmpeg program, which raw PCM does not need
     from pydub import AudioSegment
 
-SAMPLE_RATE = 16_000  # what recognisers hear at; more is thrown away by them
-MP3_RATES = (8_000, 11_025, 12_000, 16_000)
 CODECS = {"flac": "flac", "mp3": "libmp3lame", "wav": "pcm_s16le"}
 CONTENT_TYPES = {
     "flac": "audio/flac", "mp3": "audio/mpeg", "wav": "audio/wav",
@@ -31,70 +27,17 @@ CONTENT_TYPES = {
 SHORTEST_SECONDS = 0.2  # recognisers refuse uploads below 0.1 s: silence is added up to this
 
 
-@dataclass(frozen=True, kw_only=True)
-class Piece:
-    """Stretches of one channel to be written as `path`; its name's ending says the format."""
+def encode(to: Path, pcm: Pcm, channel: int | None, stretches: Sequence[Stretch], *, decibels: float) -> None:
+    """Writes stretches of one channel, None: of all mixed, with silence between them.
 
-    channel: int
-    stretches: tuple[Stretch, ...]
-    path: Path
-
-
-def encode(
-    source: Path, pieces: Sequence[Piece], *, sample_rate: int, mix: Mix, gains: Sequence[float], last: float
-) -> None:
-    """Writes all pieces in one decode of the source.
-
-    gains: dB per channel. Silence lies between a piece's stretches, and the pieces of a channel lie one
-    behind the other. A stretch that ends at `last` (the recording's length) takes what is left.
+    to: the ending of its name says the format.
     """
-    rate = rate_for(sample_rate, {piece.path.suffix[1:] for piece in pieces})
-    decoding = Tracks(source, mix=mix, wanted_rate=rate)
-    waiting = [
-        sorted(
-            ((stretch, piece) for piece in pieces if piece.channel == channel for stretch in piece.stretches),
-            key=lambda pair: pair[0].span.start,
-        )
-        for channel in range(2)
-    ]
-    writers: list[_Writer | None] = [None, None]
-    until = max(piece.stretches[-1].span.end for piece in pieces)
-    position = 0
-    for block in decoding.blocks():
-        length = len(block[0]) // 2
-        for channel, pcm in enumerate(block):
-            while waiting[channel]:
-                stretch, piece = waiting[channel][0]
-                start = round(stretch.span.start * rate)
-                end = round(stretch.span.end * rate) if stretch.span.end < last else 1 << 62
-                if start >= position + length:
-                    break
-                writer = writers[channel] or _Writer(piece.path, rate)
-                writers[channel] = writer
-                if start >= position:
-                    writer.rest(until=round(stretch.at * rate))
-                part = pcm[max(0, start - position) * 2 : max(0, end - position) * 2]
-                writer.write(_louder(part, rate, gains[channel]))
-                if end > position + length:
-                    break
-                waiting[channel].pop(0)
-                if stretch is piece.stretches[-1]:
-                    writer.close()
-                    writers[channel] = None
-        position += length
-        if position > (until + 1) * rate and not any(waiting):
-            break
-    for unfinished in writers:
-        if unfinished:
-            unfinished.close()
-
-
-def rate_for(sample_rate: int, endings: set[str]) -> int:
-    """16 kHz, or the source's lower rate; for mp3 the nearest that the format knows."""
-    rate = min(SAMPLE_RATE, sample_rate)
-    if "mp3" in endings:
-        rate = max((known for known in MP3_RATES if known <= rate), default=MP3_RATES[0])
-    return rate
+    writer = _Writer(to, pcm.rate)
+    for stretch in stretches:
+        writer.rest(until=round(stretch.at * pcm.rate))
+        for part in pcm.read(channel, stretch.span.start, stretch.span.end):
+            writer.write(_louder(part, pcm.rate, decibels))
+    writer.close()
 
 
 def gain(speech: int, peak: int) -> float:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from string import ascii_lowercase
 
 from pipeline.audio.cutting import quietest_point
-from pipeline.audio.levels import Channel, scan
+from pipeline.audio.levels import Channel, Scan, scan
 from pipeline.audio.limits import UploadLimits
-from pipeline.audio.pieces import Upload
-from pipeline.audio.speaking import speaking
+from pipeline.audio.pcm import Pcm
+from pipeline.audio.pieces import REST_SECONDS, Upload
+from pipeline.audio.speaking import Speaking, speaking
 from pipeline.audio.writing import Writing
 from pipeline.domain.recording import Chunk, Media, Span
 
@@ -28,48 +31,71 @@ def halve(path: Path, media: Media, chunk: Chunk, *, out: Path, limits: UploadLi
     with "a" and "b". Raises NotAudio when the recording no longer decodes.
     """
     if len(chunk.placed) == 1 and chunk.span.seconds < SENTENCE_SECONDS:
-        return tuple(again(path, media, chunk, [chunk.span], out=out, limits=limits))
-    found = scan(path, max_seconds=float("inf"))
-    heard = speaking(found, apart=chunk.channel is not None)
+        return again(path, media, chunk, [chunk.span], out=out, limits=limits)
     channel = chunk.channel or 0
-    writing = Writing(path, found, heard, limits)
-    spans = tuple(stretch.span for stretch in chunk.placed)
-    if len(spans) == 1:
-        spans = _parted(spans[0], heard.channels[channel], found.step, writing)
-    at = min(range(1, len(spans)), key=lambda at: abs(_seconds(spans[:at]) - _seconds(spans[at:])))
-    return tuple(
-        writing.write(
-            [Upload(channel, spans[:at]), Upload(channel, spans[at:])],
-            [f"{chunk.id}a", f"{chunk.id}b"],
-            out,
-            chunk.filename.rpartition("-")[0] or "chunk",
-        )
-    )
+    with _heard(path, chunk, out, limits) as (found, heard, writing):
+        spans = tuple(stretch.span for stretch in chunk.placed)
+        if len(spans) == 1:
+            spans = _parted(spans[0], heard.channels[channel], found.step, writing)
+        at = min(range(1, len(spans)), key=lambda at: abs(_seconds(spans[:at]) - _seconds(spans[at:])))
+        uploads = [Upload(channel, spans[:at]), Upload(channel, spans[at:])]
+        return _written(uploads, chunk, writing, out)
 
 
 def again(
     path: Path, media: Media, chunk: Chunk, spans: Sequence[Span], *, out: Path, limits: UploadLimits
-) -> list[Chunk]:
+) -> tuple[Chunk, ...]:
     """Writes stretches of a chunk by themselves into `out`; ids are the chunk's with a letter.
 
     spans: where the answer left speech out, ascending; the longest MOST_AGAIN of them are written, of two
     channels as one upload, else as one each. Raises NotAudio when the recording no longer decodes.
     """
-    found = scan(path, max_seconds=float("inf"))
-    heard = speaking(found, apart=chunk.channel is not None)
-    writing = Writing(path, found, heard, limits)
     chosen = sorted(sorted(spans, key=lambda span: -span.seconds)[:MOST_AGAIN], key=lambda span: span.start)
-    wider = [
-        Span(
-            start=writing.snap(max(0.0, span.start - EDGE_SECONDS)),
-            end=writing.snap(min(found.seconds, span.end + EDGE_SECONDS)),
-        )
-        for span in chosen
-    ]
-    uploads = [Upload(chunk.channel, tuple(wider))] if chunk.channel is not None else []
-    uploads = uploads or [Upload(0, (span,)) for span in wider]
+    with _heard(path, chunk, out, limits) as (found, heard, writing):
+        talk = heard.talk[chunk.channel or 0]
+        wider = [_talk_in(span, talk, found.seconds) for span in chosen]
+        if chunk.channel is not None:
+            uploads = [Upload(chunk.channel, tuple(chain.from_iterable(wider)))]
+        else:
+            uploads = [Upload(0, _whole(parts, writing)) for parts in wider]
+        return _written(uploads, chunk, writing, out)
+
+
+@contextmanager
+def _heard(
+    path: Path, chunk: Chunk, out: Path, limits: UploadLimits
+) -> Iterator[tuple[Scan, Speaking, Writing]]:
+    """The whole recording, as it was when the chunk was cut from it."""
+    out.mkdir(parents=True, exist_ok=True)
+    with Pcm(out) as pcm:
+        found = scan(path, max_seconds=float("inf"), pcm=pcm)
+        heard = speaking(found, apart=chunk.channel is not None)
+        yield found, heard, Writing(path, found, heard, limits, pcm)
+
+
+def _written(uploads: Sequence[Upload], chunk: Chunk, writing: Writing, out: Path) -> tuple[Chunk, ...]:
     ids = [f"{chunk.id}{letter}" for letter in LETTERS[: len(uploads)]]
-    return writing.write(uploads, ids, out, chunk.filename.rpartition("-")[0] or "chunk")
+    return tuple(writing.write(uploads, ids, out, chunk.filename.rpartition("-")[0] or "chunk"))
+
+
+def _talk_in(span: Span, talk: Sequence[Span], seconds: float) -> tuple[Span, ...]:
+    """What is talk within a span, each stretch a little wider; rests as long as an upload's own stay out."""
+    found: list[Span] = []
+    inside = ((max(each.start, span.start), min(each.end, span.end)) for each in talk)
+    for start, end in [(start, end) for start, end in inside if end > start] or [(span.start, span.end)]:
+        start, end = max(0.0, start - EDGE_SECONDS), min(seconds, end + EDGE_SECONDS)
+        if found and start - found[-1].end < REST_SECONDS:
+            found[-1] = Span(start=found[-1].start, end=end)
+        else:
+            found.append(Span(start=start, end=end))
+    return tuple(found)
+
+
+def _whole(parts: tuple[Span, ...], writing: Writing) -> tuple[Span, ...]:
+    """One stretch alone, from where to where a cut can lie."""
+    if len(parts) > 1:
+        return parts
+    return (Span(start=writing.snap(parts[0].start), end=writing.snap(parts[0].end)),)
 
 
 def _seconds(spans: Sequence[Span]) -> float:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.audio.decoding import Mix
-from pipeline.audio.encoding import SAMPLE_RATE
 from pipeline.audio.libmagic import foreign
+from pipeline.audio.limits import SAMPLE_RATE
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.errors import NotAudio, TooLong
 from pipeline.domain.recording import Span

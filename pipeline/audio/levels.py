@@ -12,6 +12,7 @@ from operator import mul
 from pathlib import Path
 
 from pipeline.audio.decoding import Decoding
+from pipeline.audio.pcm import Pcm
 from pipeline.audio.speechlike import speechlike
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.recording import Span
@@ -92,8 +93,8 @@ class _Probes:
         self._sounding += 1
 
 
-def scan(path: Path, *, max_seconds: float) -> Scan:
-    """Decodes the recording once, in constant memory.
+def scan(path: Path, *, max_seconds: float, pcm: Pcm | None = None) -> Scan:
+    """Decodes the recording once, in constant memory; pcm: where its sound is kept.
 
     Raises NotAudio when nothing decodes, TooLong past max_seconds.
     """
@@ -107,12 +108,14 @@ def scan(path: Path, *, max_seconds: float) -> Scan:
             hop = decoding.out_rate // 50 * 2
             channels = [Channel() for _ in range(decoding.out_channels)]
             rests = [b""] * decoding.out_channels
+        if pcm:
+            pcm.add(block, decoding.out_rate)
         if len(block) == 2:
             probes.add(*block)
-            for channel, pcm in zip(channels, block, strict=True):
-                channel.peak = max(channel.peak, audioop.max(pcm, 2))
-        for number, pcm in enumerate(block):
-            rests[number] = _measure(channels[number], rests[number] + pcm if rests[number] else pcm, hop)
+            for channel, part in zip(channels, block, strict=True):
+                channel.peak = max(channel.peak, audioop.max(part, 2))
+        for number, part in enumerate(block):
+            rests[number] = _measure(channels[number], rests[number] + part if rests[number] else part, hop)
     for channel, rest in zip(channels, rests, strict=True):
         if rest:
             _measure(channel, rest, len(rest))

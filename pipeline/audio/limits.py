@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SAMPLE_RATE = 16_000  # what recognisers hear at; more is thrown away by them
+MP3_RATES = (8_000, 11_025, 12_000, SAMPLE_RATE)
 MIN_SAMPLE_RATE = 4_000
 MAX_SAMPLE_RATE = 192_000
 MAX_CHANNELS = 8
@@ -30,6 +32,11 @@ class UploadLimits:
     def takes(self, ending: str) -> bool:
         """Whether a file of that name ending is accepted."""
         return ending in self.formats
+
+
+def heard_rate(sample_rate: int) -> int:
+    """At which sound of that rate is written: 16 kHz, or the nearest lower rate that every format knows."""
+    return max((rate for rate in MP3_RATES if rate <= sample_rate), default=MP3_RATES[0])
 
 
 def flac_bytes(seconds: float, sample_rate: int) -> int:

@@ -24,10 +24,13 @@ BREATH_SECONDS = 0.2
 PAUSE_SECONDS = 0.6  # rests inside a sentence
 
 
-def talk(channel: Channel, step: float, echo: Sequence[int] | None = None) -> list[Span]:
+def talk(
+    channel: Channel, step: float, echo: Sequence[int] | None = None, *, softest: float = 1 / RANGE
+) -> list[Span]:
     """Stretches of talk, ascending, parted by rests of BREATH_SECONDS; seconds.
 
-    echo: per window, the level up to which what sounds may be the other channel's voice.
+    echo: per window, the level up to which what sounds may be the other channel's voice. softest: talk, as
+    a share of the loudest around.
     """
     own = channel.voiced if echo is None else array("H", map(_above, channel.voiced, echo))
     noise = min(ABOVE_NOISE * percentile(channel.windows, 0.1), percentile(own, 0.99, above=FLOOR) / 4)
@@ -38,7 +41,7 @@ def talk(channel: Channel, step: float, echo: Sequence[int] | None = None) -> li
     found: list[tuple[int, int, int]] = []  # from, to, windows that sound
     for number in range(len(loudest)):
         first = number * NEIGHBOURHOOD
-        gate = max(FLOOR, noise, max(loudest[max(0, number - 1) : number + 2]) / RANGE)
+        gate = max(FLOOR, noise, softest * max(loudest[max(0, number - 1) : number + 2]))
         for start, end in runs(own, gate, first, min(len(own), first + NEIGHBOURHOOD), above=True):
             if found and start - found[-1][1] < breath:
                 found[-1] = (found[-1][0], end, found[-1][2] + end - start)
@@ -59,12 +62,12 @@ def talk(channel: Channel, step: float, echo: Sequence[int] | None = None) -> li
     return [Span(start=round(start * step, 2), end=round(end * step, 2)) for start, end in spans]
 
 
-def sentences(own: Sequence[Span], other: Sequence[Span]) -> list[Span]:
+def sentences(own: Sequence[Span], other: Sequence[Span], *, pause: float = PAUSE_SECONDS) -> list[Span]:
     """The stretches of one channel's talk without its short rests, where the other is silent meanwhile."""
     found: list[Span] = []
     at = 0
     for span in own:
-        if found and span.start - found[-1].end < PAUSE_SECONDS:
+        if found and span.start - found[-1].end < pause:
             while at < len(other) and other[at].end <= found[-1].end:
                 at += 1
             if at == len(other) or other[at].start >= span.start:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pipeline.audio.body import bodies
 from pipeline.audio.decoding import MAX_SKIPPED_SECONDS, Decoding
-from pipeline.audio.limits import MAX_SAMPLE_RATE, MAX_TRACKS, MIN_SAMPLE_RATE
+from pipeline.audio.limits import MAX_SAMPLE_RATE, MAX_TRACKS, MIN_SAMPLE_RATE, heard_rate
 from pipeline.audio.opening import opened
 from pipeline.domain.errors import NotAudio
 from pipeline.domain.recording import Span
@@ -52,7 +52,8 @@ class Tracks(Decoding):
             self.holes.append(Span(start=0.0, end=self.seconds))
 
     def _together(self, tracks: list[_Track]) -> Iterator[tuple[bytes, ...]]:
-        rate = self.wanted_rate or max(track.rate for track in tracks)
+        fastest = max(track.rate for track in tracks)
+        rate = self.wanted_rate or heard_rate(fastest)
         times = [track.first_time for track in tracks if track.first_time is not None]
         for track in tracks:
             track.begin(rate, min(times, default=0.0))
@@ -60,7 +61,7 @@ class Tracks(Decoding):
             self._introduce(container, stream)
             if container.duration and not self.has_video:
                 self.declared_seconds = container.duration / 1_000_000
-        self.channels, self.sample_rate = sum(track.channels for track in tracks), rate
+        self.channels, self.sample_rate = sum(track.channels for track in tracks), fastest
         self.codec = tracks[0].decoding.codec or self.codec
         self.out_rate = rate
         self.out_channels = 2 if len(tracks) == 2 and self.mix == "channels" else 1

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from string import ascii_lowercase
 
-from pipeline.audio.encoding import CONTENT_TYPES, SHORTEST_SECONDS, Piece, encode, gain
+from pipeline.audio.encoding import CONTENT_TYPES, SHORTEST_SECONDS, encode, gain
 from pipeline.audio.levels import Scan, sounding_seconds
 from pipeline.audio.limits import UploadLimits, encoding, longest_piece
 from pipeline.audio.mp3 import Mp3
+from pipeline.audio.pcm import Pcm
 from pipeline.audio.pieces import Upload
 from pipeline.audio.speaking import Speaking
 from pipeline.domain.recording import Chunk, Span
@@ -21,18 +23,19 @@ PCM = {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_u8", "pcm_f32le", "pcm_alaw",
 
 
 class Writing:
-    """Writes uploads of one scanned recording as chunks, the same bytes every time."""
+    """Writes uploads of one scanned recording as chunks, the same bytes every time; pcm: its sound."""
 
-    def __init__(self, path: Path, scan: Scan, speaking: Speaking, limits: UploadLimits) -> None:
+    def __init__(self, path: Path, scan: Scan, speaking: Speaking, limits: UploadLimits, pcm: Pcm) -> None:
         self._path, self._scan, self._speaking, self._limits = path, scan, speaking, limits
+        self._pcm = pcm
         self._mixed = len(speaking.channels) == 1 and speaking.picked is None
         self._mp3 = self._copied()
 
-    def longest(self, chunk_seconds: float) -> float:
-        """Seconds that one piece may have."""
-        if self._mp3:
+    def longest(self, chunk_seconds: float, *, packed: bool = False) -> float:
+        """Seconds that one piece may have; packed: it is no single span of the recording."""
+        if self._mp3 and not packed:
             return max(1.0, min(chunk_seconds, self._limits.max_seconds - LEAD_SECONDS))
-        return longest_piece(self._scan.decoding.sample_rate, self._limits, chunk_seconds)
+        return longest_piece(self._pcm.rate, self._limits, chunk_seconds)
 
     def room(self, start: float) -> float:
         """Until when a piece that starts there keeps within the byte limit."""
@@ -42,34 +45,28 @@ class Writing:
         """Where a cut can really lie."""
         return self._mp3.snap(seconds) if self._mp3 else seconds
 
-    def write(self, uploads: Sequence[Upload], ids: Sequence[str], out: Path, name: str) -> list[Chunk]:
-        """One chunk file per upload in `out`; `Chunk.blob` is the file's name."""
-        out.mkdir(parents=True, exist_ok=True)
+    def write(self, uploads: Sequence[Upload], ids: Sequence[str], out: Path, name: str) -> Iterator[Chunk]:
+        """One chunk file per upload in `out`, each as soon as it is written; `Chunk.blob` is its name."""
         whole = self._as_it_came(uploads)
-        if whole:
-            path = out / f"{name}-{_number(ids[0])}.{whole}"
-            shutil.copyfile(self._path, path)
-            return [self._chunk(uploads[0], ids[0], path)]
-        paths = []
-        pieces = []
+        mp3 = self._mp3 if all(map(self._on_frames, uploads)) else None
+        gains = self._gains()
         for upload, chunk_id in zip(uploads, ids, strict=True):
-            path = out / f"{name}-{_number(chunk_id)}.{self._ending(upload)}"
-            paths.append(path)
-            if self._mp3:
-                self._mp3.write(path, upload.spans[0].start, upload.spans[0].end)
+            ending = whole or ("mp3" if mp3 else encoding(upload.seconds, self._pcm.rate, self._limits))
+            path = out / f"{name}-{_number(chunk_id)}.{ending}"
+            if whole:
+                shutil.copyfile(self._path, path)
+            elif mp3:
+                mp3.write(path, upload.spans[0].start, upload.spans[0].end)
             else:
                 channel = upload.channel if self._speaking.picked is None else self._speaking.picked
-                pieces.append(Piece(channel=channel, stretches=upload.stretches, path=path))
-        if pieces:
-            encode(
-                self._path,
-                pieces,
-                sample_rate=self._scan.decoding.sample_rate,
-                mix="mixed" if self._mixed else "channels",
-                gains=self._gains(),
-                last=self._scan.seconds,
-            )
-        return [self._chunk(*each) for each in zip(uploads, ids, paths, strict=True)]
+                encode(
+                    path,
+                    self._pcm,
+                    None if self._mixed else channel,
+                    upload.stretches,
+                    decibels=gains[upload.channel],
+                )
+            yield self._chunk(upload, chunk_id, path)
 
     def _gains(self) -> list[float]:
         """dB per channel: two speakers are brought to one level."""
@@ -97,11 +94,12 @@ class Writing:
             stretches=stretches if len(stretches) > 1 else (),
         )
 
-    def _ending(self, upload: Upload) -> str:
-        if self._mp3:
-            return "mp3"
-        rate = min(16_000, self._scan.decoding.sample_rate)
-        return encoding(upload.seconds, rate, self._limits)
+    def _on_frames(self, upload: Upload) -> bool:
+        """Whether it is one span that begins and ends where a cut can really lie."""
+        return len(upload.spans) == 1 and all(
+            math.isclose(self.snap(at), at, abs_tol=1e-6)
+            for at in (upload.spans[0].start, upload.spans[0].end)
+        )
 
     def _copied(self) -> Mp3 | None:
         """The recording as mp3 frames to copy, where nothing about it asks for decoding."""

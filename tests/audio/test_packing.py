@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.audio.levels import Channel
-from pipeline.audio.pieces import PACK_SECONDS, REST_SECONDS, Upload, packed
+from pipeline.audio.pieces import (
+    LEAST_REST_SECONDS,
+    LEFT_SECONDS,
+    MOST_SENT,
+    PACK_SECONDS,
+    REST_SECONDS,
+    Upload,
+    packed,
+    spared,
+    whole,
+)
 from pipeline.audio.speaking import Speaking
 from pipeline.audio.talk import sentences, talk
 from pipeline.domain.recording import Span
@@ -97,8 +107,74 @@ def test_the_map_goes_both_ways(spoken: list[tuple[int, float, float]]) -> None:
         assert [each.span for each in stretches] == list(upload.spans)
         assert stretches[0].at == 0
         for before, after in pairwise(stretches):
-            assert abs(after.at - before.at - before.span.seconds - REST_SECONDS) < 1e-5
+            assert abs(after.at - before.at - before.span.seconds - upload.rest) < 1e-5
+        assert LEAST_REST_SECONDS <= upload.rest <= REST_SECONDS
     assert plan(speaking, seconds) == plan(speaking, seconds)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(1.3, 4.0), st.integers(4, 30))
+def test_short_lines_cost_no_more(seconds: float, count: int) -> None:
+    """Edges and rests take less where sentences are short: under 1.4 s are sent per second of talk."""
+    speaking, total = call([(number % 2, seconds, 0.3) for number in range(count)])
+    spoken = sum(span.seconds for each in speaking.talk for span in each)
+    assert sum(each.seconds for each in plan(speaking, total)) <= 1.4 * spoken + 2 * REST_SECONDS
+
+
+def mono(rests: list[float]) -> tuple[Speaking, float]:
+    """One voice: sentences of three seconds with these rests behind them; and how long it is."""
+    windows = array("H")
+    for rest in rests:
+        windows += array("H", [3000 if at % 40 else 900 for at in range(round(3 / STEP))])
+        windows += array("H", bytes(2 * round(rest / STEP)))
+    channel = Channel(windows=windows)
+    return Speaking([channel], [sentences(talk(channel, STEP), ())], [], [3000], [None]), len(windows) * STEP
+
+
+def mono_plan(rests: list[float], *, longest: float = 600.0) -> list[Upload]:
+    speaking, seconds = mono(rests)
+    uploads = whole(speaking.channels[0], STEP, seconds, longest=longest)
+    return spared(speaking, uploads, STEP, seconds, longest=longest)
+
+
+def test_one_voice_with_few_rests_is_sent_whole() -> None:
+    """A recording that hardly rests stays as it is, and so do rests that lie within a sentence."""
+    (upload,) = mono_plan([0.4] * 20)
+    assert (upload.spans[0].start, len(upload.spans)) == (0.0, 1)
+    (upload,) = mono_plan([LEFT_SECONDS - 0.1] * 20)
+    assert len(upload.spans) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(2.0, 40.0), min_size=5, max_size=60), st.sampled_from([25.0, 600.0]))
+def test_rests_of_one_voice_are_not_paid_for(rests: list[float], longest: float) -> None:
+    """All talk of a recording that rests much is sent once, and little beside it, in as few uploads as
+    hold it."""
+    uploads = mono_plan(rests, longest=longest)
+    speaking, _ = mono(rests)
+    spoken = sum(span.seconds for span in speaking.talk[0])
+    assert sum(each.seconds for each in uploads) <= MOST_SENT * spoken
+    spans = [span for each in uploads for span in each.spans]
+    assert all(before.end <= after.start for before, after in pairwise(spans))
+    assert all(
+        any(each.start <= at.start and at.end <= each.end for each in spans) for at in speaking.talk[0]
+    )
+    assert all(each.seconds <= longest + 1e-6 for each in uploads)
+    assert len(uploads) <= 1 + 1.5 * sum(each.seconds for each in uploads) / longest
+
+
+def test_a_faint_speaker_beside_a_loud_one_stays() -> None:
+    """What sounds 35 dB under the rest of the same channel is sent, though the talk around it is louder."""
+    speaking, _ = mono([6.0] * 10)
+    windows = speaking.channels[0].windows
+    for at in range(round(4 / STEP), round(5 / STEP)):
+        windows[at] = 3000 // 50
+    channel = Channel(windows=windows)
+    heard = Speaking([channel], [sentences(talk(channel, STEP), ())], [], [3000], [None])
+    seconds = len(windows) * STEP
+    uploads = spared(heard, whole(channel, STEP, seconds, longest=600.0), STEP, seconds, longest=600.0)
+    assert len(uploads[0].spans) > 5
+    assert any(span.start <= 4.0 and span.end >= 5.0 for span in uploads[0].spans)
 
 
 def test_a_word_between_two_sentences_parts_them() -> None:

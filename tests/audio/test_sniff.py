@@ -75,8 +75,9 @@ def test_telephone_codecs(cut: Callable[..., Cut], name: str, codec: str) -> Non
     assert not found.plan.missing
     (talk,) = found.plan.talk
     assert talk[0].start == pytest.approx(0.5, abs=0.2)
-    pcm, rate = decoded(found.out / found.plan.chunks[0].blob)
-    assert len(pcm) / 2 / rate == pytest.approx(found.plan.seconds, abs=0.03)
+    (chunk,) = found.plan.chunks
+    pcm, rate = decoded(found.out / chunk.blob)
+    assert len(pcm) / 2 / rate == pytest.approx(chunk.seconds, abs=0.03)
 
 
 def refused(tmp_path: Path, name: str, data: bytes) -> str:

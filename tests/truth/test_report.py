@@ -63,9 +63,14 @@ def test_a_hole_that_is_owned_up_to_is_no_miss() -> None:
 
 
 def test_what_is_sent_is_bounded_by_what_is_said() -> None:
-    """Ten seconds of speech are worth fourteen of upload."""
+    """Ten seconds of speech are worth fourteen of upload, seventeen where the language may change."""
     assert missed(replace(row(), uploaded_seconds=14.0)) == []
     assert "1.41 s sent" in missed(replace(row(), uploaded_seconds=14.1))[0]
+    unknown = replace(
+        row(), recording=replace(row().recording, truth=replace(row().recording.truth, lang=None))
+    )
+    assert missed(replace(unknown, uploaded_seconds=17.0)) == []
+    assert "1.71 s sent" in missed(replace(unknown, uploaded_seconds=17.1))[0]
 
 
 def test_one_voice_stream_is_one_speaker_and_silence_has_no_words() -> None:

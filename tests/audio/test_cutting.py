@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.audio.cutting import cuts, pieces
@@ -27,6 +27,7 @@ def windows(layout: list[tuple[float, float, int]]) -> array[int]:
     return found
 
 
+@settings(deadline=None)
 @given(layouts, st.floats(5.0, 120.0))
 def test_tiling(layout: list[tuple[float, float, int]], longest: float) -> None:
     """Pieces tile the time axis in order, none is longer than allowed, and the same comes out twice."""
@@ -39,6 +40,7 @@ def test_tiling(layout: list[tuple[float, float, int]], longest: float) -> None:
     assert found == cuts(levels, STEP, start=0.0, end=end, longest=longest)
 
 
+@settings(deadline=None)
 @given(layouts, st.floats(5.0, 120.0))
 def test_no_cut_in_speech(layout: list[tuple[float, float, int]], longest: float) -> None:
     """No cut lies inside speech where a pause of a quarter second exists within the allowance."""
@@ -56,6 +58,7 @@ def test_no_cut_in_speech(layout: list[tuple[float, float, int]], longest: float
         position = cut
 
 
+@settings(deadline=None)
 @given(st.floats(1.0, 599.0))
 def test_short_calls_stay_whole(seconds: float) -> None:
     """A call under ten minutes is one piece where the recogniser takes as much."""
@@ -68,6 +71,7 @@ def test_long_calls_run_in_parallel() -> None:
     assert pieces(3600.0, 20.0) >= 180
 
 
+@settings(deadline=None)
 @given(layouts, st.floats(20.0, 120.0))
 def test_last_piece(layout: list[tuple[float, float, int]], longest: float) -> None:
     """The last piece is balanced with the others: never a crumb."""

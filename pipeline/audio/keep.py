@@ -12,7 +12,6 @@ import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
-from pipeline.audio.encoding import rate_for
 from pipeline.audio.levels import FLOOR
 from pipeline.audio.tracks import Tracks
 
@@ -28,9 +27,7 @@ def keep(path: Path, *, out: Path, max_seconds: float) -> list[list[int]]:
     Returns how loud each channel is, POINTS values at the most from 0 (silence) to 100 (its loudest moment),
     evenly spread. One decode, constant memory. Raises NotAudio when nothing decodes, TooLong.
     """
-    first = Tracks(path)
-    next(iter(first.blocks()))
-    decoding = Tracks(path, wanted_rate=rate_for(first.sample_rate, {"mp3"}), max_seconds=max_seconds)
+    decoding = Tracks(path, max_seconds=max_seconds)
     writer: _Writer | None = None
     windows: list[array[int]] = []
     for block in decoding.blocks():

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.domain.errors import SettingsError
 from pipeline.settings.environment import mistakes
-from pipeline.settings.installation import load
+from pipeline.settings.installation import Settings, load
 from pipeline.settings.options import PortalOptions, in_file
 from pipeline.settings.portals import load_portals
 from pipeline.telemetry.logs import secrets_of
@@ -51,6 +51,35 @@ def test_a_wrong_setting_is_named(
         load(_env_file=None)
     assert f"CALLSCRIBE_{name}: " in error.value.message
     assert expected in error.value.message
+
+
+NUMBERS = [
+    name
+    for name, field in Settings.model_fields.items()
+    if field.annotation in (int, float, int | None, float | None)
+]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_each_number_has_both_bounds(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What would take all memory, never come to pass, or is no number is refused by its name."""
+    for value in ("-1", "1" + "0" * 30, "1e400", "inf", "nan", "-inf"):
+        monkeypatch.setenv(f"CALLSCRIBE_{name.upper()}", value)
+        with pytest.raises(SettingsError) as error:
+            load(_env_file=None)
+        assert error.value.message.startswith(f"CALLSCRIBE_{name.upper()}: "), value
+    monkeypatch.delenv(f"CALLSCRIBE_{name.upper()}")
+    load(_env_file=None)
+
+
+def test_numbers_of_one_portal_have_both_bounds(tmp_path: Path) -> None:
+    """The same in the file of portals."""
+    for name in {"queue_limit", "queue_bytes", "concurrency", "daily_paid_seconds"}:
+        for value in ("-1", "1" + "0" * 30, "inf", "nan"):
+            file = tmp_path / "portals.toml"
+            file.write_text(f'[acme]\nurl = "https://acme.example"\n{name} = {value}\n')
+            with pytest.raises(SettingsError, match=name):
+                load_portals(load(_env_file=None, portals_file=file, router_key="k" * 20))
 
 
 def test_empty_is_unset_but_for_the_roles_of_channels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,22 +65,34 @@ class Settings(PortalOptions, BaseSettings):
 
     # limits
     prices_file: Path | None = Field(None, description="TOML file of models' prices, for `callscribe usage`")
-    account_hold_seconds: float = Field(3600, ge=0, description="how long calls wait for a refused account")
+    account_hold_seconds: float = Field(
+        3600, ge=0, le=604_800, description="how long calls wait for a refused account"
+    )
     link_patience_seconds: float = Field(
-        30, ge=0, description="how long a link that may not be ready yet is asked again"
+        30, ge=0, le=3600, description="how long a link that may not be ready yet is asked again"
     )
-    chunk_seconds: float = Field(600, ge=5, description="the longest piece sent in one transcription call")
+    chunk_seconds: float = Field(
+        600, ge=5, le=14_400, description="the longest piece sent in one transcription call"
+    )
     uploads_per_minute: float = Field(
-        4, gt=0, description="transcription calls per minute of a recording, at the most (but one a channel)"
+        4,
+        gt=0,
+        le=600,
+        description="transcription calls per minute of a recording, at the most (but one a channel)",
     )
-    max_audio_seconds: float = Field(14400, gt=0, description="longer recordings are refused")
-    max_download_bytes: int = Field(1 << 30, gt=0, description="larger recordings are refused")
+    max_audio_seconds: float = Field(14400, gt=0, le=86_400, description="longer recordings are refused")
+    max_download_bytes: int = Field(1 << 30, gt=0, le=1 << 36, description="larger recordings are refused")
     max_request_bytes: int | None = Field(
-        None, gt=0, description="larger requests are refused with 413 (1 MiB for engines, 8 MiB for `/v1`)"
+        None,
+        gt=0,
+        le=64 << 20,
+        description="larger requests are refused with 413 (1 MiB for engines, 8 MiB for `/v1`)",
     )
-    provider_concurrency: int = Field(64, gt=0, description="paid calls to one provider at a time")
-    retention_seconds: int = Field(604_800, gt=0, description="how long records are kept")
-    backfill_seconds: float = Field(0, ge=0, description="how far back calls are looked for on connecting")
+    provider_concurrency: int = Field(64, gt=0, le=10_000, description="paid calls to one provider at a time")
+    retention_seconds: int = Field(604_800, gt=0, le=315_360_000, description="how long records are kept")
+    backfill_seconds: float = Field(
+        0, ge=0, le=31_536_000, description="how far back calls are looked for on connecting"
+    )
     capture_dir: Path | None = Field(
         None,
         description="masked requests and outcomes are kept here, as fixtures for `callscribe replay`",
@@ -91,9 +103,12 @@ class Settings(PortalOptions, BaseSettings):
         None,
         description="the archive: `postgresql://...` or `sqlite:///file`; unset: a file in DATA_DIR",
     )
-    archive_days: float = Field(365, ge=0, description="how long calls are archived; 0: none is")
+    archive_days: float = Field(365, ge=0, le=36_500, description="how long calls are archived; 0: none is")
     keep_audio_days: float = Field(
-        7, ge=0, description="how long a copy of a call's recording can be listened to; 0: none is made"
+        7,
+        ge=0,
+        le=36_500,
+        description="how long a copy of a call's recording can be listened to; 0: none is made",
     )
     phones_for: Literal["read", "review", "operate", "nobody"] = Field(
         "review", description="the least role that sees phones whole: read, review, operate; others masked"
@@ -121,14 +136,19 @@ class Settings(PortalOptions, BaseSettings):
     user_role: Literal["read", "review"] = Field("read", description="what such a user may do")
     reviewers: Names = Field((), description="such users who also correct scores")
     operators: Names = Field((), description="such users who may do everything")
-    drain_seconds: float = Field(25, ge=0, description="how long a leaving worker waits for paid calls")
-    lease_seconds: float = Field(60, gt=0, description="how long a silent worker keeps a step")
+    drain_seconds: float = Field(
+        25, ge=0, le=3600, description="how long a leaving worker waits for paid calls"
+    )
+    lease_seconds: float = Field(60, gt=0, le=3600, description="how long a silent worker keeps a step")
     sweep_seconds: float = Field(1, gt=0, le=2, description="pause between two looks for due work")
     failpoints: str | None = Field(None, description="for tests: name=action, comma-separated")
-    media_processes: int = Field(2, gt=0, description="media steps at a time, each a process")
-    upstream_threads: int = Field(32, gt=1, description="waiting steps at a time, each a thread")
+    media_processes: int = Field(2, gt=0, le=256, description="media steps at a time, each a process")
+    upstream_threads: int = Field(32, gt=1, le=1024, description="waiting steps at a time, each a thread")
     background_threads: int = Field(
-        8, gt=0, description="beside them: steps that no portal waits for, as finding the deal and the entry"
+        8,
+        gt=0,
+        le=256,
+        description="beside them: steps that no portal waits for, as finding the deal and the entry",
     )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="`json`, `text` for people; auto: text on a terminal, else json"

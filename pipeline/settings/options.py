@@ -253,10 +253,12 @@ class PortalOptions(BaseModel):
         description="ids of its users who hear of trouble (scope `im`); unset: the webhook's owner, 0: none",
         examples=[("1", "17")],
     )
-    daily_paid_seconds: float = Field(0, ge=0, description="spend cap per portal and day; 0: none")
-    queue_limit: int = Field(10_000, gt=0, description="unfinished jobs per portal")
-    queue_bytes: int = Field(64 << 20, gt=0, description="bytes of a portal's unfinished requests")
-    concurrency: int = Field(8, gt=0, description="paid calls of one portal at a time")
+    daily_paid_seconds: float = Field(0, ge=0, le=1e9, description="spend cap per portal and day; 0: none")
+    queue_limit: int = Field(10_000, gt=0, le=10_000_000, description="unfinished jobs per portal")
+    queue_bytes: int = Field(
+        128 << 20, gt=0, le=1 << 40, description="bytes of a portal's unfinished jobs, with what is found"
+    )
+    concurrency: int = Field(8, gt=0, le=10_000, description="paid calls of one portal at a time")
 
     @model_validator(mode="before")
     @classmethod

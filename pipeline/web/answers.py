@@ -65,6 +65,8 @@ class Json(Response):
         super().__init__(content, status_code, {**PRIVATE, **(headers or {})})
 
     def render(self, content: Any) -> bytes:
+        if isinstance(content, bytes):  # large ones come as JSON from the thread that made them
+            return content
         return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -45,19 +45,19 @@ async def take(request: Request) -> Response:
     if kind == "multipart/form-data":
         return await _upload(service, request, key)
     body = await whole(request, max_bytes=service.settings.api_bytes)
-    portal, asked = await service.blocking(_read, service, body)
+    portal, asked, digest = await service.blocking(_read, service, body)
     _check_link(service, portal, asked.file_url, field="url")
     _check_link(service, portal, asked.callback_url, field="callback_url")
-    return await _accept(service, portal, key, asked, digest=hashlib.sha256(body).hexdigest())
+    return await _accept(service, portal, key, asked, digest=digest)
 
 
-def _read(service: Service, body: bytes) -> tuple[Portal, job.Request]:
+def _read(service: Service, body: bytes) -> tuple[Portal, job.Request, str]:
     if body.lstrip().startswith(b"["):  # portals' PHP may mean an empty object by it, clients of /v1 do not
         raise BadRequest("body: expected a JSON object, got an array", field="body")
     sent = read_json(body)
     portal = _portal(service, sent.pop("portal", None))
     asked = read_call(sent)
-    return portal, asked
+    return portal, asked, hashlib.sha256(body).hexdigest()
 
 
 async def _upload(service: Service, request: Request, key: str | None) -> Response:
@@ -67,12 +67,8 @@ async def _upload(service: Service, request: Request, key: str | None) -> Respon
         upload = await _receive(service, request, place / "recording")
         if not upload.has_file or upload.size_bytes == 0:
             raise BadRequest("file: expected a recording", field="file")
-        portal = _portal(service, upload.fields.pop("portal", None))
-        asked = read_upload(upload.fields)
+        portal, asked, digest = await service.blocking(_read_form, service, upload)
         _check_link(service, portal, asked.callback_url, field="callback_url")
-        digest = hashlib.sha256(
-            json.dumps([upload.sha256, upload.fields], sort_keys=True).encode()
-        ).hexdigest()
         job = job_id(portal.id, key and f"v1:{key}")
         if key and await _stands(service, job, digest):
             return Json({"id": job}, 202)
@@ -96,6 +92,13 @@ async def _upload(service: Service, request: Request, key: str | None) -> Respon
         raise
 
 
+def _read_form(service: Service, upload: Upload) -> tuple[Portal, job.Request, str]:
+    portal = _portal(service, upload.fields.pop("portal", None))
+    asked = read_upload(upload.fields)
+    told = json.dumps([upload.sha256, upload.fields], sort_keys=True)
+    return portal, asked, hashlib.sha256(told.encode()).hexdigest()
+
+
 async def _accept(
     service: Service,
     portal: Portal,
@@ -117,7 +120,7 @@ async def _accept(
         digest=digest,
         facts={"fetch": to_plain(fetched)} if fetched else None,
     )
-    queues = await service.accept(service.prepare(portal, made), strict=True)
+    queues = await service.accept(await service.blocking(service.prepare, portal, made), strict=True)
     answer = Json({"id": job}, 202, {"Location": f"/v1/jobs/{job}"})
     answer.background = BackgroundTask(service.notify, queues)
     return answer

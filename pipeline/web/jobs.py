@@ -13,7 +13,7 @@ from pipeline.contract import known_only, subtitles
 from pipeline.domain.errors import BadRequest, UnknownJob
 from pipeline.domain.job import Category, Job, JobId
 from pipeline.run.operate import erase_job, retry_job
-from pipeline.run.views import JobRows, JobView, Row, Status, job_row, view_of
+from pipeline.run.views import JobRows, Row, Status, job_row, view_of
 from pipeline.steps import flow
 from pipeline.store.records import readable
 from pipeline.web.answers import PRIVATE, Json, error
@@ -34,21 +34,27 @@ async def listed(request: Request) -> Response:
     one_of(wanted, "category", tuple(Category))
     limit = _number(query.get("limit", "100"), "limit", most=MOST_ROWS)
     before = read_cursor(query.get("cursor"))
-    rows, following = await service.blocking(find_jobs, service, wanted, before, limit)
-    return Json(JobRows(jobs=[job_row(row) for row in rows], next=following).model_dump(mode="json"))
+    return Json(await service.blocking(_listed, service, wanted, before, limit))
+
+
+def _listed(service: Service, wanted: dict[str, str], before: float | None, limit: int) -> bytes:
+    rows, following = find_jobs(service, wanted, before, limit)
+    return JobRows(jobs=[job_row(row) for row in rows], next=following).model_dump_json().encode()
 
 
 async def shown(request: Request) -> Response:
     """GET /v1/jobs/{id}."""
     service = service_of(request)
     await service.check_key(request)
-    return Json((await service.blocking(_view, service, job_id(request))).model_dump(mode="json"))
+    return Json(await service.blocking(_view, service, job_id(request)))
 
 
-def _view(service: Service, key: JobId) -> JobView:
+def _view(service: Service, key: JobId) -> bytes:
+    """JSON of it, of any size."""
     store = service.tools.store
     raw = store.raw(key)
-    return view_of(key, raw, store.events(key), store.deliveries(key), store.waiting(key))
+    view = view_of(key, raw, store.events(key), store.deliveries(key), store.waiting(key))
+    return view.model_dump_json().encode()
 
 
 async def exported(request: Request) -> Response:
@@ -57,13 +63,17 @@ async def exported(request: Request) -> Response:
     if kind not in subtitles.FORMATS:
         raise HTTPException(404, "Expected transcript.txt, .srt, .vtt or .json.")
     service, job = await _job(request)
+    text = await service.blocking(_export, service, job, kind)
+    if text is None:
+        raise HTTPException(404, f"The job has no transcript; it is {job.status}.")
+    return Response(text, media_type=subtitles.CONTENT_TYPES[kind], headers=PRIVATE)
+
+
+def _export(service: Service, job: Job, kind: str) -> str | None:
     with readable(job.id):
         found = flow.transcript(job)
-    if found is None:
-        raise HTTPException(404, f"The job has no transcript; it is {job.status}.")
-    portal = service.portals.get(job.portal)
-    text = subtitles.export(found, kind, language=portal.language if portal else "en")
-    return Response(text, media_type=subtitles.CONTENT_TYPES[kind], headers=PRIVATE)
+        portal = service.portals.get(job.portal)
+        return subtitles.export(found, kind, language=portal.language if portal else "en") if found else None
 
 
 async def again(request: Request) -> Response:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import redis
 
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob, UnreadableRecord
-from pipeline.domain.job import Category, Job, JobId, PortalId, Request
+from pipeline.domain.job import Category, Claim, Due, Job, JobId, PortalId, Request
 from pipeline.domain.kinds import A_PERSON_WAITS, OUTCOME
 from pipeline.steps.retry import MOST_LOST
 from pipeline.store import Intake, Quota, Stale, Store, Transition, fields_of, prepare
@@ -373,3 +374,34 @@ def test_a_claim_brings_the_record_as_it_stands(store: Store) -> None:
     store.defer(held, at=0)
     with pytest.raises(UnreadableRecord):
         store.claimed(claim(store))
+
+
+def test_what_is_found_counts_until_a_job_ends(store: Store, valkey: str) -> None:
+    """A portal's bytes are those of its unfinished records, with their facts, until these go."""
+    quota = Quota(100, 9_500)
+
+    def full(number: int) -> bool:
+        job = a_job(store, number)
+        return store.accept(job, (due("fetch"),), fields_of(job), quota)[0] == "full"
+
+    def finish(claim: Claim, facts: dict[str, str], *next_steps: Due, forget: Sequence[str] = ()) -> None:
+        store.finish(
+            store.load(claim.job),
+            Transition(facts=facts, dues=next_steps, status="running", forget=forget, closed=not next_steps),
+            claim=claim,
+        )
+
+    assert not full(0)
+    with redis.Redis.from_url(valkey, decode_responses=True) as client:
+        taken = int(client.hget("cs:bytes", "acme") or 0)
+        finish(claim(store), {"fetch": "x" * 9_000}, due("split"))
+        grown = len('"' + "x" * 9_000 + '"') + len("running") - len("accepted")
+        assert int(client.hget("cs:bytes", "acme") or 0) == taken + grown
+        assert full(1)
+        store.rebuild()
+        assert full(1)
+        finish(claim(store), {"split": "y" * 100}, due("merge"), forget=["fact:fetch"])
+        assert not full(1)
+        for _ in range(2):
+            finish(claim(store), {"callback": "z"})
+        assert not client.exists("cs:bytes")

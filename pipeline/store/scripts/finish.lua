@@ -11,11 +11,17 @@ local rev = redis.call('HGET', key, 'rev') or ''
 if t.fence and lease_of(t.id, t.step) ~= t.fence then return {'fenced'} end
 if t.rev and rev ~= t.rev then return {'stale'} end
 count(key, 'rev', 1)
+local weight = 0
 for _, field in ipairs(t.forget or {}) do
+  weight = weight - redis.call('HSTRLEN', key, field)
   redis.call('HDEL', key, field)
   if field == 'held_since' then redis.call('ZREM', 'cs:held:' .. t.portal, t.id) end
 end
-for field, value in pairs(t.set or {}) do redis.call('HSET', key, field, value) end
+for field, value in pairs(t.set or {}) do
+  weight = weight + #value - redis.call('HSTRLEN', key, field)
+  redis.call('HSET', key, field, value)
+end
+weigh(t.portal, t.id, weight)
 append(key .. ':events', t.events or {})
 append(key .. ':deliveries', t.deliveries or {})
 if t.fence then
@@ -33,7 +39,7 @@ if t.closed then
     redis.call('EXPIRE', key .. suffix, t.retention)
   end
 elseif t.reopened then
-  open(t.portal, t.id)
+  open(t.portal, t.id, true)
   for _, suffix in ipairs({'', ':events', ':deliveries', ':paid'}) do redis.call('PERSIST', key .. suffix) end
 end
 settle()

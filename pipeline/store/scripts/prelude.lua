@@ -21,7 +21,7 @@
 --   cs:jobs, cs:open:PORTAL  zset, set   index by time of acceptance; jobs without an outcome
 --   cs:deadlines:CATEGORY    zset    PORTAL|ID of those without an outcome, by deadline
 --   cs:held:PORTAL           zset    those that wait for a refused account, by since when
---   cs:bytes                 hash    portal -> bytes of their requests
+--   cs:bytes                 hash    portal -> bytes of the records of its unfinished jobs
 --   cs:counted               hash    JSON [metric, label, ...] -> what all processes have counted, for good
 --   cs:processes             hash    name of a process -> when it last said that it lives, and what of itself
 --   cs:looked, cs:away       string  when somebody last looked for what is due; seconds that nobody could
@@ -75,14 +75,24 @@ end
 -- the clock of leases: it stands while the store is away, since nobody can renew one meanwhile
 local function lived(at) return at - tonumber(redis.call('GET', 'cs:away') or '0') end
 
--- A portal's unfinished jobs, and the bytes of their requests, which are bounded.
-local function open(portal, id)
+-- A portal's unfinished jobs, and the bytes of their records, which are bounded: of a new one those of its request,
+-- of one that was there before (known) those of all its fields.
+local function open(portal, id, known)
   if redis.call('SADD', 'cs:open:' .. portal, id) == 0 then return end
-  local bytes = redis.call('HSTRLEN', job_key(id), 'request')
+  local bytes = 0
+  for _, field in ipairs(known and redis.call('HKEYS', job_key(id)) or {'request'}) do
+    bytes = bytes + redis.call('HSTRLEN', job_key(id), field)
+  end
   redis.call('HSET', job_key(id), 'bytes', bytes)
   redis.call('HINCRBY', 'cs:bytes', portal, bytes)
   local category = redis.call('HGET', job_key(id), 'category') or ''
   redis.call('ZADD', 'cs:deadlines:' .. category, number(job_key(id), 'deadline', 0), portal .. '|' .. id)
+end
+
+local function weigh(portal, id, by)
+  if by == 0 or redis.call('SISMEMBER', 'cs:open:' .. portal, id) == 0 then return end
+  count(job_key(id), 'bytes', by)
+  redis.call('HINCRBY', 'cs:bytes', portal, by)
 end
 
 local function close(portal, id)

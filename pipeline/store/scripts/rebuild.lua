@@ -64,7 +64,7 @@ for _, key in ipairs(redis.call('KEYS', 'cs:open:*')) do
   local portal = string.match(key, '^cs:open:(.*)$')
   for _, id in ipairs(redis.call('SMEMBERS', key)) do
     redis.call('SREM', key, id)
-    if redis.call('EXISTS', job_key(id)) == 1 then open(portal, id) end
+    if redis.call('EXISTS', job_key(id)) == 1 then open(portal, id, true) end
   end
 end
 redis.call('DEL', 'cs:depth')

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipeline.audio.decoding import Decoding
 from pipeline.audio.pcm import Pcm
+from pipeline.audio.signalling import signals, voiced
 from pipeline.audio.speechlike import speechlike
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.recording import Span
@@ -28,13 +29,16 @@ PROBES = 16  # seconds of both channels that are kept for comparing one with the
 class Channel:
     """One channel's levels: root mean square of each window, 16 bit scale.
 
-    crossings: how often the sound crosses zero in each window; none where nobody counted. peak: its loudest
-    sample, measured where there are two channels. offset: of the converter, the mean of the quietest moment
-    so far (a voice has a mean of its own); quietest: how much moves in that moment.
+    crossings: how often the sound crosses zero in each window; none where nobody counted. signals: 1 where a
+    signal of the telephone system sounds; pitched: 1 in seconds with a voice or anything else of a pitch.
+    peak: its loudest sample, measured where there are two channels. offset: of the converter, the mean of the
+    quietest moment so far (a voice has a mean of its own); quietest: how much moves in that moment.
     """
 
     windows: array[int] = field(default_factory=lambda: array("H"))
     crossings: array[int] = field(default_factory=lambda: array("H"))
+    signals: bytearray = field(default_factory=bytearray)
+    pitched: bytearray = field(default_factory=bytearray)
     peak: int = 0
     offset: int = 0
     quietest: float = math.inf
@@ -49,7 +53,8 @@ class Channel:
         """The levels where somebody may speak; 0 under tones, music on hold and noise."""
         if not self.crossings:
             return self.windows
-        return array("H", map(mul, self.windows, speechlike(self.windows, self.crossings, FLOOR)))
+        found = speechlike(self.windows, self.crossings, self.signals, self.pitched, FLOOR)
+        return array("H", map(mul, self.windows, found))
 
     @cached_property
     def speech(self) -> int:
@@ -115,10 +120,11 @@ def scan(path: Path, *, max_seconds: float, pcm: Pcm | None = None) -> Scan:
             for channel, part in zip(channels, block, strict=True):
                 channel.peak = max(channel.peak, audioop.max(part, 2))
         for number, part in enumerate(block):
-            rests[number] = _measure(channels[number], rests[number] + part if rests[number] else part, hop)
+            known = rests[number] + part if rests[number] else part
+            rests[number] = _measure(channels[number], known, decoding.out_rate, hop)
     for channel, rest in zip(channels, rests, strict=True):
         if rest:
-            _measure(channel, rest, len(rest))
+            _measure(channel, rest, decoding.out_rate, len(rest))
     return Scan(
         decoding=decoding,
         step=hop / 2 / decoding.out_rate,
@@ -127,8 +133,8 @@ def scan(path: Path, *, max_seconds: float, pcm: Pcm | None = None) -> Scan:
     )
 
 
-def _measure(channel: Channel, pcm: bytes, hop: int) -> bytes:
-    """Takes the levels of all whole windows; gives what is left over."""
+def _measure(channel: Channel, pcm: bytes, rate: int, hop: int) -> bytes:
+    """Takes what there is to know of all whole windows; gives what is left over."""
     quarter = max(hop, len(pcm) // 8 * 2)
     for at in range(0, len(pcm) - quarter + 1, quarter):
         part = pcm[at : at + quarter]
@@ -140,8 +146,16 @@ def _measure(channel: Channel, pcm: bytes, hop: int) -> bytes:
     rms, cross = audioop.rms, audioop.cross
     whole = len(pcm) // hop * hop
     parts = [level[at : at + hop] for at in range(0, whole, hop)]
-    channel.windows.extend([rms(part, 2) for part in parts])
+    levels = [rms(part, 2) for part in parts]
+    channel.windows.extend(levels)
     channel.crossings.extend([cross(part, 2) for part in parts])
+    if max(levels, default=0) > FLOOR:
+        going_on = any(channel.signals[-len(levels) :])
+        channel.signals += signals(level[:whole], rate, levels, FLOOR, going_on=going_on)
+        channel.pitched += bytes([voiced(level[:whole], rate, levels, FLOOR)]) * len(levels)
+    else:
+        channel.signals += bytes(len(levels))
+        channel.pitched += bytes(len(levels))
     return pcm[whole:]
 
 

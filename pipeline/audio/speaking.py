@@ -7,7 +7,7 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import ge
+from operator import and_, ge, or_
 from statistics import median
 
 from pipeline.audio.levels import FLOOR, Channel, Scan, percentile
@@ -80,6 +80,8 @@ def _both(channels: Sequence[Channel]) -> Channel:
     return Channel(
         windows=array("H", map(max, one.windows, other.windows)),
         crossings=array("H", (its if first else others for first, its, others in pairs)),
+        signals=bytearray(map(and_, one.signals, other.signals)),
+        pitched=bytearray(map(or_, one.pitched, other.pitched)),
         peak=max(one.peak, other.peak),
     )
 

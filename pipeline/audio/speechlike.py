@@ -4,7 +4,8 @@ A voice is never the same for long: from one 20 ms to the next its level jumps, 
 rate of zero crossings follows. Ring and busy tones, a fax, a held note, hiss and hum stay. Measured on calls
 in Russian and English through several codecs, in noise and 30 dB down, about half of the windows of an
 utterance are steady at the most; of tones, tunes, chords with drums and noise it is two thirds and more. What
-is short is taken for a word in doubt: only a tone of one pitch that is long, or comes again, is none.
+is short is taken for a word in doubt: only a tone of one pitch that is long, or comes again, is none, nor is
+a signal that the telephone system makes. And every voice has a pitch.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ LEVEL_RATIO = 1.19  # 1.5 dB
 CROSSINGS_RATIO, CROSSINGS_LEAST = 0.2, 2
 STEADY, STEADY_SHORT = 0.6, 0.8  # the share from which on a sound is no speech
 VOICE_CROSSINGS = 10  # zero crossings per window at 250 Hz; a lower steady pitch may be a voice's
+SIGNAL = 0.6  # the share of a short sound's loud part that is a signal of the telephone system
 ABOVE_NOISE = 2.0  # a sound is 6 dB louder than the noise
 ONE_PITCH = 0.06  # pitches that differ by this share are one, about a half tone
 SAME = 0.2  # tones of a cadence differ in length by this share at the most
@@ -38,13 +40,14 @@ SAME = 0.2  # tones of a cadence differ in length by this share at the most
 
 @dataclass
 class _Sound:
-    """A stretch [first, last) above the noise; pitch: its crossings per window."""
+    """A stretch [first, last) above the noise; pitch: its crossings per window; signal: it is one."""
 
     first: int
     last: int
     steady: float = 0.0
     pitch: int = 0
     uniform: bool = False
+    signal: bool = False
 
     @property
     def length(self) -> int:
@@ -63,18 +66,21 @@ class _Sound:
         return alike and self.is_tone and other.is_tone and self.same_pitch(other)
 
 
-def speechlike(windows: Sequence[int], crossings: Sequence[int], floor: int) -> bytearray:
+def speechlike(
+    windows: Sequence[int], crossings: Sequence[int], signals: bytearray, pitched: bytearray, floor: int
+) -> bytearray:
     """Per window 1 where speech may be, 0 where nothing sounds or surely nobody speaks.
 
-    windows: root mean square of each 20 ms; crossings: how often the sound crosses zero in it.
+    windows: root mean square of each 20 ms; crossings: how often the sound crosses zero in it; signals and
+    pitched: see signalling.
     """
     sounds = bytearray(map(floor.__lt__, windows))
     clear = bytearray(_clear(windows, floor))
-    steady = bytearray(_steady(windows, crossings, sounds))
+    steady = bytearray(map(or_, _steady(windows, crossings, sounds), signals))
     steadies = array("l", accumulate(steady, initial=0))
     heard = array("l", accumulate(sounds, initial=0))
     found = bytearray(len(sounds))
-    apart = [_judged(sound, windows, crossings, steady) for sound in _sounds(clear)]
+    apart = [_judged(sound, windows, crossings, steady, signals) for sound in _sounds(clear)]
     tones = set(_tones(apart))
     for number, sound in enumerate(apart):
         if sound.length >= LONG and _buzzes(sound, windows, crossings):
@@ -84,6 +90,7 @@ def speechlike(windows: Sequence[int], crossings: Sequence[int], floor: int) -> 
         elif sound.length >= CLICK and number not in tones:
             found[sound.first : sound.last] = sounds[sound.first : sound.last]
     _keep_near(found, sounds, clear, apart)
+    _drop_unpitched(found, pitched)
     return found
 
 
@@ -125,11 +132,16 @@ def _sounds(clear: bytearray) -> Iterator[_Sound]:
         first = clear.find(1, last)
 
 
-def _judged(sound: _Sound, windows: Sequence[int], crossings: Sequence[int], steady: bytearray) -> _Sound:
+def _judged(
+    sound: _Sound, windows: Sequence[int], crossings: Sequence[int], steady: bytearray, signals: bytearray
+) -> _Sound:
     """With what its loud part is like: codecs smear the edges of a tone."""
-    if SHORTEST <= sound.length < LONG:
-        loud = max(windows[sound.first : sound.last]) * LOUD
-        inside = [at for at in range(sound.first, sound.last) if windows[at] >= loud]
+    if sound.length >= LONG:
+        return sound
+    loud = max(windows[sound.first : sound.last]) * LOUD
+    inside = [at for at in range(sound.first, sound.last) if windows[at] >= loud]
+    sound.signal = sum(signals[at] for at in inside) >= SIGNAL * len(inside)
+    if sound.length >= SHORTEST:
         rates = sorted(crossings[at] for at in inside)
         sound.steady = sum(steady[at] for at in inside[1:]) / max(1, len(inside) - 1)
         sound.pitch = rates[len(rates) // 2]
@@ -145,7 +157,7 @@ def _tones(apart: Sequence[_Sound]) -> Iterator[int]:
     for at, sound in enumerate(apart):
         beside = (near for near in (at - 1, at + 1) if 0 <= near < len(apart) and cadence[near])
         cut_off = any(sound.same_pitch(apart[near]) for near in beside)
-        if sound.is_tone and (sound.length >= TONE or cadence[at] or cut_off):
+        if sound.signal or (sound.is_tone and (sound.length >= TONE or cadence[at] or cut_off)):
             yield at
 
 
@@ -184,3 +196,16 @@ def _keep_near(found: bytearray, sounds: bytearray, clear: bytearray, apart: Seq
             place = slice(max(0, begin), min(len(found), end))
             found[place] = bytes(map(or_, found[place], faint[place]))
         first = following
+
+
+def _drop_unpitched(found: bytearray, pitched: bytearray) -> None:
+    """Where for seconds nothing has a pitch, nobody speaks, but for the beginnings and ends of words."""
+    first = pitched.find(0)
+    while first >= 0:
+        last = pitched.find(1, first)
+        last = len(pitched) if last < 0 else last
+        begin = first + NEAR if first else 0
+        end = last - NEAR if last < len(pitched) else last
+        if begin < end:
+            found[begin:end] = bytes(end - begin)
+        first = pitched.find(0, last)

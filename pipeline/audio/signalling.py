@@ -1,0 +1,123 @@
+"""What a telephone line plays, and what has no voice in it, told by the sound's frequencies and its pitch.
+
+Signals are made of one or two tones of standardised frequencies: digits (ITU-T Q.23), dialling, ringing and
+busy tones of two frequencies (E.180), the three tones before an announcement (E.182). A moment is one of them
+where nearly all of its power lies at those frequencies, as that of a voice does not for long. A voice repeats
+itself 60 to 400 times a second; wind, breath, traffic and hiss never do, whatever their level does.
+"""
+
+from __future__ import annotations
+
+import audioop
+import math
+from array import array
+from collections.abc import Sequence
+from functools import cache
+
+RATE = 8000
+FRAME = 400  # samples: long enough to tell the closest pair apart, 440 and 480 Hz
+PURE = 0.85  # the share of the power that lies at the frequencies
+BOTH = 0.1  # each of two has as large a share
+
+PAIRS = (
+    (350.0, 440.0),
+    (440.0, 480.0),
+    (480.0, 620.0),
+    (400.0, 450.0),
+    *((low, high) for low in (697.0, 770.0, 852.0, 941.0) for high in (1209.0, 1336.0, 1477.0, 1633.0)),
+)
+ALONE = (913.8, 950.0, 985.2, 1370.6, 1400.0, 1428.5, 1776.7, 1800.0)
+FREQUENCIES = sorted({each for pair in PAIRS for each in pair} | set(ALONE))
+
+AMPLITUDE = 16_384  # of the waves that a sound is compared with
+REFERENCE = AMPLITUDE**2 / 2
+
+# what is low changes slowly, so it is like itself a pitch later: an emphasis of what is higher takes it out,
+# mildly, since it brings hiss up; where all is rumble strongly, and then the highest is taken out again
+MILD, STRONG, SMOOTH = -0.3, -0.9, 3
+RUMBLE = 0.9  # likeness of each sample to the next
+REPEATED = 400  # samples that have to come again
+SHORTEST, LONGEST = 20, 120  # samples: pitches of 400 and 67 Hz
+VOICED = 0.5  # correlation; a voice in noise as loud comes to it, noise alone hardly
+VOICED_FRAME = REPEATED + LONGEST + 1 + SMOOTH
+TRIES = 10  # a second
+
+
+def signals(pcm: bytes, rate: int, levels: Sequence[int], floor: int, *, going_on: bool = False) -> bytearray:
+    """Per window 1 where a signal sounds.
+
+    pcm: about a second of one channel, 16 bit. levels: of its windows of 20 ms; up to the floor is silence.
+    All of them are looked at where the loudest is a signal, or one is going on from the second before.
+    """
+    loudest = max(range(len(levels)), key=levels.__getitem__, default=0)
+    if not (going_on or _is_signal(_frame(pcm, rate, (loudest + 0.5) / len(levels), FRAME))):
+        return bytearray(len(levels))
+    return bytearray(
+        level > floor and _is_signal(_frame(pcm, rate, (at + 0.5) / len(levels), FRAME))
+        for at, level in enumerate(levels)
+    )
+
+
+def voiced(pcm: bytes, rate: int, levels: Sequence[int], floor: int) -> bool:
+    """Whether anything in it has a pitch, as every voice has; arguments as for `signals`.
+
+    The loudest moments are tried first: of speech, one is enough.
+    """
+    places = sorted((at for at, level in enumerate(levels) if level > floor), key=levels.__getitem__)
+    return any(
+        _repeats(_frame(pcm, rate, (at + 0.5) / len(levels), VOICED_FRAME))
+        for at in places[: -TRIES - 1 : -1]
+    )
+
+
+def _frame(pcm: bytes, rate: int, middle: float, samples: int) -> bytes:
+    """So many samples at RATE around a place, which is a share of the PCM's length."""
+    size = samples * rate // RATE
+    first = max(0, min(round(middle * len(pcm) / 2) - size // 2, len(pcm) // 2 - size))
+    part = pcm[2 * first : 2 * (first + size)]
+    if rate != RATE:
+        part, _ = audioop.ratecv(part, 2, 1, rate, RATE, None)
+    return part[: samples * 2]
+
+
+def _is_signal(frame: bytes) -> bool:
+    power = audioop.rms(frame, 2) ** 2
+    if not power or len(frame) < FRAME * 2:
+        return False
+    factor = audioop.findfactor
+    share = {
+        hertz: (factor(frame, cosine) ** 2 + factor(frame, sine) ** 2) * REFERENCE / power
+        for hertz, cosine, sine in _waves()
+    }
+    return any(share[hertz] >= PURE for hertz in ALONE) or any(
+        share[one] + share[other] >= PURE and min(share[one], share[other]) >= BOTH for one, other in PAIRS
+    )
+
+
+@cache
+def _waves() -> list[tuple[float, bytes, bytes]]:
+    """Each frequency as a wave and the same a quarter later."""
+    return [(hertz, _wave(hertz, 0.0), _wave(hertz, 0.25)) for hertz in FREQUENCIES]
+
+
+def _wave(hertz: float, late: float) -> bytes:
+    angles = (2 * math.pi * (hertz * at / RATE - late) for at in range(FRAME))
+    return array("h", (round(AMPLITUDE * math.cos(angle)) for angle in angles)).tobytes()
+
+
+def _repeats(frame: bytes) -> bool:
+    if len(frame) < 2 * VOICED_FRAME:
+        return False
+    rumbles = audioop.findfactor(frame[2:], frame[:-2]) >= RUMBLE
+    return (_likeness(frame, STRONG, smooth=SMOOTH) if rumbles else _likeness(frame, MILD)) >= VOICED
+
+
+def _likeness(frame: bytes, emphasis: float, *, smooth: int = 0) -> float:
+    """The correlation of the frame's beginning with what it is most like a pitch later."""
+    sharp = audioop.add(frame[2:], audioop.mul(frame[:-2], 2, emphasis), 2)
+    for _ in range(smooth):
+        sharp = audioop.add(sharp[2:], sharp[:-2], 2)
+    once = sharp[: 2 * REPEATED]
+    at, factor = audioop.findfit(sharp[2 * SHORTEST :], once)
+    again = audioop.rms(sharp[2 * (SHORTEST + at) :][: 2 * REPEATED], 2)
+    return abs(factor) * audioop.rms(once, 2) / again if again else 0.0

@@ -26,6 +26,9 @@ CLEAR_DB = 30.0  # of speech above noise; nearer to it, twice as many words are 
 AROUND_SECONDS = 0.5
 REPEATED = 3
 NO_SPEECH = 0.6  # Whisper's own bound above which, together with doubt, it takes a segment for silence
+NONSENSE_LOGPROB = -1.5  # no words of real calls came near to it, however bad the line
+MINGLED = 0.15  # of the talk of both; two who often interrupt each other come to 0.1
+DOUBTED_SECONDS = 3.0  # a short answer is often doubted, and true
 
 
 def merge(
@@ -85,9 +88,8 @@ def merge(
         raise NoSpeech("no words in the recording")
     # plans made before segments were placed say themselves whether the order is exact
     timed = all(part.segments for part in parts.values() if plain(part.text))
-    order: Literal["exact", "approximate"] = (
-        "exact" if sure and (timed or plan.order == "exact") else "approximate"
-    )
+    sure = sure and (timed or plan.order == "exact") and not _mingled(plan)
+    order: Literal["exact", "approximate"] = "exact" if sure else "approximate"
     return Transcript(
         text=by_turns(segments, portal_language),
         language=spoken,
@@ -98,6 +100,19 @@ def merge(
         order=order,
         quality=_quality(plan, empty, logprobs, order, looped + few),
     )
+
+
+def _mingled(plan: Plan) -> bool:
+    """Whether both channels sound at a time for so long that other voices are on the line."""
+    if len(plan.talk) != 2:
+        return False
+    left, right = plan.talk
+    together = math.fsum(
+        max(0.0, min(span.end, other.end) - max(span.start, other.start))
+        for span in left
+        for other in within(right, span.start, span.end)
+    )
+    return together > MINGLED * math.fsum(span.seconds for talk in plan.talk for span in talk)
 
 
 def _language(parts: Mapping[str, Recognition]) -> str | None:
@@ -127,6 +142,8 @@ def _segments(
         )
         other = plan.talk[1 - chunk.channel] if len(plan.talk) == 2 else ()
     raw_segments = cleaned(recognition, chunk.seconds, language)
+    if chunk.sounding_seconds >= DOUBTED_SECONDS and all(map(_made_up, raw_segments)):
+        return [], True  # over music and noise all of an answer is doubted, over speech some of it at most
     placed, sure = place(
         chunk, raw_segments, recognition.words, talk=talk, other=other, timed=bool(recognition.segments)
     )
@@ -147,6 +164,11 @@ def _segments(
 def _doubtful(part: RawSegment) -> bool:
     """Whether the recogniser itself doubts that there was speech."""
     return (part.no_speech_prob or 0.0) > NO_SPEECH and (part.avg_logprob or 0.0) < UNSURE_LOGPROB / 2
+
+
+def _made_up(part: RawSegment) -> bool:
+    """Whether a segment, where all beside it are like it, is about no speech at all."""
+    return _doubtful(part) or (part.avg_logprob or 0.0) < NONSENSE_LOGPROB
 
 
 def _quality(

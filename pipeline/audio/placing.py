@@ -22,6 +22,7 @@ from pipeline.domain.transcript import RawSegment, Word
 AHEAD = 8  # two lists of the same words are aligned across so many that one of them lacks
 UNKNOWN_SECONDS = 0.3  # how long a word takes whose time is not told
 NEAR_SECONDS = 0.2
+TORN_SECONDS = 0.3  # times of words are wrong by less on a clean line
 FASTEST = 30.0  # letters a second; people speak 10 to 20
 KNOWN = 0.5  # times of words are used where this share of the words has one
 SNAP_SECONDS = 0.8  # the first word of a stretch starts with it, unless it is known to come later
@@ -87,7 +88,9 @@ def place(
     for stretch, start, end in zip(stretches, [0, *ends], [*ends, len(tokens)], strict=True):
         found += _in_recording(tokens[start:end], stretch, talk, other)
     parted = [at for at in ends if 0 < at < len(tokens) and tokens[at - 1].segment == tokens[at].segment]
-    sure = len(stretches) == 1 or source == "words" or (source == "segments" and not parted)
+    sure = len(stretches) == 1 or (
+        not _torn(tokens, stretches, ends) if source == "words" else source == "segments" and not parted
+    )
     return found, sure
 
 
@@ -204,6 +207,19 @@ def _can_be_said(tokens: Sequence[_Token], stretches: Sequence[Stretch], ends: S
     return all(
         sum(token.weight for token in tokens[start:end]) <= FASTEST * (stretch.span.seconds + 1.0)
         for stretch, start, end in zip(stretches, [0, *ends], [*ends, len(tokens)], strict=True)
+    )
+
+
+def _torn(tokens: Sequence[_Token], stretches: Sequence[Stretch], ends: Sequence[int]) -> bool:
+    """Whether a word inside a sentence reaches from one stretch into another: either may hold it."""
+    return any(
+        0 < at < len(tokens)
+        and not _pause(tokens, at)
+        and (
+            tokens[at - 1].end > after.at + TORN_SECONDS
+            or tokens[at].start < before.at + before.span.seconds - TORN_SECONDS
+        )
+        for at, (before, after) in zip(ends, pairwise(stretches), strict=True)
     )
 
 

@@ -222,9 +222,44 @@ def test_doubted_words_where_nobody_talks() -> None:
     doubted = {"no_speech_prob": 0.9, "avg_logprob": -0.9}
     found = merged(
         plan(chunk("0", 0, 30), talk=talk),
-        {"0": heard(said("хорошо, записываю", 1, 4, **doubted), said("мой дядя честных", 12, 15, **doubted))},
+        {
+            "0": heard(
+                said("да", 0, 1),  # what is doubted as a whole is made up, wherever it stands
+                said("хорошо, записываю", 1, 4, **doubted),
+                said("мой дядя честных", 12, 15, **doubted),
+            )
+        },
     )
-    assert found.text == "хорошо, записываю"
+    assert found.text == "да хорошо, записываю"
+
+
+@pytest.mark.parametrize("told", [{"no_speech_prob": 0.7, "avg_logprob": -0.6}, {"avg_logprob": -2.6}])
+def test_an_answer_doubted_as_a_whole_is_none(told: dict[str, float]) -> None:
+    """Of what is doubted as a whole, as over music, nothing is told; one sure sentence saves it all."""
+    song = [said("мой дядя честных", 0, 4, **told), said("правил", 4, 5, **told)]
+    with pytest.raises(NoSpeech):
+        merged(plan(chunk("0", 0, 20)), {"0": heard(*song)})
+    found = merged(
+        plan(chunk("0", 0, 20), chunk("1", 20, 40)), {"0": heard(*song), "1": heard(said("алло, да"))}
+    )
+    assert found.text == "алло, да"
+    assert found.empty_spans == (Span(start=0, end=20),)
+    assert found.quality != "good"
+    sure = said("добрый день", 5, 6, avg_logprob=-0.2)
+    assert merged(plan(chunk("0", 0, 20)), {"0": heard(*song, sure)}).text.endswith("добрый день")
+    short = chunk("0", 0, 2, sounding=1.0)
+    assert merged(plan(short), {"0": heard(*song)}).text.startswith("мой дядя")
+
+
+@pytest.mark.parametrize(("late", "order"), [(3.0, "approximate"), (4.8, "exact"), (6.0, "exact")])
+def test_voices_that_mingle_leave_the_order_open(late: float, order: str) -> None:
+    """Where both talk at a time for long, as with others in the room, the order is not called exact."""
+    talk = ((Span(start=0, end=5),), (Span(start=late, end=late + 5),))
+    chunks = (chunk("0", 0, 5, channel=0), chunk("1", late, late + 5, channel=1))
+    parts = {"0": heard(said("добрый день", 0, 5)), "1": heard(said("слушаю", 0, 5))}
+    found = merged(plan(*chunks, talk=talk), parts)
+    assert found.order == order
+    assert (found.quality == "good") == (order == "exact")
 
 
 def test_goodbyes_stay() -> None:

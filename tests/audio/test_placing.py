@@ -154,6 +154,20 @@ def test_a_segment_over_two_sentences_is_parted() -> None:
     assert not sure
 
 
+@pytest.mark.parametrize(("end", "text", "sure"), [(2.3, "и", False), (2.3, "и.", True), (2.05, "и", True)])
+def test_a_word_between_two_sentences(end: float, text: str, sure: bool) -> None:
+    """A word whose time reaches into the next sentence may be of either, unless the text ends with it."""
+    upload = chunk(Span(start=0, end=1.5), Span(start=5, end=7))
+    words = [Word(start=0.2, end=1.0, text="примем"), Word(start=1.0, end=end, text="и"),
+             Word(start=end, end=3.0, text="двадцать")]  # fmt: skip
+    told = f"примем {text} двадцать"
+    _, known = place(
+        upload, [RawSegment(start=0.0, end=4.0, text=told)], words,
+        talk=[Span(start=0.2, end=1.3), Span(start=5.2, end=6.8)], other=[Span(start=2, end=4)], timed=True,
+    )  # fmt: skip
+    assert known is sure
+
+
 def test_a_word_of_the_other_parts_a_long_sentence() -> None:
     """What is said while the other one throws in a word is told before and after it."""
     talk = [Span(start=0.2, end=9.8)]

@@ -83,6 +83,13 @@ class Transition:
     reopened: bool = False
 
 
+# of a record: what a list shows
+LISTED = (
+    *("portal", "category", "status", "source", "deadline", "rev", "accepted_at", "held_since"),
+    *(f"fact:{step}" for step in ("failure", "classify", "callback", "link", "timeline")),
+)
+
+
 class Stale(Exception):
     """The record moved on since it was read; read it again."""
 
@@ -162,22 +169,39 @@ class Store:
             list[tuple[str, float]],
             self._redis.zrevrangebyscore("cs:jobs", upper, "-inf", start=0, num=limit, withscores=True),
         )
-        names = ["portal", "category", "status", "source", "deadline", "rev", "accepted_at", "held_since"]
-        names += [f"fact:{step}" for step in ("failure", "classify", "callback", "link", "timeline")]
         pipe = self._redis.pipeline(transaction=False)
         for job, _ in rows:
-            pipe.hmget(f"cs:job:{job}", names)
+            pipe.hmget(f"cs:job:{job}", LISTED)
         found = []
         gone = []
         for (job, at), values in zip(rows, pipe.execute(), strict=True):
             if not any(values):
                 gone.append(job)
             else:
-                found.append((JobId(job), at, {n: v for n, v in zip(names, values, strict=True) if v}))
+                found.append((JobId(job), at, {n: v for n, v in zip(LISTED, values, strict=True) if v}))
         if gone:  # their retention has passed
             self._redis.zrem("cs:jobs", *gone)
             if not found and len(rows) == limit:
                 return self.page(before=rows[-1][1], limit=limit)
+        return found
+
+    @guarded
+    def under_way(
+        self, portal: PortalId, *, most: int
+    ) -> list[tuple[JobId, float, dict[str, str], Event | None]]:
+        """Some jobs without an outcome, as `page` has them, and what happened to each last."""
+        _, some = cast(tuple[int, list[str]], self._redis.sscan(f"cs:open:{portal}", count=most))
+        pipe = self._redis.pipeline(transaction=False)
+        for job in some[:most]:
+            pipe.hmget(f"cs:job:{job}", LISTED)
+            pipe.lindex(f"cs:job:{job}:events", -1)
+        told = iter(pipe.execute())
+        found = []
+        for job, values, last in zip(some, told, told, strict=False):
+            fields = {name: value for name, value in zip(LISTED, values, strict=True) if value}
+            if "accepted_at" in fields:
+                event = read_event(last) if last else None
+                found.append((JobId(job), float(fields["accepted_at"]), fields, event))
         return found
 
     @guarded

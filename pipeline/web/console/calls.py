@@ -14,10 +14,12 @@ from pipeline.domain.lead import Quality
 from pipeline.run.views import moment
 from pipeline.web.console.states import phone_for, sides, state_words
 from pipeline.web.console.twins import Rows
+from pipeline.web.console.under_way import calls_under_way
 from pipeline.web.console.view import View
 
+WAITING = "waiting"  # no state of the archive's: of calls under way
 BANDS = (*get_args(Quality), "none")
-STATES = tuple(dict.fromkeys((*get_args(State), *get_args(Lack))))
+STATES = tuple(dict.fromkeys((*get_args(State), *get_args(Lack), WAITING)))
 PER_PAGE = 50
 MOST = 500
 
@@ -25,11 +27,13 @@ MOST = 500
 async def listed(view: View) -> Response:
     """GET /calls."""
     page = await _page(view, view.query.get("cursor"))
+    under_way = await calls_under_way(view)
     managers = await view.blocking(view.service.tools.archive.managers)
     return view.page(
         "calls.html",
         live=10,
         calls=page.calls,
+        under_way=under_way,
         older=view.link(cursor=page.next) if page.next else None,
         managers=managers,
         bands=BANDS,
@@ -88,13 +92,14 @@ def row(view: View, call: Call) -> dict[str, Any]:
 def filters_of(view: View) -> Filters:
     """The filters in the URL; days are the reader's own. Raises BadRequest naming the field."""
     query = view.query
+    state = _one_of(query, "state", STATES)
     return Filters(
         q=query.get("q"),
         since=moment_of(view, "from"),
         until=moment_of(view, "to"),
         manager=query.get("manager"),
         band=cast(Any, _one_of(query, "band", BANDS)),
-        state=cast(Any, _one_of(query, "state", STATES)),
+        state=None if state == WAITING else cast(Any, state),
         why=query.get("why"),
         portal=query.get("portal"),
         category=_one_of(query, "category", tuple(Category)),
@@ -102,9 +107,12 @@ def filters_of(view: View) -> Filters:
 
 
 async def _page(view: View, cursor: str | None) -> Page:
+    filters = filters_of(view)
+    if filters.state is None and view.query.get("state"):
+        return Page(calls=())
     try:
         return await view.blocking(
-            view.service.tools.archive.calls, filters_of(view), cursor=cursor, limit=_limit(view)
+            view.service.tools.archive.calls, filters, cursor=cursor, limit=_limit(view)
         )
     except ValueError as error:
         raise BadRequest(str(error), field="cursor") from None

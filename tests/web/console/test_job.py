@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.archive.archive import Archive
+from pipeline.archive.calls import Audited
 from pipeline.domain.job import Category, Delivery, Event, Failure, Request, Step
 from pipeline.store import Store, Transition
 from tests.archive.test_archive import call
@@ -163,3 +164,36 @@ def test_the_list_of_jobs_is_filtered_and_paged(store: Store, client: Client, op
     assert operator.get(older).text.count('class="open" href="/jobs/job_') == 10
     assert 'class="open"' not in operator.get("/jobs?category=image").text
     assert operator.get("/jobs?status=great").status_code == 400
+
+
+def test_the_audit_log_is_for_operators(archive: Archive, operator: Browser, reader: Browser) -> None:
+    """Who did what to which call, newest first, of one call alone as well; as data too."""
+    for at, what in enumerate(("listened", "corrected", "erased")):
+        archive.audit(Audited(at=NOW + at, who=POISON, what=what, call=f"job_{at}", detail=POISON))
+    page = operator.get("/audit").text
+    assert page.index("erased") < page.index("corrected") < page.index("listened")
+    assert "<b>bold" not in page
+    assert [row["call"] for row in operator.get("/audit.json?call=job_1").json()["audit"]] == ["job_1"]
+    assert operator.get("/audit.csv").text.count("\n") == 4
+    assert reader.get("/audit").status_code == 403
+
+
+def test_calls_under_way_stand_above_the_list(store: Store, archive: Archive, reader: Browser) -> None:
+    """Each with what it waits for and why; gone from there with other filters, alone by their own."""
+    waiting = put(store, 1)
+    claim = store.claim("upstream", "node:task", lease_seconds=30)
+    assert claim is not None
+    why = Event(at=store.now(), step=claim.step, what="deferred", why="the provider refuses the key")
+    store.defer(claim, at=store.now() + 100, events=(why,))
+    running = put(store, 2)
+    put(store, 3, category=Category.TEXT, request=Request(prompt="Write"))
+    archive.put(call(4))
+    page = reader.get("/calls").text
+    assert "waiting: the provider refuses the key" in page
+    assert page.index(waiting) < page.index(running) < page.index(call(4).id)
+    assert page.count('class="open"') == 3
+    assert waiting not in reader.get("/calls?band=high").text
+    alone = reader.get("/calls?state=waiting").text
+    assert alone.count('class="open"') == 2
+    assert call(4).id not in alone
+    assert "ждём: " in reader.get("/calls", **{"Accept-Language": "ru"}).text

@@ -41,8 +41,8 @@ async function goOn(link) {
   const answer = await fetch(link.href, { headers: { Accept: "text/html" } });
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const list = link.closest("[data-live]").querySelector(".rows");
-  const added = page.querySelectorAll(`#${link.closest("[data-live]").id} .rows > li`);
+  const list = link.closest("[data-live]").querySelector("ol.rows");
+  const added = page.querySelectorAll(`#${link.closest("[data-live]").id} ol.rows > li`);
   list.append(...added);
   const next = page.querySelector("[data-more]");
   link.closest("[data-live]").dataset.grown = "yes";  // not put back to its first page by what is live

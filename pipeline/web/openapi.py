@@ -198,6 +198,10 @@ def _lists() -> dict[str, Any]:
         found[f"{page.path}.csv"] = {
             "get": _keyed(f"export{name.title()}", f"{told}CSV", {"200": text}, 400, 403, 503)
         }
+    cases = _object(["cases"], cases={"type": "array", "items": row})
+    told = "Calls that people judged, as a golden set"
+    answers = {"200": _answer("a file for `callscribe golden`", cases)}
+    found["/quality/golden.json"] = {"get": _keyed("exportGolden", told, answers, 400, 403, 503)}
     return found
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,12 +44,19 @@ async def take(request: Request) -> Response:
         raise BadRequest("Idempotency-Key: expected 1 to 255 characters", field="Idempotency-Key")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return await _upload(service, request, key)
+        return _taken(service, *await take_upload(service, request, key))
     body = await whole(request, max_bytes=service.settings.api_bytes)
     portal, asked, digest = await service.blocking(_read, service, body)
     _check_link(service, portal, asked.file_url, field="url")
     _check_link(service, portal, asked.callback_url, field="callback_url")
-    return await _accept(service, portal, key, asked, digest=digest)
+    job, queues = await _accept(service, portal, key, asked, digest=digest)
+    return _taken(service, job, queues)
+
+
+def _taken(service: Service, job: JobId, queues: tuple[str, ...]) -> Response:
+    answer = Json({"id": job}, 202, {"Location": f"/v1/jobs/{job}"})
+    answer.background = BackgroundTask(service.notify, queues)
+    return answer
 
 
 def _read(service: Service, body: bytes) -> tuple[Portal, job.Request, str]:
@@ -60,18 +68,30 @@ def _read(service: Service, body: bytes) -> tuple[Portal, job.Request, str]:
     return portal, asked, hashlib.sha256(body).hexdigest()
 
 
-async def _upload(service: Service, request: Request, key: str | None) -> Response:
+async def take_upload(
+    service: Service,
+    request: Request,
+    key: str | None = None,
+    *,
+    check: Callable[[dict[str, str]], None] = lambda fields: None,
+) -> tuple[JobId, tuple[str, ...]]:
+    """Accepts a recording that is uploaded as a form: its job, and the queues that have work.
+
+    check: sees the form's other fields before anything is accepted, may take some away, and raises what it
+    has against them.
+    """
     service.room.check(uploads=True)
     place = await service.blocking(workplace, service.settings)
     try:
         upload = await _receive(service, request, place / "recording")
         if not upload.has_file or upload.size_bytes == 0:
             raise BadRequest("file: expected a recording", field="file")
+        check(upload.fields)
         portal, asked, digest = await service.blocking(_read_form, service, upload)
         _check_link(service, portal, asked.callback_url, field="callback_url")
         job = job_id(portal.id, key and f"v1:{key}")
         if key and await _stands(service, job, digest):
-            return Json({"id": job}, 202)
+            return job, ()
         # named after its content, so that another body under the same key does not overwrite it
         blob = f"{job}/recording-{upload.sha256[:16]}"
         await service.blocking(service.tools.blobs.put, blob, upload.path)
@@ -108,7 +128,7 @@ async def _accept(
     digest: str,
     fetched: Fetched | None = None,
     job: JobId | None = None,
-) -> Response:
+) -> tuple[JobId, tuple[str, ...]]:
     job = job or job_id(portal.id, key and f"v1:{key}")
     made = new_job(
         portal,
@@ -120,10 +140,7 @@ async def _accept(
         digest=digest,
         facts={"fetch": to_plain(fetched)} if fetched else None,
     )
-    queues = await service.accept(await service.blocking(service.prepare, portal, made), strict=True)
-    answer = Json({"id": job}, 202, {"Location": f"/v1/jobs/{job}"})
-    answer.background = BackgroundTask(service.notify, queues)
-    return answer
+    return job, await service.accept(await service.blocking(service.prepare, portal, made), strict=True)
 
 
 async def _receive(service: Service, request: Request, path: Path) -> Upload:

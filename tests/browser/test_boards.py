@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from pipeline.archive.calls import Gap, Verdict
 from pipeline.domain.job import JobId
 from pipeline.domain.lead import Criterion
-from tests.browser.conftest import Console, Visit
+from tests.browser.conftest import FIXTURES, RECORDING, Console, Visit
 from tests.browser.test_journeys import told
 
 DAY = 86_400
@@ -101,3 +101,16 @@ def test_a_golden_set_of_the_chosen_calls(console: Console, visit: Visit) -> Non
         visitor.page.get_by_role("button", name="Get the golden set").click()
     cases = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))["cases"]
     assert len(cases) == many - 1
+
+
+def test_a_recording_of_ones_own(console: Console, visit: Visit) -> None:
+    """Chosen, sent, and one is on its call's page, which says that it is under way."""
+    visitor = visit()
+    visitor.sign_in("operate")
+    visitor.page.goto("/try")
+    visitor.accessible()
+    visitor.page.get_by_label("Recording").set_input_files(FIXTURES / RECORDING)
+    visitor.page.get_by_role("button", name="Transcribe and score").click()
+    visitor.page.wait_for_url("**/calls/job_*")
+    expect(visitor.page.locator("main")).to_contain_text("This page becomes the call's")
+    visitor.accessible()

@@ -11,7 +11,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.web.auth import Role
-from pipeline.web.console import actions, audits, call, calls, job, jobs, quality, signing, team, todo
+from pipeline.web.console import (
+    actions,
+    audits,
+    call,
+    calls,
+    job,
+    jobs,
+    quality,
+    signing,
+    team,
+    todo,
+    trying,
+)
 from pipeline.web.console.twins import Source, as_csv, as_json
 from pipeline.web.console.view import View, view_of
 
@@ -41,6 +53,8 @@ PAGES = [
     Page(path="/team", show=team.listed, title="Team", rows=team.rows),
     Page(path="/quality", show=quality.listed, title="Quality", rows=quality.rows),
     Page(path="/quality/golden.json", show=quality.golden),
+    Page(path="/try", show=trying.shown, title="Try", least=Role.OPERATE),
+    Page(path="/try", show=trying.taken, method="POST", least=Role.OPERATE),
     Page(path="/jobs", show=jobs.listed, title="Jobs", least=Role.OPERATE, rows=jobs.rows),
     Page(path="/audit", show=audits.listed, title="Audit", least=Role.OPERATE, rows=audits.rows),
     Page(path="/jobs/{id}", show=job.shown),

@@ -101,13 +101,17 @@ class View:
         """The fields of a form that was sent; raises HTTPException 403 when it is not one of ours."""
         given = read_form(await whole(self.request, max_bytes=MAX_FORM_BYTES))
         fields = {name: value.strip() for name, value in given.items() if isinstance(value, str)}
-        person = self.person
+        self.check_token(fields)
+        return fields
+
+    def check_token(self, fields: dict[str, str]) -> None:
+        """Takes the token away from a form's fields; raises HTTPException 403 when it is not one of ours."""
+        person, token = self.person, fields.pop("token", "")
         if person is None or (
             person.form_token is not None
-            and not hmac.compare_digest(fields.get("token", "").encode(), person.form_token.encode())
+            and not hmac.compare_digest(token.encode(), person.form_token.encode())
         ):
             raise HTTPException(403, "The form is too old, or none of ours: load the page again.")
-        return fields
 
     def back(self, path: str, said: str = "") -> Response:
         """To another page after a form, which says there what was done; `said` is a text of `ru.toml`."""

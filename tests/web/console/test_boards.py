@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pipeline.archive.archive import Archive
@@ -161,3 +162,46 @@ def test_judged_calls_are_a_golden_set(archive: Archive, reader: Browser, tmp_pa
     assert (case.name, case.expected, case.why) == (call(1).id, "low", "no budget")
     assert [segment.speaker for segment in case.transcript.segments] == ["manager", "client"]
     assert len(json.loads(reader.get("/quality/golden.json").content)["cases"]) == 2
+
+
+# -- try
+
+
+def test_an_uploaded_recording_becomes_a_call(client: Client, operator: Browser) -> None:
+    """The form is taken with the page's token, and leads to the call's page; empty fields say nothing."""
+    answer = tried(client, operator, token_of(operator), language="", entity_type="", entity_id="")
+    assert answer.status_code == 303, answer.text
+    (job,) = operator.get("/jobs.json").json()["jobs"]
+    assert answer.headers["location"] == f"/calls/{job['id']}"
+    assert operator.get(answer.headers["location"]).status_code == 200
+
+
+def test_an_upload_without_the_pages_token_keeps_nothing(
+    client: Client, operator: Browser, settings: Settings
+) -> None:
+    """No job, and no recording on the storage."""
+    assert tried(client, operator, "another").status_code == 403
+    assert operator.get("/jobs.json").json()["jobs"] == []
+    assert [path for path in (settings.data_dir / "audio").rglob("*") if path.is_file()] == []
+
+
+def test_a_wrong_field_of_an_upload_is_named(client: Client, operator: Browser) -> None:
+    """And a person reads it on a page."""
+    refused = tried(client, operator, token_of(operator), language="Klingonish")
+    assert refused.status_code == 400
+    assert "language: expected" in refused.text
+
+
+def test_only_operators_may_try(reviewer: Browser) -> None:
+    """It costs money."""
+    assert reviewer.get("/try").status_code == 403
+    assert '"/try"' not in reviewer.get("/calls").text
+
+
+def token_of(browser: Browser) -> str:
+    return browser.get("/try").text.partition('name="token" value="')[2].partition('"')[0]
+
+
+def tried(client: Client, browser: Browser, token: str, **fields: str) -> httpx.Response:
+    recording = {"file": ("call", b"RIFF....WAVE", "application/octet-stream")}
+    return client.post("/try", data={"token": token, **fields}, files=recording, headers=browser.headers)

@@ -121,7 +121,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
             _tell(f"callscribe: {error.message}")
             if error.hint and not isinstance(error, BadRequest):  # its hint is meant for who sent a request
                 _tell(f"  {error.hint}")
-            if isinstance(error, CannotStart | StoreUnavailable) and _command(args) != "doctor":
+            unknown = isinstance(error, CannotStart) and not error.hint
+            if (unknown or isinstance(error, StoreUnavailable)) and _command(args) != "doctor":
                 _tell("  `callscribe doctor` checks every part.")
         code = exit_code(error)
     except OSError as error:

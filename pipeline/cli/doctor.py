@@ -85,7 +85,7 @@ def checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> 
     for mistake in mistakes():
         hint = "`callscribe config --explain` names all of them."
         yield Check(name="settings", state="failed", says=mistake, hint=hint)
-    yield from machine_checks(settings)
+    yield from machine_checks(settings, portals)
     yield from provider_checks(settings, portals, inside)
     for portal in portals:
         yield from _portal(settings, portal, inside)

@@ -51,6 +51,7 @@ def golden(named: str | None, model: str | None, rubric: Path | None, cases: Pat
         chat = Chat(portal.chat, transport, Unremembered())
 
         def judged(case: Case) -> Lead:
+            echo(f"asking about {case.name} ...", err=True)
             asked = (case.transcript, rubrics[case.language])
 
             def ask(wrong: Wrong | None) -> Reply:

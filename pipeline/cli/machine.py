@@ -7,7 +7,9 @@ import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,17 +18,26 @@ from pipeline.audio.decoder import Decoder
 from pipeline.audio.sniff import sniff
 from pipeline.bitrix24.checks import Check
 from pipeline.cli import attached, drawing
-from pipeline.domain.errors import CallscribeError
+from pipeline.domain.errors import CallscribeError, ProviderAccount
 from pipeline.settings.installation import Settings
+from pipeline.settings.portals import Portal
 from pipeline.storage.blobs import Blobs
 from pipeline.store import Store
 
 LOW_BYTES = 1 << 30
+LONG_SECONDS = 60.0  # of a step that is ready, and that nobody has taken
+MORE = (
+    "More places: CALLSCRIBE_UPSTREAM_THREADS, CALLSCRIBE_MEDIA_PROCESSES, or `callscribe worker` on another "
+    "machine; a provider that is slow shows in `callscribe jobs list --status running`."
+)
+START_SECONDS = 15.0
+ROLES = ("api", "media", "upstream")
 
 
-def machine_checks(settings: Settings) -> Iterator[Check]:
+def machine_checks(settings: Settings, portals: Sequence[Portal]) -> Iterator[Check]:
     """In the order of a call's way; none raises."""
-    yield from _store(settings)
+    yield from _store(settings, portals)
+    yield _archive(settings)
     yield _audio_storage(settings)
     yield _room("disk of the data", settings.data_dir, "CALLSCRIBE_DATA_DIR")
     yield _room("disk of temporary files", Path(tempfile.gettempdir()), "TMPDIR")
@@ -41,15 +52,14 @@ def _tried(name: str, check: Callable[[], object], well: str) -> Check:
     return Check(name=name, state="ok", says=well)
 
 
-def _store(settings: Settings) -> Iterator[Check]:
+def _store(settings: Settings, portals: Sequence[Portal]) -> Iterator[Check]:
     kind = "Redis" if settings.redis_url else "embedded store"
     runs = settings.redis_url is not None or attached.is_served(settings)
     try:
         with attached.opened_store(settings) as store:
             yield _durability(kind, store, f" (at {attached.place(settings)})")
-            if not runs:
-                yield _not_running(settings)
-            yield from _work(store)
+            yield _processes(store) if runs else _not_running(settings)
+            yield from _work(store, portals)
     except attached.NoStore as error:
         yield _first_store(settings, kind, error)
         yield _not_running(settings)
@@ -83,14 +93,60 @@ def _not_running(settings: Settings) -> Check:
     )
 
 
-def _work(store: Store) -> Iterator[Check]:
-    waiting = store.tick()
+def _processes(store: Store) -> Check:
+    """Who has told lately that it lives; a service that starts at this moment is given time."""
+    end = time.monotonic() + START_SECONDS
+    while True:
+        alive = Counter(str(told.get("role")) for told in store.processes.alive().values())
+        missing = [role for role in ROLES if role not in alive]
+        # none at all is a service that is not there
+        if not missing or not alive or time.monotonic() > end:
+            break
+        time.sleep(1.0)
+    if missing:
+        says = f"no process is alive that is {' or '.join(missing)}"
+        hint = "Start what is missing: `callscribe up`, or `callscribe api` and `callscribe worker`."
+        return Check(name="processes", state="failed", says=says, hint=hint)
+    says = ", ".join(f"{role} {count}" for role, count in sorted(alive.items()))
+    return Check(name="processes", state="ok", says=f"alive are {says}")
+
+
+def _work(store: Store, portals: Sequence[Portal]) -> Iterator[Check]:
+    store.tick()
     if at := store.unsettled_since():
         says = f"it has gone back, seen at {drawing.moment(at)}: jobs may be missing, or run again"
         hint = "For a day from then on timeline entries are looked up before they are written."
         yield Check(name="the store's past", state="failed", says=says, hint=hint)
-    says = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
-    yield Check(name="steps that wait for a worker", state="ok", says=says)
+    stands = store.gauges.overview([portal.id for portal in portals])
+    for held_portal, held in stands.held.items():
+        says = f"{held.jobs} calls wait since {drawing.moment(held.since)}: the provider refuses the account"
+        yield Check(name=f"{held_portal}: held", state="failed", says=says, hint=ProviderAccount.hint)
+    longest = stands.now - min(stands.waits.values(), default=stands.now)
+    steps = ", ".join(f"{queue} {count}" for queue, count in stands.ready.items())
+    yield Check(
+        name="steps that wait for a worker",
+        state="failed" if longest > LONG_SECONDS else "ok",
+        says=steps + (f"; one waits for {drawing.duration(longest)}" if longest else ""),
+        hint=MORE if longest > LONG_SECONDS else "",
+    )
+
+
+def _archive(settings: Settings) -> Check:
+    """Whether the archive answers; it is neither made nor brought up here."""
+    url = urlsplit(settings.archive_url)
+    file = Path(unquote(url.path.removeprefix("/")))
+    if url.scheme == "sqlite" and not file.exists():
+        return Check(name="archive", state="unknown", says=f"{file} is made with the first archived call")
+    from pipeline.archive.database import Database  # half a second
+
+    says = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path} answers"
+    try:
+        with contextlib.closing(Database(settings.archive_url)) as database:
+            if not database.is_current():
+                says += "; its tables are brought up at the next use"
+    except CallscribeError as error:
+        return Check(name="archive", state="failed", says=error.message, hint=error.hint)
+    return Check(name="archive", state="ok", says=says)
 
 
 def _audio_storage(settings: Settings) -> Check:

@@ -48,8 +48,9 @@ def provider_checks(settings: Settings, portals: Sequence[Portal], inside: Trans
                 for work in (work for work in works if work in WORKS):
                     for model in provider.models:
                         yield from _learned(provider, work, model, store)
-    except CallscribeError:
-        return  # the store's own check says why
+    except CallscribeError:  # the store's own check says why
+        for provider, works in found.items():
+            yield from _ends(provider, works, listed[provider], None)
 
 
 def _asked(
@@ -108,13 +109,13 @@ def _bytes(provider: Provider) -> Iterator[Check]:
 
 
 def _ends(
-    provider: Provider, works: Sequence[str], rows: Mapping[str, Mapping[str, Any]], store: Store
+    provider: Provider, works: Sequence[str], rows: Mapping[str, Mapping[str, Any]], store: Store | None
 ) -> Iterator[Check]:
     for model in provider.models:
         if not model:
             continue
         told = lifetimes.of_row({**rows.get(model, {}), "id": model}) or lifetimes.of_memory(
-            model, store.known.recall(fact_key(provider, model, lifetimes.FACT))
+            model, store.known.recall(fact_key(provider, model, lifetimes.FACT)) if store else None
         )
         end = told or lifetimes.of_table(model)
         if end is not None:

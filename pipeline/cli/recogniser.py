@@ -20,9 +20,19 @@ from pipeline.sandbox.app import KEY
 from pipeline.settings.portals import Portal
 
 Name = Literal["whisper", "pocketsphinx"]
-ENGLISH_ONLY = "PocketSphinx hears, English only; for other languages: pip install 'callscribe[whisper]'"
+ENGLISH_ONLY = f"PocketSphinx hears, English only; for other languages: {whisper.adding('whisper')}"
 LOAD_SECONDS = 600.0  # the largest model from a slow disk
 NO_MODEL = "the model of Whisper cannot be had, the lines above say why"
+
+
+class NoRecogniser(SettingsError):
+    """No recogniser is installed on this machine."""
+
+    slug = "no_recogniser"
+    hint = (
+        f"{whisper.adding('whisper')} adds a Whisper (350 MB, many languages), "
+        f"{whisper.adding('sandbox')} PocketSphinx (English alone)."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +73,7 @@ def chosen(
             raise CannotStart(NO_MODEL)
         say(NO_MODEL)
     if importlib.util.find_spec("pocketsphinx") is None:
-        raise SettingsError("no recogniser is installed here: pip install 'callscribe[whisper]'")
+        raise NoRecogniser("no recogniser is installed here")
     if language not in (None, "en"):
         raise SettingsError(f"{ENGLISH_ONLY} (asked for: {language})")
     say(ENGLISH_ONLY)

@@ -126,6 +126,7 @@ def send_all(
             if refused or run.job["outcome"] or time.time() - run.sent > patience:
                 active.remove(run)
                 run.record = _record(desk, run)
+                echo(f"{run.fixture}: {outcome(run)}", err=True)
                 yield run
 
 

@@ -191,6 +191,7 @@ def private_tools(hears: Recogniser | None = None) -> Iterator[Tools]:
         try:
             supervisor.start()
             if hears:
+                _say(f"loading {hears.name} ...")
                 await_answer(supervisor, hears.address, hears.looks, seconds=LOAD_SECONDS)
             live = _Offline(settings, hears) if hears else None
             with contextlib.closing(open_tools(settings, live)) as tools:
@@ -217,6 +218,8 @@ def accept(tools: Tools, portal: Portal, file: Path, request: Request) -> Job:
         copy = Path(folder) / "recording"  # storage takes over what it is given; the file stays its owner's
         try:
             if file == STDIN:
+                if sys.stdin.isatty():
+                    _say("reading a recording from the standard input; Ctrl-D ends it")
                 with copy.open("wb") as target:
                     shutil.copyfileobj(sys.stdin.buffer, target)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import click
 import httpx
@@ -15,6 +16,7 @@ from pipeline.cli.terminal import echo
 from pipeline.confinement.privileges import give_up
 from pipeline.settings.environment import mistakes
 from pipeline.settings.installation import Settings, load
+from pipeline.settings.portals import Portals
 from pipeline.web.auth import find_key, key_file
 
 READY_SECONDS = 60.0
@@ -46,6 +48,8 @@ def up(host: str, port: int, workers: int) -> None:
         log.warning("setting_unknown", why=mistake)
     if not any(portal.tokens for portal in portals.values()):
         _say("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404")
+    for lack in lacking(portals):
+        _say(lack)
     leave = told_to_leave()
     give_up()
     with attached.locked(settings.data_dir), parts.listen(host, port) as listener:
@@ -74,6 +78,19 @@ def up(host: str, port: int, workers: int) -> None:
             supervisor.stop(before={Leaves.SECOND: listener.close})
         finally:
             supervisor.kill()
+
+
+def lacking(portals: Portals) -> Iterator[str]:
+    """What is sure to fail by the settings alone, a sentence each; `callscribe doctor` asks the rest."""
+    for portal in portals.values():
+        for work, provider in (("transcription", portal.transcription), ("chat", portal.chat)):
+            if not provider.key:
+                named = f"CALLSCRIBE_ROUTER_KEY or CALLSCRIBE_{work.upper()}_KEY"
+                yield f"{portal.id}: no key for {work} is set ({named}): what needs it will fail"
+        if portal.tokens and not portal.url:
+            yield f"{portal.id}: no address is set (CALLSCRIBE_PORTAL_URL): its callbacks are refused"
+        if portal.timeline == "bitrix24" and not portal.webhook:
+            yield f"{portal.id}: no webhook is set (CALLSCRIBE_BITRIX24_WEBHOOK): no score can be written"
 
 
 def await_store(settings: Settings, leave: threading.Event, *, seconds: float = 15.0) -> None:

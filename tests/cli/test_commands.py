@@ -12,7 +12,10 @@ import click
 import pytest
 
 from pipeline.cli import COMMANDS, CannotStart, WorkFailed, callscribe, exit_code, parts
+from pipeline.cli.up import lacking
 from pipeline.domain.errors import CallscribeError, LeaseLost, NotAudio, SettingsError, StoreUnavailable
+from pipeline.settings.installation import load
+from pipeline.settings.portals import load_portals
 from tests.cli.conftest import Run
 
 NAMES = (
@@ -192,6 +195,16 @@ def test_config_tells_lines_that_set_nothing(run: Run) -> None:
     done = run("config")
     assert done.code == 2
     assert "UTF-8" in done.err
+
+
+def test_up_says_what_is_sure_to_fail(run: Run) -> None:
+    """Keys, address and webhook that are not set are named by their settings; what is set is not."""
+    told = list(lacking(load_portals(load(portal_token=TOKEN, timeline="bitrix24", chat_key="k"))))
+    assert [line.partition("(")[2].partition(")")[0] for line in told] == [
+        "CALLSCRIBE_ROUTER_KEY or CALLSCRIBE_TRANSCRIPTION_KEY",
+        "CALLSCRIBE_PORTAL_URL",
+        "CALLSCRIBE_BITRIX24_WEBHOOK",
+    ]
 
 
 def test_answers_on_a_kept_connection_do_not_wait() -> None:

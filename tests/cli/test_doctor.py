@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.domain.errors import CallscribeError, UnreadableRecord
+from pipeline.store import Store
 from tests.cli.conftest import Run
+from tests.cli.test_listings import put
 from tests.cli.test_with_sandbox import Sandbox, sandbox, served
 from tests.system.processes import Process, environment
 from tests.transport.listener import TLS, Listener
@@ -161,3 +163,21 @@ def test_every_command_that_a_mend_names_is_there(run: Run) -> None:
     assert {"jobs retry", "jobs list"} <= named
     for command in named:
         assert run(*command.split(), "--help").code == 0, command
+
+
+def test_a_service_that_lacks_a_process_is_told(run: Run, valkey: str) -> None:
+    """A Redis on which nobody of ours lives: what to start is named."""
+    check = checks(run, redis_url=valkey)["processes"]
+    assert check["state"] == "failed"
+    assert "api or media or upstream" in check["says"]
+    assert "`callscribe worker`" in check["hint"]
+
+
+def test_held_calls_are_told(run: Run, valkey: str) -> None:
+    """Who waits, since when, and what ends it."""
+    with contextlib.closing(Store(valkey)) as store:
+        job = put(store, "held", {})
+        store._redis.zadd("cs:held:portal", {job: store.now() - 90})
+    found = checks(run, redis_url=valkey)
+    assert "1 calls wait since" in found["portal: held"]["says"]
+    assert "balance" in found["portal: held"]["hint"]

@@ -179,7 +179,7 @@ def _calls(desk: Desk) -> None:
         assert desk.portal.outcome(sent)["outcome"] == outcome
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)  # the first one waits for all pages: two minutes on a quiet machine
 @pytest.mark.parametrize("page", PAGES)
 def test_each_command_of_a_page_does_what_it_says(ran: list[Ran], page: str) -> None:
     """Every block ends with the exit code that its page gives, and shows the lines that follow it there."""

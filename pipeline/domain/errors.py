@@ -31,6 +31,7 @@
     │   └── BlobMissing          audio that should be there               (fetched and cut again)
     ├── AudioLost                it is gone, and no link leads to it
     ├── ArchiveUnavailable       the archive of calls does not serve      (transient)
+    ├── NotArchived              a record ended before its call was archived
     ├── QueueFull                this portal's own limit of unfinished jobs (transient)
     ├── DecoderDied              the process that reads recordings ended over one (Poison, if again)
     ├── DecoderUnavailable       it cannot be started                     (transient)

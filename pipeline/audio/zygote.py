@@ -77,14 +77,17 @@ def _put(answers: BinaryIO, ended: int, answer: bytes) -> None:
 
 def _apart(call: bytes, calls: BinaryIO, answers: BinaryIO) -> tuple[int, bytes]:
     """What a process of its own answers, and how it ended; it does not outlive the worker."""
-    mine, its = os.pipe()
     parent = os.getpid()
+    try:
+        mine, its = os.pipe()
+    except OSError as error:
+        return _passing(error)
     try:
         child = os.fork()
     except OSError as error:
         os.close(mine)
         os.close(its)
-        return 0, json.dumps({"errno": error.errno}).encode()
+        return _passing(error)
     if not child:
         try:
             die_with_parent()
@@ -111,6 +114,11 @@ def _apart(call: bytes, calls: BinaryIO, answers: BinaryIO) -> tuple[int, bytes]
             answer += more
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status), bytes(answer)
+
+
+def _passing(error: OSError) -> tuple[int, bytes]:
+    """No process could be made now."""
+    return 0, json.dumps({"errno": error.errno}).encode()
 
 
 def _done(call: bytes) -> dict[str, Any]:

@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pipeline.domain.errors import BadRequest, CallscribeError, SettingsError, StoreUnavailable
+from pipeline.domain.errors import (
+    BadRequest,
+    CallscribeError,
+    DecoderDied,
+    Refused,
+    SettingsError,
+    StoreUnavailable,
+)
 from pipeline.storage.disk import left
 from pipeline.storage.scratch import scratch
 
@@ -72,7 +79,9 @@ class Blobs(ABC):
 
     @abstractmethod
     def get(self, key: str) -> AbstractContextManager[Path]:
-        """A local file with the blob's bytes, to read while the context lasts; raises BlobMissing."""
+        """A local file with the blob's bytes, to read while the context lasts; raises BlobMissing, also
+        where it goes in the middle.
+        """
 
     @abstractmethod
     def exists(self, key: str) -> bool:
@@ -148,7 +157,12 @@ class FileBlobs(Blobs):
         path = self._root / _checked(key)
         if not self.exists(key):
             raise BlobMissing(f"{key} is not on the audio storage.")
-        yield path
+        try:
+            yield path
+        except (OSError, Refused, DecoderDied):  # what FFmpeg says of a file that is not there any more
+            if not self.exists(key):
+                raise BlobMissing(f"{key} vanished from the audio storage while it was read.") from None
+            raise
 
     def exists(self, key: str) -> bool:
         with _storage_errors():

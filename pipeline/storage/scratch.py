@@ -58,7 +58,10 @@ def _entrance() -> Iterator[Path]:
 
 def _tidy(root: Path) -> None:
     for folder in root.iterdir():
-        lock = os.open(folder, os.O_RDONLY)
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # its owner has just removed it
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

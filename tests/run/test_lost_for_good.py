@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +19,9 @@ from pipeline.run.runner import Runner
 from pipeline.sandbox.app import Sandbox
 from pipeline.steps import flow, retry
 from pipeline.steps.tools import Tools
+from pipeline.storage.blobs import FileBlobs
 from tests.flow.test_flow import a_plan
-from tests.installation import PORTAL, Open, accept, recording, run
+from tests.installation import PORTAL, SAYS, Open, accept, recording, run
 
 DEAL = Entity(type="deal", id=42)
 TRANSCRIBED = {"transcript": {"from": "a version to come"}, "at": 1.0}
@@ -144,6 +148,45 @@ def test_audio_that_vanished_is_fetched_and_cut_again_and_nothing_is_paid_twice(
     (done,) = run(tools, job, until=lambda found: "callback" in found.facts)
     assert done.status == "done"
     assert done.facts["anew"] == 1
+    heard = [one["sha256"] for one in sandbox.ledger.find("*/transcriptions")]
+    assert len(heard) == len(set(heard))
+
+
+@pytest.mark.parametrize(
+    ("step", "blob"),
+    [
+        ("sniff", "recording"), ("split", "recording"), ("halve:0", "recording"),
+        ("transcribe:0", "chunk-000.mp3"), ("transcribe:0a", "chunk-000a.mp3"),
+    ],
+)  # fmt: skip
+def test_audio_that_vanishes_in_the_middle_of_a_step_is_fetched_and_cut_again(
+    tools: Tools, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, step: str, blob: str
+) -> None:
+    """What a step says of a recording that went while it read it is not believed: not that it is no audio."""
+    file = sandbox.portal.recording("phone-mp3")
+    assert file
+    if step not in ("sniff", "split", "transcribe:0"):
+        sandbox.script.clear()
+        sandbox.script.add(path="*/transcriptions", body={"text": ""}, times=1)
+        sandbox.script.add(path="*/transcriptions", text=SAYS, times=None)
+    request = Request(file_url=sandbox.crm.link(sandbox.base_url, file), language="en")
+    job = accept(tools, request, Source.API)
+    read, gone = FileBlobs.get, []
+
+    @contextmanager
+    def vanishing(self: FileBlobs, key: str) -> Iterator[Path]:
+        with read(self, key) as path:
+            due = [due.step for due in flow.advance(tools.store.load(job), 0.0).dues]
+            if not gone and step in due and key.rpartition("/")[2].startswith(blob.rpartition(".")[0]):
+                gone.append(key)
+                shutil.rmtree(path.parent)
+            yield path
+
+    monkeypatch.setattr(FileBlobs, "get", vanishing)
+    (done,) = run(tools, job, until=lambda found: "callback" in found.facts)
+    assert len(gone) == 1
+    assert (done.status, done.facts["anew"]) == ("done", 1)
+    assert [event.why for event in tools.store.events(job) if "vanished" in (event.why or "")]
     heard = [one["sha256"] for one in sandbox.ledger.find("*/transcriptions")]
     assert len(heard) == len(set(heard))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import redis
 
-from pipeline.domain.job import Category, Due, Event, Job, PortalId, Request, Source, Step
+from pipeline.domain.job import Category, Due, Job, PortalId, Request, Source, Step
 from pipeline.domain.kinds import MEDIA
 from pipeline.store import Store, embedded, fields_of, job_id
 from pipeline.store.records import Quota, accept_arguments
@@ -77,8 +77,7 @@ def fill(store: Store, url: str, portals: int, jobs: int) -> None:
                 portal = f"p{number % portals}"
                 job = replace(plain, id=job_id(portal, str(number)), portal=PortalId(portal))
                 dues = [Due(step=Step("fetch"), queue=MEDIA)]
-                event = Event(at=now, step=Step("accept"), what="accepted")
-                arguments = accept_arguments(job.id, fields_of(job), dues, event, Quota(10**6, 10**12))
+                arguments = accept_arguments(job.id, fields_of(job), dues, Quota(10**6, 10**12))
                 accept(args=arguments, client=pipe)
             pipe.execute()
 

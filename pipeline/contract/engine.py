@@ -12,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from pipeline.contract import php
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Category, Message, Request
@@ -25,29 +23,6 @@ MAX_IMAGES = 10
 _HASH = re.compile(r"[?&]hash=([A-Za-z0-9_.~-]{1,128})(?=[&#]|$)")
 _ROLES = {"system", "user", "assistant"}
 _FORMATS = {"square", "portrait", "landscape"}
-
-
-class _Body(BaseModel):
-    """The keys that we read; every one may be null, absent, or of PHP's idea of its type.
-
-    `payload_prompt_text` is left out on purpose: it is the raw template, never meant for a model; so
-    is `auth`, since what is not read cannot leak.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-    prompt: Any = None
-    payload_raw: Any = None
-    payload_provider: Any = None
-    payload_role: Any = None
-    payload_markers: Any = None
-    context: Any = None
-    collect_context: Any = None
-    max_tokens: Any = None
-    temperature: Any = None
-    category: Any = None
-    ttl: Any = None
-    callbackUrl: Any = None
-    errorCallbackUrl: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,27 +47,29 @@ def read_engine_request(body: bytes | dict[str, Any], category: Category | str) 
     in the body, no recording or prompt, callback URLs that are no http(s) URLs.
     """
     category = Category(category)
-    sent = _Body.model_validate(php.read_json(body) if isinstance(body, bytes) else body)
-    named = php.filled(sent.category)
+    # `payload_prompt_text` is not read on purpose: it is the raw template, never meant for a model; nor is
+    # `auth`, since what is not read cannot leak
+    sent = (php.read_json(body) if isinstance(body, bytes) else body).get
+    named = php.filled(sent("category"))
     if named is not None and named.strip().lower() != category:
         raise BadRequest(f"category: this URL is the {category} engine's", field="category")
-    callback_url = php.http_url(sent.callbackUrl, field="callbackUrl")
+    callback_url = php.http_url(sent("callbackUrl"), field="callbackUrl")
     error_callback_url = None
-    if sent.errorCallbackUrl not in (None, "", []):
-        error_callback_url = php.http_url(sent.errorCallbackUrl, field="errorCallbackUrl")
-    markers = _markers(sent.payload_markers)
-    raw = php.filled(sent.payload_raw)
-    tokens = php.optional_whole(sent.max_tokens, field="max_tokens")
-    temperature = php.optional_number(sent.temperature, field="temperature")
-    ttl = php.optional_whole(sent.ttl, field="ttl")
+    if sent("errorCallbackUrl") not in (None, "", []):
+        error_callback_url = php.http_url(sent("errorCallbackUrl"), field="errorCallbackUrl")
+    markers = _markers(sent("payload_markers"))
+    raw = php.filled(sent("payload_raw"))
+    tokens = php.optional_whole(sent("max_tokens"), field="max_tokens")
+    temperature = php.optional_number(sent("temperature"), field="temperature")
+    ttl = php.optional_whole(sent("ttl"), field="ttl")
     request = Request(
-        **_prompt(category, sent.prompt),
-        role=php.filled(sent.payload_role),
-        context=_context(sent.context) if php.flag(sent.collect_context) else (),
+        **_prompt(category, sent("prompt")),
+        role=php.filled(sent("payload_role")),
+        context=_context(sent("context")) if php.flag(sent("collect_context")) else (),
         language=_language(markers),
         max_tokens=tokens if tokens and tokens > 0 else None,
         temperature=None if temperature is None else min(max(temperature, 0.0), 2.0),
-        payload_provider=php.filled(sent.payload_provider),
+        payload_provider=php.filled(sent("payload_provider")),
         payload_raw=raw,
         # the data of CRM's own text steps; nothing else is ever read of them, so nothing else is kept
         markers=php.mapping(markers) if raw and category is Category.TEXT else {},

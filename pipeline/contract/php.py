@@ -35,7 +35,7 @@ def read_json(body: bytes, *, what: str = "body") -> dict[str, Any]:
     if _members(body) > MAX_MEMBERS:
         raise BadRequest(f"{what}: has too many members", field=what)
     try:
-        plain = json.loads(body, parse_constant=_no_constant)
+        plain = _DECODE(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         raise BadRequest(f"{what}: expected a JSON object", field=what) from None
     if plain == []:
@@ -56,6 +56,9 @@ def _members(body: bytes) -> int:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+_DECODE = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def read_form(body: bytes) -> dict[str, Any]:

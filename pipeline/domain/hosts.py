@@ -21,6 +21,7 @@ _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5})?)?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_PLAIN = re.compile(r"[\x21-\x7e]*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -75,7 +76,8 @@ def read_url(url: str) -> Target:
         raise ForbiddenURL("The URL's host cannot be read.")
     if not path.startswith("/"):
         path = "/" + path
-    path = quote(path, safe=_PRINTABLE, errors="replace")
+    if not _PLAIN.fullmatch(path):
+        path = quote(path, safe=_PRINTABLE, errors="replace")
     return Target(scheme=scheme, host=read_host(host_and_port[1]), port=port, path=path)
 
 

@@ -6,7 +6,7 @@ Frozen, keyword-only, free of I/O, as all of the domain. Moments are unix second
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NewType
 
@@ -15,6 +15,10 @@ from pipeline.domain.kinds import WORK
 JobId = NewType("JobId", str)  # job_ and 26 letters and digits
 PortalId = NewType("PortalId", str)
 Step = NewType("Step", str)  # "fetch", "transcribe:3", ...
+
+
+# of a request, by steps of recordings
+UNREAD = frozenset({"role", "context", "payload_provider", "payload_raw", "markers"})
 
 
 class Category(StrEnum):
@@ -79,11 +83,14 @@ class Request:
     activity_id: int | None = None  # the CRM call activity, when the sender knows
     call_id: str | None = None  # the telephony call, when the sender knows
 
-    def needed(self, category: Category) -> Request:
-        """Without what no step of that category reads."""
-        if not category.spoken:
-            return self
-        return replace(self, role=None, context=(), payload_provider=None, payload_raw=None, markers={})
+    def needed(self, category: Category) -> dict[str, Any]:
+        """What is set of it, by name, without what no step of that category reads."""
+        unread = UNREAD if category.spoken else ()
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if value is not None and value != () and name not in unread
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, cast
 from redis.exceptions import NoScriptError, RedisError
 
 from pipeline.domain.errors import StoreUnavailable
-from pipeline.domain.job import Due, Event, Job, Step
+from pipeline.domain.job import Due, Job
 from pipeline.store.connect import close_async, connect_async
 from pipeline.store.records import Arguments, Quota, accept_arguments, fields_of
 from pipeline.store.scripts import sources
@@ -28,7 +28,7 @@ class Verdict(NamedTuple):
     news: tuple[str, ...] = ()
 
 
-LATE_SECONDS = 0.02  # a busy loop fires its timers before it reads what came in time
+LATE_SECONDS = 0.02
 GROUP = 128  # acceptances that are written in one round trip
 
 
@@ -43,9 +43,13 @@ class Prepared:
 
 def prepare(job: Job, dues: tuple[Due, ...], *, quota: Quota) -> Prepared:
     """All the work of an acceptance that needs no store."""
-    event = Event(at=job.accepted_at, step=Step("accept"), what="accepted")
-    arguments = accept_arguments(job.id, fields_of(job), dues, event, quota)
+    arguments = accept_arguments(job.id, fields_of(job), dues, quota)
     return Prepared(job=job, quota=quota, arguments=arguments)
+
+
+def _give_up(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
 
 
 class Intake:
@@ -66,19 +70,19 @@ class Intake:
 
         Raises StoreUnavailable when the store refuses, or does not answer within the bound.
         """
-        answer = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
         self._waiting.append((prepared.arguments, answer))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="accept")
+        # a busy loop fires its timers before it reads what came in time, so that it looks once more
+        bound = loop.call_later(self._bound_seconds, loop.call_later, LATE_SECONDS, _give_up, answer)
         try:
-            if not (await asyncio.wait([answer], timeout=self._bound_seconds))[0]:
-                await asyncio.sleep(LATE_SECONDS)
-            if not answer.done():
-                answer.cancel()
-                raise TimeoutError
-            what, digest, *news = answer.result()
+            what, digest, *news = await answer
         except (RedisError, OSError) as error:  # TimeoutError is one
             raise StoreUnavailable(f"the job store does not serve: {type(error).__name__}") from error
+        finally:
+            bound.cancel()
         return Verdict(what, digest, tuple(news))
 
     async def _write(self) -> None:

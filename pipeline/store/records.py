@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import math
@@ -32,13 +31,16 @@ from pipeline.domain.plain import from_plain
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=vars).encode
 COUNTS = {"tries": "begun", "lost": "lost", "doubt": "ambiguous"}  # as the hash names them
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [one + other for one in _LETTERS for other in _LETTERS]
 _HALVES = re.compile("[\\ud800-\\udfff]")
 
 
 def job_id(portal: str, key: str | None) -> JobId:
     """The same portal and key give the same id; without a key a new one."""
     raw = hashlib.sha256(f"{portal}\n{key}".encode()).digest() if key else secrets.token_bytes(20)
-    return JobId("job_" + base64.b32encode(raw[:20]).decode().lower()[:26])
+    bits = int.from_bytes(raw[:17], "big") >> 6  # 130 of them, as base32 writes them: five a letter
+    return JobId("job_" + "".join([_PAIRS[bits >> shift & 1023] for shift in range(120, -1, -10)]))
 
 
 def dumps(value: Any) -> str:
@@ -75,12 +77,10 @@ class Quota(NamedTuple):
     bytes: int = 64 << 20
 
 
-def accept_arguments(
-    job: JobId, fields: Mapping[str, str], dues: Iterable[Due], event: Event, quota: Quota
-) -> Arguments:
+def accept_arguments(job: JobId, fields: Mapping[str, str], dues: Iterable[Due], quota: Quota) -> Arguments:
     """As accept.lua takes them: few, and the sender's own text among them is not parsed again."""
     rest = {name: value for name, value in fields.items() if name != "request"}
-    head = {"fields": rest, "dues": dues_of(dues), "event": dumps(event), "quota": quota}
+    head = {"fields": rest, "dues": dues_of(dues), "quota": quota}
     return job, dumps(head), fields["request"]
 
 

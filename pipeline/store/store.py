@@ -118,9 +118,8 @@ class Store:
         self, job: Job, dues: Iterable[Due], fields: Mapping[str, str], quota: Quota | int
     ) -> Sequence[str]:
         """["new" | "known" | "full", digest, queues to tell of ...]; see accept.lua."""
-        event = Event(at=job.accepted_at, step=Step("accept"), what="accepted")
         quota = Quota(quota) if isinstance(quota, int) else quota
-        arguments = accept_arguments(job.id, fields, dues, event, quota)
+        arguments = accept_arguments(job.id, fields, dues, quota)
         return cast(Sequence[str], self._run("accept", *arguments))
 
     @guarded

@@ -13,6 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 PREFIX = "callscribe_"
@@ -51,6 +52,7 @@ def bound_of(bucket: float) -> str:
     return "+Inf" if bucket == INFINITE else str(float(bucket))
 
 
+@lru_cache(maxsize=4096)  # labels come from settings and tables of ours, so there are few
 def field_of(name: str, *labels: str) -> str:
     """A series as the store calls it; scripts write the same with cjson."""
     return json.dumps([name, *labels], ensure_ascii=False, separators=(",", ":"))

@@ -25,8 +25,8 @@ from pipeline.web.console.signing import for_browsers
 from pipeline.web.service import Service
 
 API = [
+    Route("/engines/{token}/{category}", engines.ask, methods=["POST"]),  # the first that is looked at
     Route("/engines/{token}/{category}", engines.look, methods=["GET"]),
-    Route("/engines/{token}/{category}", engines.ask, methods=["POST"]),
     Route("/events/{token}", events.hear, methods=["POST"]),
     Route("/v1/calls", calls.take, methods=["POST"]),
     Route("/v1/jobs", jobs.listed, methods=["GET"]),

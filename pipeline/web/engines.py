@@ -60,7 +60,8 @@ async def ask(request: Request) -> Response:
         await service.notify(queues)
         await _capture(service, category, body, 202)
 
-    return Response(OK, 202, media_type="application/json", background=BackgroundTask(afterwards))
+    after = BackgroundTask(afterwards) if queues or service.settings.capture_dir else None
+    return Response(OK, 202, media_type="application/json", background=after)
 
 
 def _job(service: Service, portal: Portal, category: Category, body: bytes) -> Prepared:

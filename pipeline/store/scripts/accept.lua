@@ -1,4 +1,4 @@
--- ARGV: id, JSON {fields of the record (strings), dues, event (JSON), quota: [jobs, bytes]}, the field `request`
+-- ARGV: id, JSON {fields of the record (strings), dues, quota: [jobs, bytes]}, the field `request`
 -- Answers {"new"|"known"|"full", digest of the body that made the job, queues to tell of ...}
 local id, head = ARGV[1], cjson.decode(ARGV[2])
 local fields, key, at = head.fields, job_key(id), now()
@@ -21,7 +21,7 @@ end
 redis.call('HSET', key, 'rev', '1', 'request', ARGV[3], unpack(flat))
 open(fields.portal, id)
 redis.call('ZADD', 'cs:jobs', fields.accepted_at, id)
-redis.call('RPUSH', key .. ':events', head.event)
+redis.call('RPUSH', key .. ':events', cjson.encode({at = at, step = 'accept', what = 'accepted'}))
 for _, due in ipairs(head.dues) do
   if tonumber(due[3]) > 0 then due[3] = due[3] + shift end
   schedule(at, id, fields.portal, due)

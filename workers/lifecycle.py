@@ -25,6 +25,7 @@ from pipeline.settings.portals import load_portals
 from pipeline.steps.tools import open_tools
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.logs import configure, secrets_of, take_over
+from pipeline.telemetry.traces import TRACES
 from workers.reconciler import Reconciler
 from workers.sweeper import Sweeper
 
@@ -48,6 +49,7 @@ class Worker:
     def live(self, role: str, *, places: int) -> None:
         """From now on this process says that it lives, and what it has counted."""
         runner = self.runner()
+        TRACES.begin()
         self.pulse = Pulse(runner.tools.store, role, places=places, busy=lambda: runner.holds)
         self.pulse.start()
 
@@ -114,6 +116,7 @@ def _leave(how: str, **_: Any) -> None:
             log.warning("leases_not_freed", error=error.slug)
         if worker.pulse:
             worker.pulse.stop()
+        TRACES.end()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

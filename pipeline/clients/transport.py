@@ -35,6 +35,7 @@ from pipeline.domain.errors import (
     TooLarge,
 )
 from pipeline.settings.installation import Settings
+from pipeline.telemetry.traces import TRACES
 
 CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 3
@@ -247,6 +248,15 @@ class Transport:
 
     @contextmanager
     def _exchange(
+        self, method: str, target: hosts.Target, *args: Any, **kwargs: Any
+    ) -> Iterator[httpcore.Response]:
+        """`_sent`, as a span of the job's trace."""
+        with TRACES.request(method, target.host), self._sent(method, target, *args, **kwargs) as answer:
+            TRACES.tell(None, **{"http.response.status_code": answer.status})
+            yield answer
+
+    @contextmanager
+    def _sent(
         self,
         method: str,
         target: hosts.Target,

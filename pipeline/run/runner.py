@@ -38,6 +38,7 @@ from pipeline.store import Stale, Transition, persist
 from pipeline.store.records import dumps
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.metrics import FAILURES, STEP_SECONDS, STEPS
+from pipeline.telemetry.traces import TRACES
 
 log = structlog.get_logger()
 
@@ -163,7 +164,11 @@ class Runner:
         try:
             failpoints.hit("claim.after")
             try:
-                self._run(claim)
+                with TRACES.step(
+                    claim.job, kind_of(claim.step), step=claim.step, portal=claim.portal,
+                    attempt=claim.attempt, queue=claim.queue,
+                ):  # fmt: skip
+                    self._run(claim)
             except (LeaseLost, UnknownJob, StoreUnavailable, DecoderDied):
                 raise
             except Exception as error:  # the record cannot be read; the step itself was not reached
@@ -187,6 +192,7 @@ class Runner:
         at = persist(store.now)
         event = Event(at=at, step=claim.step, what=what, took=took, attempt=claim.attempt, why=why)
         self._commit(job, claim, ended.result, (event,))
+        TRACES.tell(failed=ended.slug, outcome=what)
         STEPS.inc(kind_of(claim.step), what, ended.slug)
         STEP_SECONDS.observe(took, kind_of(claim.step))
         log.info(f"step_{what}", took=round(took, 3), why=why)
@@ -277,6 +283,7 @@ class Runner:
         )
         if ambiguous:
             persist(self.tools.store.usage.add, claim.portal, {"doubtful_calls": 1})
+        TRACES.tell(outcome="deferred", reason=slug, seconds=round(seconds, 1))
         STEPS.inc(kind_of(claim.step), "deferred", slug)
         log.info("step_deferred", seconds=round(seconds, 1), error=slug, why=why)
 

@@ -20,6 +20,7 @@ from pipeline.store import persist
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.captures import capture_callback
 from pipeline.telemetry.metrics import DELIVERIES, OUTCOME_SECONDS
+from pipeline.telemetry.traces import TRACES
 
 log = structlog.get_logger()
 
@@ -68,6 +69,10 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
         done = {"jobs_failed" if failure else "jobs_done": 1}
         persist(tools.store.usage.add, job.portal, done, passed=host)
         OUTCOME_SECONDS.observe(ended - job.accepted_at, job.category.value)
+        TRACES.job(
+            job.id, accepted_at=job.accepted_at, ended_at=ended, portal=job.portal,
+            category=job.category.value, outcome=failure.slug if failure else "result",
+        )  # fmt: skip
         if folder := tools.settings.capture_dir:
             capture_callback(folder, job, body, sent)
         return Result(facts={claim.step: {"accepted": True, "asked": True}}, deliveries=(sent,))

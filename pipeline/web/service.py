@@ -30,6 +30,7 @@ from pipeline.steps.tools import Tools, live_portals, open_tools
 from pipeline.store import Intake, Prepared, Quota, prepare
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.metrics import ACCEPT_SECONDS, ACCEPTED, REPEATED
+from pipeline.telemetry.traces import TRACES
 from pipeline.web.auth import COOKIE, Role, find_key, given_key, keyring
 from pipeline.web.rate_limits import RateLimit
 from pipeline.web.room import Room
@@ -64,6 +65,7 @@ class Service:
         self.notifier = Notifier(self.settings.store_url)
         self.pulse = Pulse(self.tools.store, "api")
         self.pulse.start()
+        TRACES.begin()
         self._closing = threading.Event()
         Watch(self.tools, self._closing.wait).start()
         self._threads = anyio.CapacityLimiter(THREADS)
@@ -80,6 +82,7 @@ class Service:
         self.shares.close()
         self._closing.set()
         await asyncio.to_thread(self.pulse.stop)
+        await asyncio.to_thread(TRACES.end)
         await asyncio.to_thread(self.notifier.close)
         await self.intake.close()
         await asyncio.to_thread(self.tools.close)
@@ -166,6 +169,8 @@ class Service:
             return ()
         category, source = job.category.value, job.source.value
         ACCEPTED.inc(job.portal, category, source)
+        with TRACES.step(job.id, "accept", portal=job.portal, category=category, source=source):
+            pass  # a moment: how long it took is among the metrics
         log.info("job_accepted", job=job.id, portal=job.portal, category=category, source=source)
         return verdict.news
 

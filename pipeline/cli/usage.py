@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +11,12 @@ from pipeline.cli import attached, drawing
 from pipeline.cli.terminal import echo, echo_json, echo_lines, json_option
 from pipeline.clients.transport import Transport, Unreachable
 from pipeline.domain.errors import CallscribeError
+from pipeline.run.spending import AMOUNTS, rows_of, used_by
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import Portal, load_portals
-from pipeline.settings.prices import Price, read_prices
-from pipeline.store import Store
+from pipeline.settings.prices import read_prices
 
 ASK_SECONDS = 10.0
-AMOUNTS = ("paid_seconds", "prompt_tokens", "completion_tokens", "images")
 HEAD = ["portal", "model", "jobs", "paid seconds", "prompt tokens", "answer tokens", "images", "cost"]
 
 
@@ -48,40 +45,6 @@ def usage(days: int, only: str | None, as_json: bool) -> None:
     echo_lines(said)
 
 
-def used_by(store: Store, portal: Portal, days: int) -> dict[str, dict[str, float]]:
-    """Model -> what -> amount over the last days; "" for what has no model."""
-    used: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for day in last_days(days):
-        for model, taken in store.usage.by_model(portal.id, day).items():
-            for what, amount in taken.items():
-                used[model][what] += amount
-    return used
-
-
-def rows_of(
-    portal: Portal, used: Mapping[str, Mapping[str, float]], prices: Mapping[str, Price]
-) -> list[dict[str, Any]]:
-    """A row for each model, the last one for the portal as a whole, with its jobs."""
-    whole: dict[str, float] = defaultdict(float)
-    rows, cost = list[dict[str, Any]](), 0.0
-    for model, taken in sorted(used.items()):
-        for what, amount in taken.items():
-            whole[what] += amount
-        price = prices.get(model) or prices.get("default", Price())
-        cost += price.of(taken)
-        if taken.get("paid_calls"):
-            rows.append(_row(portal, model or "(unnamed)", taken, price.of(taken) if prices else None))
-    jobs = whole.get("jobs_done", 0) + whole.get("jobs_failed", 0)
-    return [*rows, _row(portal, "all", whole, cost if prices else None, jobs=jobs)]
-
-
-def _row(
-    portal: Portal, model: str, used: Mapping[str, float], cost: float | None, *, jobs: float | None = None
-) -> dict[str, Any]:
-    amounts = {name: round(used.get(name, 0), 3) for name in AMOUNTS}
-    return {"portal": portal.id, "model": model, "jobs": jobs, **amounts, "cost": cost}
-
-
 def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
         row["portal"],
@@ -90,12 +53,6 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         *(f"{row[name]:.0f}" for name in AMOUNTS),
         "-" if row["cost"] is None else f"{row['cost']:.2f}",
     ]
-
-
-def last_days(days: int) -> list[str]:
-    """The last `days` days of UTC, today first, as YYYY-MM-DD."""
-    today = dt.datetime.now(dt.UTC).date()
-    return [str(today - dt.timedelta(days=back)) for back in range(days)]
 
 
 def provider_says(settings: Settings, portals: list[Portal], days: int) -> list[str]:

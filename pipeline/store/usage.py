@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from pipeline.domain.job import PortalId
@@ -54,15 +54,25 @@ class Usage:
                 used[name] += amount
         return dict(used)
 
-    @guarded
     def by_model(self, portal: PortalId, on: str | None = None) -> dict[str, dict[str, float]]:
         """The portal's usage of a day (default today): model -> name -> amount; "" for what has no model."""
-        row = cast(dict[str, str], self._server.redis.hgetall(f"cs:usage:{portal}:{on or day()}"))
-        used: dict[str, dict[str, float]] = {}
-        for field, amount in row.items():
-            name, _, model = field.partition(":")
-            used.setdefault(model, {})[name] = float(amount)
-        return used
+        return self.over(portal, [on or day()])[0]
+
+    @guarded
+    def over(self, portal: PortalId, days: Sequence[str]) -> list[dict[str, dict[str, float]]]:
+        """The same of several days, in their order, in one request."""
+        pipe = self._server.redis.pipeline(transaction=False)
+        for on in days:
+            pipe.hgetall(f"cs:usage:{portal}:{on}")
+        return [_by_model(row) for row in cast(list[dict[str, str]], pipe.execute())]
+
+
+def _by_model(row: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    used: dict[str, dict[str, float]] = {}
+    for field, amount in row.items():
+        name, _, model = field.partition(":")
+        used.setdefault(model, {})[name] = float(amount)
+    return used
 
 
 def key_of(portal: PortalId) -> str:

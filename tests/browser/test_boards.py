@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 from playwright.sync_api import expect
 
 from pipeline.archive.calls import Gap, Verdict
 from pipeline.domain.job import JobId
 from pipeline.domain.lead import Criterion
+from pipeline.run.spending import last_days
 from tests.browser.conftest import FIXTURES, RECORDING, Console, Visit
 from tests.browser.test_journeys import told
 
@@ -62,15 +64,29 @@ def filled(console: Console) -> None:
                 )
 
 
-@pytest.mark.parametrize("path", ["/todo", "/team", "/team?days=90&order=score", "/quality?days=90"])
-def test_boards_are_accessible(console: Console, visit: Visit, size: str, path: str) -> None:
+def used(valkey: str) -> None:
+    """Some days of two models, as they are counted."""
+    server = redis.Redis.from_url(valkey)
+    for back, day in enumerate(last_days(30)):
+        if back % 6:
+            counts = {"paid_seconds:whisper-1": 100 * back, "paid_calls:whisper-1": 3, "jobs_done": 3}
+            tokens = {"prompt_tokens:gpt": 900, "completion_tokens:gpt": 90, "paid_calls:gpt": 3}
+            server.hset(f"cs:usage:portal:{day}", mapping=counts | tokens)
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/todo", "/team", "/team?days=90&order=score", "/quality?days=90", "/usage", "/try"]
+)
+def test_boards_are_accessible(console: Console, valkey: str, visit: Visit, size: str, path: str) -> None:
     """In light and English, in dark and Russian; nothing is wider than the screen."""
     filled(console)
+    used(valkey)
     for locale, scheme in (("en-GB", "light"), ("ru-RU", "dark")):
         visitor = visit(locale=locale, scheme=scheme)
         visitor.sign_in("operate")
         visitor.page.goto(path)
-        expect(visitor.page.locator("main li").first).to_be_visible()
+        expect(visitor.page.locator("main").locator("li, td, input[type=file]").first).to_be_visible()
         visitor.accessible()
         if folder := os.environ.get("CALLSCRIBE_SHOTS"):
             name = path.strip("/").partition("?")[0]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.usage import Price, read_prices
 from pipeline.domain.job import PortalId
+from pipeline.settings.prices import Price, read_prices
 from pipeline.store import Store
 from tests.cli.conftest import Run
 

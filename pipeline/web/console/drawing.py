@@ -182,3 +182,35 @@ def trend(weeks: Sequence[tuple[float, float | None, int]], *, width: int = 280,
     return Trend(
         width=width, height=height, lines=tuple(" ".join(each) for each in lines if len(each) > 1), dots=dots
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A day's column in a box of 1000 x 100, and what it stands for."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    day: str
+    amount: float
+    cost: float | None
+
+
+def columns(days: Sequence[tuple[str, float, float | None]]) -> tuple[Column, ...]:
+    """A column for each day, as high as its share of the highest one; days with nothing have none."""
+    most = max((amount for _, amount, _ in days), default=0.0)
+    step = WIDTH / max(len(days), 1)
+    return tuple(
+        Column(
+            x=round(at * step + step * 0.1, 2),
+            y=round(100 - 100 * amount / most, 2),
+            width=round(step * 0.8, 2),
+            height=round(100 * amount / most, 2),
+            day=day,
+            amount=amount,
+            cost=cost,
+        )
+        for at, (day, amount, cost) in enumerate(days)
+        if amount > 0
+    )

@@ -23,6 +23,7 @@ from pipeline.web.console import (
     team,
     todo,
     trying,
+    usage,
 )
 from pipeline.web.console.twins import Source, as_csv, as_json
 from pipeline.web.console.view import View, view_of
@@ -53,6 +54,7 @@ PAGES = [
     Page(path="/team", show=team.listed, title="Team", rows=team.rows),
     Page(path="/quality", show=quality.listed, title="Quality", rows=quality.rows),
     Page(path="/quality/golden.json", show=quality.golden),
+    Page(path="/usage", show=usage.listed, title="Usage", least=Role.OPERATE, rows=usage.rows),
     Page(path="/try", show=trying.shown, title="Try", least=Role.OPERATE),
     Page(path="/try", show=trying.taken, method="POST", least=Role.OPERATE),
     Page(path="/jobs", show=jobs.listed, title="Jobs", least=Role.OPERATE, rows=jobs.rows),

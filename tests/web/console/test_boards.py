@@ -12,12 +12,13 @@ import pytest
 
 from pipeline.archive.archive import Archive
 from pipeline.archive.calls import Gap, Verdict
+from pipeline.domain.job import PortalId
 from pipeline.scoring.golden import read_cases
 from pipeline.settings.installation import Settings
 from pipeline.web.console.drawing import WEEK_SECONDS, trend
 from tests.archive.test_archive import call
 from tests.web.conftest import Client, running
-from tests.web.console.conftest import READ_KEY, Browser
+from tests.web.console.conftest import API_KEY, READ_KEY, Browser
 
 NOW = time.time()
 
@@ -205,3 +206,34 @@ def token_of(browser: Browser) -> str:
 def tried(client: Client, browser: Browser, token: str, **fields: str) -> httpx.Response:
     recording = {"file": ("call", b"RIFF....WAVE", "application/octet-stream")}
     return client.post("/try", data={"token": token, **fields}, files=recording, headers=browser.headers)
+
+
+# -- usage
+
+
+def test_what_a_portal_used_is_told_by_model_and_day(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """With its cost where prices are set, and today's share of the cap."""
+    prices = tmp_path / "prices.toml"
+    prices.write_text('["whisper-1"]\nminute = 0.6\n')
+    settings = make_settings(prices_file=prices, daily_paid_seconds=1000)
+    with running(settings) as client:
+        client.app.state.service.tools.store.usage.add(
+            PortalId("portal"), {"paid_seconds": 300.0, "paid_calls": 2}, model="whisper-1"
+        )
+        operator = Browser(client, API_KEY)
+        page = operator.get("/usage").text
+        assert "Today: 300 of 1,000 paid seconds" in page
+        assert page.count("<rect") == 1
+        one, whole = operator.get("/usage.json").json()["usage"]
+        assert (one["model"], one["paid_seconds"], one["cost"]) == ("whisper-1", 300.0, 3.0)
+        assert (whole["model"], whole["cost"]) == ("all", 3.0)
+        assert operator.get("/usage?portal=other").status_code == 400
+
+
+def test_costs_are_not_told_without_prices(operator: Browser) -> None:
+    """And the page says which setting would."""
+    page = operator.get("/usage").text
+    assert "CALLSCRIBE_PRICES_FILE" in page
+    assert operator.get("/usage.json").json()["usage"][0]["cost"] is None

@@ -19,13 +19,16 @@ RETRY_TTL_SECONDS = 3600.0
 _AFTERWARDS = set(flow.AFTERWARDS) - {"keep"}  # its recording is gone
 
 
-def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> tuple[Job, tuple[Step, ...]]:
+def retry_job(
+    tools: Tools, job_id: JobId, *, entity: Entity | None = None, anew: bool = False
+) -> tuple[Job, tuple[Step, ...]]:
     """Has done what is lacking, from the facts that there are: what was paid for is not paid again.
 
     A failed job runs again, and its outcome is sent to the same callback, if its time has passed by then
     within another hour. A job that is done gets the score, deal or entry that it lacks. Of a job under way
     the steps that were put off are tried at once. Back-offs and breakers are passed. entity: where its score
-    belongs, by a person's word. Returns the job, and its steps that are due now.
+    belongs, by a person's word. anew: its score is asked for once more, by the rubric and model of now; an
+    entry that is written stays as it is. Returns the job, and its steps that are due now.
     Raises UnknownJob, UnreadableRecord; BadRequest where nothing can be done, and why.
     """
     while True:
@@ -33,7 +36,7 @@ def retry_job(tools: Tools, job_id: JobId, *, entity: Entity | None = None) -> t
         with readable(job_id):
             if entity:
                 _check_entity(job, entity)
-            again = _to_do_again(job, tools, entity)
+            again = _score_anew(job) if anew else _to_do_again(job, tools, entity)
         facts = {step: fact for step, fact in job.facts.items() if step not in again}
         ended = job.status in ("failed", "done")
         deadline = max(job.deadline, now + RETRY_TTL_SECONDS) if ended else job.deadline
@@ -81,6 +84,14 @@ def _to_do_again(job: Job, tools: Tools, entity: Entity | None) -> list[str]:
     if not lacks and not entity:
         raise BadRequest(f"job {job.id} is done, and lacks nothing", field="id")
     again = {*_AFTERWARDS, *(["classify"] if "score" in lacks else [])}
+    return [step for step in job.facts if kind_of(step) in again]
+
+
+def _score_anew(job: Job) -> list[str]:
+    if not job.category.spoken or "merge" not in job.facts or "callback" not in job.facts:
+        raise BadRequest(f"job {job.id} has no transcript that could be scored anew", field="id")
+    written = flow.timeline(job).state == "written"
+    again = {"classify", "archive"} if written else {"classify", *_AFTERWARDS}
     return [step for step in job.facts if kind_of(step) in again]
 
 

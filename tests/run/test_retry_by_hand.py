@@ -97,3 +97,31 @@ def test_an_outcome_that_nobody_took_is_an_error_with_its_cause(tools: Tools, sa
     assert failed.status == "failed"
     assert error is not None
     assert (error.slug, error.step) == ("undelivered", "callback")
+
+
+def test_a_call_is_scored_once_more_by_the_rubric_of_now(opened: Open, sandbox: Sandbox) -> None:
+    """The new score holds; nothing is heard again, and the entry that is written stays the only one."""
+    sandbox.crm.add_entity("deal", 42)
+    tools = opened()
+    job = accept(tools, call(sandbox, entity=DEAL), Source.API)
+    (done,) = run(tools, job, until=lambda found: "timeline" in found.facts)
+    before, heard = flow.lead(done), len(sandbox.ledger.find("*/transcriptions"))
+    assert before is not None
+    assert before.criteria == ()
+    after = opened(rubric="default")
+    _, steps = retry_job(after, job, anew=True)
+    assert "classify" in steps
+    (again,) = run(after, job, until=lambda found: "classify" in found.facts)
+    lead = flow.lead(again)
+    assert lead is not None
+    assert lead.criteria != ()
+    assert again.status == "done"
+    assert len(sandbox.ledger.find("*/transcriptions")) == heard
+    assert len(sandbox.crm.logs(2, 42)) == 1
+
+
+def test_what_has_no_transcript_is_not_scored_anew(tools: Tools, sandbox: Sandbox) -> None:
+    """A call that is under way, or has failed."""
+    job = accept(tools, call(sandbox), Source.API)
+    with pytest.raises(BadRequest, match="no transcript that could be scored"):
+        retry_job(tools, job, anew=True)

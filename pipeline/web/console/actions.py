@@ -44,10 +44,10 @@ async def correct(view: View) -> Response:
 
 
 async def score_again(view: View) -> Response:
-    """POST /calls/{id}/score: the chat model is asked anew."""
+    """POST /calls/{id}/score: scored once more, by the rubric and the model of now."""
     await view.form()
     key = job_id(view.request)
-    await _again(view, key, "scored again", entity=None)
+    await _again(view, key, "scored again", anew=True)
     return view.back(f"/calls/{key}", "It is scored again; this takes a moment.")
 
 
@@ -65,7 +65,7 @@ async def retry(view: View) -> Response:
     """POST /jobs/{id}/retry: what failed, is lacking or was put off is done now."""
     await view.form()
     key = job_id(view.request)
-    await _again(view, key, "retried", entity=None)
+    await _again(view, key, "retried")
     return view.back(f"/jobs/{key}", "It is done again.")
 
 
@@ -79,14 +79,16 @@ async def erase(view: View) -> Response:
     return view.back("/calls", "It is erased.")
 
 
-async def _again(view: View, key: JobId, what: str, *, entity: Entity | None) -> None:
+async def _again(
+    view: View, key: JobId, what: str, *, entity: Entity | None = None, anew: bool = False
+) -> None:
     job: Job
-    job, _ = await view.blocking(retry_job, view.service.tools, key, entity=entity)
+    job, _ = await view.blocking(retry_job, view.service.tools, key, entity=entity, anew=anew)
     await view.service.notify({due.queue for due in flow.advance(job, view.now).dues if due.at == 0})
     await audit(view, what, key, f"{entity.type} {entity.id}" if entity else "")
 
 
 def _score(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:4]) <= 100):
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 100):
         raise BadRequest("score: expected a number from 0 to 100", field="score")
     return int(text)

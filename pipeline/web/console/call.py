@@ -23,7 +23,7 @@ from pipeline.domain.transcript import Segment, Transcript
 from pipeline.steps import flow
 from pipeline.web.answers import PRIVATE
 from pipeline.web.console.drawing import lanes
-from pipeline.web.console.states import phone_for, roles_of, sides, state_words
+from pipeline.web.console.states import phone_for, state_words, talkers
 from pipeline.web.console.view import View
 from pipeline.web.jobs import job_id
 
@@ -37,12 +37,11 @@ async def shown(view: View) -> Response:
     call = await view.blocking(view.service.tools.archive.call, key)
     if call is None:
         return await _under_way(view, key)
-    roles = roles_of(view, call)
     return view.page(
         "call.html",
         live=5,
         call=call,
-        lanes=lanes(call, roles),
+        lanes=lanes(call),
         turns=turns(call),
         criteria=[(each, _last(call.verdicts, each.name), heard_at(each, call)) for each in call.criteria],
         shares=shares(view, call),
@@ -136,7 +135,7 @@ def shares(view: View, call: Call) -> list[tuple[str, float, float]]:
     whole = call.seconds or sum(call.talk) or 1.0
     return [
         (name, seconds, min(seconds / whole, 1.0))
-        for name, seconds in zip(sides(view, call), call.talk, strict=False)
+        for name, seconds in zip(talkers(call, view.words), call.talk, strict=False)
     ]
 
 

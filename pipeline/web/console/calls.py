@@ -12,7 +12,7 @@ from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Category
 from pipeline.domain.lead import Quality
 from pipeline.run.views import moment
-from pipeline.web.console.states import phone_for, sides, state_words
+from pipeline.web.console.states import phone_for, state_words, talkers
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.under_way import calls_under_way
 from pipeline.web.console.view import View
@@ -82,7 +82,7 @@ def row(view: View, call: Call) -> dict[str, Any]:
         "language": call.language,
         "quality": call.quality,
         "talk": dict(zip(("first", "second"), (*call.talk, None, None), strict=False)),
-        "sides": list(sides(view, call)),
+        "talkers": list(talkers(call, view.words)) if call.talk else [],
         "silence": call.silence,
         "cost": call.cost,
         "error": call.error,

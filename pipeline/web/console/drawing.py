@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pipeline.archive.calls import Call
 from pipeline.domain.job import Event
 from pipeline.domain.recording import Span
+from pipeline.domain.transcript import Speaker
 
 WIDTH = 1000.0  # of every picture; SVG stretches it to the page
 LANE = 44.0  # height of a lane
 GAP = 8.0
 WEEK_SECONDS = 7 * 86_400
 LEAST = 0.6  # what silence is drawn as, so that a lane is seen
+UNKNOWN: tuple[Speaker, ...] = ("speaker_1", "speaker_2")  # of two channels, where nobody has a role
 POINTS = 500  # of one lane: more than a screen shows apart
 
 
@@ -37,19 +39,20 @@ class Lanes:
 
     height: float
     seconds: float
-    waves: tuple[str, ...]  # paths
-    middles: tuple[float, ...]
+    sides: tuple[Speaker, ...]  # whose channel each lane is; none where one lane holds all
+    waves: tuple[tuple[Speaker, str], ...]  # whose, and its path
     turns: tuple[Box, ...]
     amiss: tuple[Box, ...]  # kind: missing (could not be decoded), empty (talk without words)
     ticks: tuple[float, ...]  # seconds
 
 
-def lanes(call: Call, roles: Sequence[str]) -> Lanes | None:
-    """The picture of a call; None where its length is not known. roles: whose voice each channel is."""
+def lanes(call: Call) -> Lanes | None:
+    """The picture of a call; None where its length is not known."""
     seconds = call.seconds or max((segment.end for segment in call.segments), default=0.0)
     if not seconds:
         return None
-    count = max(len(call.levels), len(call.talk), 1)
+    count = max(len(call.levels), len(call.speakers), 1)
+    sides = call.speakers or UNKNOWN[:count]
     tops = [number * (LANE + GAP) for number in range(count)]
     height = tops[-1] + LANE
 
@@ -68,15 +71,18 @@ def lanes(call: Call, roles: Sequence[str]) -> Lanes | None:
     turns = [
         box(Span(start=segment.start, end=segment.end), tops[lane], LANE, segment.speaker or "")
         for segment in call.segments
-        for lane in [_lane(segment.speaker, roles, count)]
+        for lane in [_lane(segment.speaker, call.speakers, count)]
     ]
     amiss = [box(span, 0.0, height, "missing") for span in call.missing]
     amiss += [box(span, 0.0, height, "empty") for span in call.empty_spans]
     return Lanes(
         height=height,
         seconds=seconds,
-        waves=tuple(_wave(level, top + LANE / 2) for level, top in zip(call.levels, tops, strict=False)),
-        middles=tuple(top + LANE / 2 for top in tops),
+        sides=sides if count > 1 else (),
+        waves=tuple(
+            (who, _wave(level, top + LANE / 2))
+            for who, level, top in zip(sides, call.levels, tops, strict=False)
+        ),
         turns=tuple(turns),
         amiss=tuple(amiss),
         ticks=tuple(seconds * part / 4 for part in range(5)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from pipeline.archive.calls import Call, Gap
-from pipeline.domain.labels import SPEAKERS
+from pipeline.domain.labels import speaker_word
+from pipeline.web.console.drawing import UNKNOWN
 from pipeline.web.console.view import View
 from pipeline.web.console.words import Words
 
@@ -49,17 +50,9 @@ def phone_for(view: View, call: Call) -> str | None:
     return f"••• {digits[-2:]}"
 
 
-def roles_of(view: View, call: Call) -> tuple[str, ...]:
-    """The speaker of each channel, where that is known."""
-    portal = view.service.portals.get(call.portal)
-    roles = portal.channels if portal else ()
-    return tuple(roles) if max(len(call.talk), len(call.levels)) == len(roles) else ()
-
-
-def sides(view: View, call: Call) -> tuple[str, ...]:
-    """Whose voice each channel of the recording is, as `talk` and `levels` have them."""
-    names = SPEAKERS[view.words.language]
-    if roles := roles_of(view, call):
-        return tuple(names[role] for role in roles)
-    channels = max(len(call.talk), len(call.levels))
-    return tuple(f"{names['speaker']} {number + 1}" for number in range(channels))
+def talkers(call: Call, words: Words) -> tuple[str, ...]:
+    """Whose seconds `talk` holds: the manager's and the client's, or each channel's."""
+    who = {segment.speaker for segment in call.segments} | set(call.speakers)
+    if {"manager", "client"} & who:
+        return tuple(speaker_word(each, words.language) for each in ("manager", "client"))
+    return tuple(speaker_word(who, words.language) for who in UNKNOWN[: len(call.talk)])

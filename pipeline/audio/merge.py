@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pipeline.audio.coverage import holes, letters, thin, told_already
@@ -27,6 +27,7 @@ AROUND_SECONDS = 0.5
 REPEATED = 3
 NO_SPEECH = 0.6  # Whisper's own bound above which, together with doubt, it takes a segment for silence
 NONSENSE_LOGPROB = -1.5  # no words of real calls came near to it, however bad the line
+MOST = 0.5
 MINGLED = 0.15  # of the talk of both; two who often interrupt each other come to 0.1
 DOUBTED_SECONDS = 3.0  # a short answer is often doubted, and true
 
@@ -84,7 +85,9 @@ def merge(
             empty += holes(chunk, told_there, plan.talk[chunk.channel or 0])
     empty.sort(key=lambda span: (span.start, span.end))
     segments = sorted(without_echo(channels, plan), key=lambda segment: (segment.start, segment.end))
-    if not segments:
+    if not segments or (
+        _lost(plan, empty) > MOST and all(ordinary(segment.text, None) for segment in segments)
+    ):
         raise NoSpeech("no words in the recording")
     # plans made before segments were placed say themselves whether the order is exact
     timed = all(part.segments for part in parts.values() if plain(part.text))
@@ -171,6 +174,12 @@ def _made_up(part: RawSegment) -> bool:
     return _doubtful(part) or (part.avg_logprob or 0.0) < NONSENSE_LOGPROB
 
 
+def _lost(plan: Plan, empty: Sequence[Span]) -> float:
+    """The share of what was sent that has no words."""
+    total = sum(chunk.seconds for chunk in plan.chunks) or 1.0
+    return sum(span.seconds for span in empty) / total
+
+
 def _quality(
     plan: Plan, empty: list[Span], logprobs: list[tuple[float, int]], order: str, looped: int
 ) -> Literal["good", "fair", "poor"]:
@@ -179,13 +188,12 @@ def _quality(
     logprobs: the recogniser's own doubts, each with how many letters it is about. Some recognisers tell
     none, and all are sometimes sure of nonsense: so noise counts as well.
     """
-    total = sum(chunk.seconds for chunk in plan.chunks) or 1.0
-    lost = sum(span.seconds for span in empty) / total
+    lost = _lost(plan, empty)
     missing = sum(span.seconds for span in plan.missing) / max(plan.seconds, 1.0)
     told = sum(length for _, length in logprobs) or 1
     sure = math.fsum(each * length for each, length in logprobs) / told
     doubtful = sum(length for each, length in logprobs if each < DOUBTFUL_LOGPROB) / told
-    if lost > 0.5 or missing > 0.5 or sure < UNSURE_LOGPROB:
+    if lost > MOST or missing > MOST or sure < UNSURE_LOGPROB:
         return "poor"
     noisy = min(plan.above_noise, default=CLEAR_DB) < CLEAR_DB
     unsure = doubtful > DOUBTFUL_SHARE

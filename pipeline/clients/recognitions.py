@@ -50,7 +50,7 @@ def read(raw: Mapping[str, Any]) -> Recognition:
         s for s in heard if s.text and not _is_echo(s.text, hint, no_speech_prob=s.no_speech_prob)
     )
     text = _text(body)
-    echoed = _may_be_echo(text or "", hint) or any(_may_be_echo(part.text, hint) for part in heard)
+    echoed = _may_be_echo(text or "", hint, fewest=1) or any(_may_be_echo(part.text, hint) for part in heard)
     if text is None and not heard:
         if any(isinstance(body.get(name), list) for name in _LISTS):
             text = ""  # nobody speaks
@@ -290,13 +290,13 @@ def _is_echo(text: str, hint: str, *, no_speech_prob: float | None = None) -> bo
     return in_a_row and no_speech_prob is not None and no_speech_prob > NO_SPEECH
 
 
-def _may_be_echo(text: str, hint: str) -> bool:
+def _may_be_echo(text: str, hint: str, *, fewest: int = FEWEST_WORDS) -> bool:
     """Whether most of a text is words of the hint, in their order, give or take an ending.
 
     Such a text may have been said; asking once more without the hint tells.
     """
     said, hinted = re.findall(r"\w+", text.casefold()), re.findall(r"\w+", hint.casefold())
-    if len(said) < FEWEST_WORDS or not hinted:
+    if len(said) < fewest or not hinted:
         return False
     stems, known = ([word[:STEM] for word in words] for words in (said, hinted))
     once = 0

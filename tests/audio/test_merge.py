@@ -251,6 +251,17 @@ def test_an_answer_doubted_as_a_whole_is_none(told: dict[str, float]) -> None:
     assert merged(plan(short), {"0": heard(*song)}).text.startswith("мой дядя")
 
 
+def test_a_phrase_beside_a_tune_is_made_up() -> None:
+    """A goodbye where most of what sounds has no words is what music gives; a sentence is told."""
+    talk = ((Span(start=0, end=40),),)
+    cut = plan(chunk("0", 0, 40, sounding=40.0), talk=talk)
+    with pytest.raises(NoSpeech):
+        merged(cut, {"0": heard(said("I'll see you next time.", 0, 6), said("You", 7, 9), language="en")})
+    found = merged(cut, {"0": heard(said("I'll see you on Monday.", 0, 6), said("You", 7, 9), language="en")})
+    assert found.text.startswith("I'll see you on Monday.")
+    assert found.quality == "poor"
+
+
 @pytest.mark.parametrize(("late", "order"), [(3.0, "approximate"), (4.8, "exact"), (6.0, "exact")])
 def test_voices_that_mingle_leave_the_order_open(late: float, order: str) -> None:
     """Where both talk at a time for long, as with others in the room, the order is not called exact."""

@@ -94,6 +94,7 @@ def test_all_that_was_said_is_asked_for_once(heard: Any) -> None:
         HINT,
         "Vector. Kilometrika. PaySphere. Northwind.",
         "Vectors, Kilometrika, PaySpheres and Northwind",
+        "Northwind.",
         "Vector, Kilometrika, PaySphere, Northwind, Vector, Kilometrika",
     ],
 )

@@ -30,6 +30,14 @@ MORE = (
     "More places: CALLSCRIBE_UPSTREAM_THREADS, CALLSCRIBE_MEDIA_PROCESSES, or `callscribe worker` on another "
     "machine; a provider that is slow shows in `callscribe jobs list --status running`."
 )
+# by what the driver calls its errors; its settings are the standard ones of AWS
+S3_MENDS = {
+    "SSLError": "Name the authority of the storage's certificate in AWS_CA_BUNDLE.",
+    "EndpointConnectionError": "Check AWS_ENDPOINT_URL, and that this machine reaches that host and port.",
+    "NoCredentialsError": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    "PermissionError": "The key of AWS_ACCESS_KEY_ID may not write there: mend its rights, or the key.",
+    "FileNotFoundError": "Make the bucket that CALLSCRIBE_STORAGE_URL names.",
+}
 START_SECONDS = 15.0
 ROLES = ("api", "media", "upstream")
 
@@ -160,7 +168,12 @@ def _audio_storage(settings: Settings) -> Check:
             return Check(name=name, state="unknown", says=says)
         says = f"{folder} is not there, and {there} cannot be written"
         return Check(name=name, state="failed", says=says, hint="Make it, or set CALLSCRIBE_STORAGE_URL.")
-    return _tried(name, lambda: Blobs.open(settings.storage).usable(), well)
+    check = _tried(name, lambda: Blobs.open(settings.storage).usable(), well)
+    if url.scheme == "s3" and check.state == "failed":
+        return replace(
+            check, hint=next((m for name, m in S3_MENDS.items() if name in check.says), check.hint)
+        )
+    return check
 
 
 def _masked(url: str) -> str:

@@ -20,6 +20,7 @@ from pipeline.cli.sandbox import child as sandbox_child
 from pipeline.cli.supervise import Supervisor
 from pipeline.cli.terminal import echo, echo_lines
 from pipeline.cli.up import await_answer
+from pipeline.clients.wire import tls_context, tls_hint
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.kinds import kind_of
 from pipeline.sandbox.fixtures import REQUESTS, names
@@ -214,9 +215,12 @@ def _there(stack: ExitStack, to_url: str, listen: str, portal: str) -> Desk:
     url, (host, _, port) = httpx.URL(to_url.rstrip("/")), listen.rpartition(":")
     if not url.host or "/engines/" not in url.path or not port.isdigit():
         raise click.UsageError("expected --to https://host/engines/TOKEN and --listen HOST:PORT")
-    key = os.environ.get("CALLSCRIBE_API_KEY")
+    key, ca_file = os.environ.get("CALLSCRIBE_API_KEY"), os.environ.get("CALLSCRIBE_CA_FILE")
+    tls = tls_context(Path(ca_file) if ca_file else None)
     listener = stack.enter_context(closing(parts.listen(host or "127.0.0.1", int(port))))
-    supervisor = Supervisor([sandbox_child(listener)], say=lambda line: echo(line, err=True))
+    # the sandbox speaks to that one address alone, by the authority that is named for it
+    env = os.environ | ({"SSL_CERT_FILE": ca_file} if ca_file else {})
+    supervisor = Supervisor([sandbox_child(listener)], env=env, say=lambda line: echo(line, err=True))
     stack.callback(supervisor.kill)
     supervisor.start()
     sandbox = stack.enter_context(
@@ -227,11 +231,15 @@ def _there(stack: ExitStack, to_url: str, listen: str, portal: str) -> Desk:
     if key:
         base = url.copy_with(path=url.path.partition("/engines/")[0])
         headers = {"authorization": f"Bearer {key}"}
-        api = stack.enter_context(httpx.Client(base_url=base, headers=headers, timeout=10, trust_env=False))
+        api = stack.enter_context(
+            httpx.Client(base_url=base, headers=headers, timeout=10, trust_env=False, verify=tls)
+        )
     try:
-        answer = httpx.get(f"{url}/audio", timeout=10, trust_env=False)
+        answer = httpx.get(f"{url}/audio", timeout=10, trust_env=False, verify=tls)
     except httpx.HTTPError as error:
-        raise CannotStart(f"{url.host} does not answer: {type(error).__name__}") from None
+        failed = CannotStart(f"{url.host} does not answer: {str(error) or type(error).__name__}")
+        failed.hint = tls_hint(error) or "Check the address, and that the service there is up."
+        raise failed from None
     if answer.status_code != 200:
         echo(f"the engine URL answers {answer.status_code} to GET: is its token right?", err=True)
     return Desk(sandbox=sandbox, engines_url=str(url), api=api, portal=portal, supervisor=supervisor)

@@ -51,23 +51,11 @@ class Archive:
 
     # -- written by the flow
 
-    def put(self, call: Call) -> None:
-        """Archives a call in place of what was known of it; verdicts of people and kept audio stay."""
+    def put(self, *some: Call) -> None:
+        """Archives calls in place of what was known of them; verdicts of people and kept audio stay."""
         with self.database.writing() as connection:
-            known = connection.execute(select(calls).where(calls.c.id == call.id)).first()
-            values = _values(call)
-            if known is None:
-                number = connection.scalar(insert(calls).values(**values).returning(calls.c.number)) or 0
-            else:
-                number = known.number
-                kept = {"audio"} if known.audio_bytes is not None else set()  # there, or removed by now
-                if not call.verdicts and _judged(connection, number):
-                    kept |= {"score", "band"}
-                changed = {name: value for name, value in values.items() if name not in kept}
-                connection.execute(update(calls).where(calls.c.number == number).values(**changed))
-            _replace_lines(connection, number, call)
-            _add_verdicts(connection, number, call.verdicts)
-            words.index(connection, number, _findable(call))
+            for call in some:
+                _put(connection, call)
 
     # -- said by people
 
@@ -226,6 +214,23 @@ class Archive:
     def _ids(self, wanted: ColumnElement[bool]) -> list[JobId]:
         with self.database.reading() as connection:
             return [JobId(key) for key in connection.scalars(select(calls.c.id).where(wanted))]
+
+
+def _put(connection: Connection, call: Call) -> None:
+    known = connection.execute(select(calls).where(calls.c.id == call.id)).first()
+    values = _values(call)
+    if known is None:
+        number = connection.scalar(insert(calls).values(**values).returning(calls.c.number)) or 0
+    else:
+        number = known.number
+        kept = {"audio"} if known.audio_bytes is not None else set()  # there, or removed by now
+        if not call.verdicts and _judged(connection, number):
+            kept |= {"score", "band"}
+        changed = {name: value for name, value in values.items() if name not in kept}
+        connection.execute(update(calls).where(calls.c.number == number).values(**changed))
+    _replace_lines(connection, number, call)
+    _add_verdicts(connection, number, call.verdicts)
+    words.index(connection, number, _findable(call))
 
 
 def _erase(connection: Connection, numbers: Sequence[int]) -> int:

@@ -150,6 +150,8 @@ def _sqlite(url: str) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def _prepare(_dialect: Any, _record: Any, arguments: list[Any], _named: Any) -> None:
+        if arguments[0].startswith(("file:", ":")):  # a URI of SQLite's own, or in memory
+            return
         file = Path(arguments[0])
         with contextlib.suppress(OSError):  # SQLite then says itself what is wrong
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -29,6 +29,7 @@ COMMANDS = {
     "engines": "Our engines on a portal: register, list, unregister.",
     "transcribe": "Transcribes local FILEs, `-` is the standard input; a progress bar goes to stderr.",
     "jobs": "The operator's view of the job store.",
+    "calls": "The archive of calls: found, shown, exported, rebuilt, erased.",
     "doctor": "Checks store, disk, media libraries, providers, portals and addresses; exit 1 when one fails.",
     "usage": "What each portal has used, by the days of UTC; the cost by CALLSCRIBE_PRICES_FILE.",
     "golden": "How far a chat model agrees with the golden set of calls.",

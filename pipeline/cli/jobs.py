@@ -31,7 +31,8 @@ HEAD = ["id", "accepted", "portal", "category", "status", "score", "entry in"]
 ENTITIES = ("deal", "lead", "contact", "company")
 
 
-def _entity(ctx: click.Context, param: click.Parameter, value: str | None) -> Entity | None:
+def entity_named(ctx: click.Context, param: click.Parameter, value: str | None) -> Entity | None:
+    """The option of a deal, by its number, or of another entity as lead:45."""
     if value is None:
         return None
     kind, _, number = (value if ":" in value else f"deal:{value}").partition(":")
@@ -89,7 +90,9 @@ _score = click.IntRange(0, 100)
 @click.option("--quality", type=click.Choice(get_args(Quality)), help="The band of the score.")
 @click.option("--least", type=_score, metavar="SCORE", help="A score of so much, or more.")
 @click.option("--most", type=_score, metavar="SCORE", help="A score of so much, or less.")
-@click.option("--deal", "entity", metavar="ID|TYPE:ID", callback=_entity, help="Of deal 123, of lead:45.")
+@click.option(
+    "--deal", "entity", metavar="ID|TYPE:ID", callback=entity_named, help="Of deal 123, of lead:45."
+)
 @click.option("--lacks", type=click.Choice(get_args(Lack)), help="Done, and without this.")
 @click.option("--held", is_flag=True, help="Waiting until the provider takes the account again.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
@@ -191,7 +194,9 @@ def show(job_id: str, as_json: bool) -> None:
 
 @jobs.command()
 @click.argument("job_id", metavar="ID")
-@click.option("--link", metavar="TYPE:ID", callback=_entity, help="Where its score belongs, as deal:123.")
+@click.option(
+    "--link", metavar="TYPE:ID", callback=entity_named, help="Where its score belongs, as deal:123."
+)
 def retry(job_id: str, link: Entity | None) -> None:
     """Does now what failed, what is lacking, or what was put off.
 

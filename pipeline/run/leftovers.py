@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import structlog
+
 from pipeline.domain.errors import UnknownJob, UnreadableRecord
 from pipeline.domain.job import JobId
-from pipeline.steps import flow, keeping
+from pipeline.steps import archive_steps, flow, keeping
+from pipeline.steps.archived import call_of
 from pipeline.steps.pictures import is_over
 from pipeline.steps.retry import replayable
 from pipeline.steps.tools import Tools
+from pipeline.store.records import read_job
+
+log = structlog.get_logger()
 
 
 def leftovers(tools: Tools, known: frozenset[str] = frozenset()) -> frozenset[str]:
@@ -42,6 +48,29 @@ def expire(tools: Tools) -> None:
     while tools.archive.expire(before):
         pass
     keeping.agree(tools)
+
+
+def archive_anew(tools: Tools) -> tuple[int, int]:
+    """Archives each call whose record lives and whose outcome is known: how many, and how many records could
+    not be read. Raises StoreUnavailable, ArchiveUnavailable.
+    """
+    prices, done, unreadable = archive_steps.prices(tools), 0, 0
+    before: float | None = None
+    while page := tools.store.page(before=before, limit=200):
+        before = page[-1][1]
+        for key, _, fields in page:
+            try:
+                job = read_job(key, fields)
+                ended = job.category.spoken and "callback" in job.facts
+                call = call_of(job, tools.portals.get(job.portal), prices) if ended else None
+            except Exception as error:  # of another version, or damaged
+                log.warning("record_not_archived", job=key, error=type(error).__name__)
+                unreadable += 1
+                continue
+            if call is not None:
+                tools.archive.put(call)
+                done += 1
+    return done, unreadable
 
 
 def _needed(job_id: JobId, tools: Tools) -> bool:

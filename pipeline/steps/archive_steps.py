@@ -38,10 +38,10 @@ def archive(job: Job, claim: Claim, tools: Tools) -> Result:
         return Result(facts={claim.step: {"state": "off"}}, forget=older)
     if (wait := tools.store.breakers.wait(BREAKER)) > 0:
         raise _waiting(job, tools, wait, "the archive's database does not answer")
-    prices = _prices(tools)
+    costs = prices(tools)
     while True:
         try:
-            tools.archive.put(call_of(job, tools.portals.get(job.portal), prices))
+            tools.archive.put(call_of(job, tools.portals.get(job.portal), costs))
         except CallscribeError as error:
             if not error.transient:
                 raise
@@ -77,7 +77,8 @@ class NotArchived(CallscribeError):
     )
 
 
-def _prices(tools: Tools) -> dict[str, Price]:
+def prices(tools: Tools) -> dict[str, Price]:
+    """What models cost; nothing where the file cannot be read, which harms no call."""
     try:
         return read_prices(tools.settings.prices_file) if tools.settings.prices_file else {}
     except SettingsError as error:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,19 +36,36 @@ def _run(program: str, *arguments: str) -> None:
     assert done.returncode == 0, f"{program} failed"
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty server on a unix socket; it ends with the tests."""
-    home = tmp_path_factory.mktemp("pg")
-    data, options = str(home / "data"), f"-k {home} -c listen_addresses= -c fsync=off"
+@contextmanager
+def served(home: Path) -> Iterator[str]:
+    """The URL of an empty server on a unix socket in that folder, whose path is short."""
+    data = str(home / "data")
     _run(
         "initdb", "-D", data, "-U", "callscribe", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
     )
-    _run("pg_ctl", "start", "-w", "-D", data, "-l", str(home / "log"), "-o", options)
+    start(home)
     try:
         yield f"postgresql://callscribe@/postgres?host={home}"
     finally:
-        _run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
+        stop(home)
+
+
+def start(home: Path) -> None:
+    """Starts the server of that folder, and waits for it."""
+    options = f"-k {home} -c listen_addresses= -c fsync=off"
+    _run("pg_ctl", "start", "-w", "-D", str(home / "data"), "-l", str(home / "log"), "-o", options)
+
+
+def stop(home: Path) -> None:
+    """Ends it at once, as a crash does."""
+    _run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(home / "data"))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty server; it ends with the tests."""
+    with served(tmp_path_factory.mktemp("pg")) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

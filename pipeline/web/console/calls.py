@@ -11,7 +11,7 @@ from pipeline.archive.calls import Call, Filters, Lack, Page, State
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Category
 from pipeline.domain.lead import Quality
-from pipeline.run.views import moment
+from pipeline.run.call_views import call_row
 from pipeline.web.console.states import phone_for, state_words, talkers
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.under_way import calls_under_way
@@ -53,40 +53,9 @@ async def rows(view: View, cursor: str | None) -> Rows:
 
 
 def row(view: View, call: Call) -> dict[str, Any]:
-    """A call as a line of JSON or CSV; moments are RFC 3339, lengths seconds."""
-    return {
-        "id": call.id,
-        "job": call.id,
-        "portal": call.portal,
-        "category": call.category.value,
-        "started_at": moment(call.started_at),
-        "seconds": call.seconds,
-        "direction": call.direction,
-        "manager_id": call.manager_id,
-        "manager": call.manager,
-        "client": call.client,
-        "phone": phone_for(view, call),
-        "entity": {
-            "type": call.entity.type if call.entity else None,
-            "id": call.entity.id if call.entity else None,
-            "title": call.entity_title,
-            "url": call.entity_url,
-        },
-        "state": call.state,
-        "lacks": [{"kind": gap.kind, "why": gap.why} for gap in call.gaps],
-        "score": call.score,
-        "band": call.band,
-        "machine_score": call.machine_score,
-        "machine_band": call.machine_band,
-        "reason": call.reason,
-        "language": call.language,
-        "quality": call.quality,
-        "talk": dict(zip(("first", "second"), (*call.talk, None, None), strict=False)),
-        "talkers": list(talkers(call, view.words)) if call.talk else [],
-        "silence": call.silence,
-        "cost": call.cost,
-        "error": call.error,
-    }
+    """A call as a line of JSON or CSV, as this reader may see it."""
+    names = talkers(call, view.words) if call.talk else ()
+    return call_row(call, phone=phone_for(view, call), talkers=names)
 
 
 def filters_of(view: View) -> Filters:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from pipeline.archive.calls import Call, Gap
+from pipeline.contract.redact import mask_phone
 from pipeline.domain.labels import speaker_word
 from pipeline.web.console.drawing import UNKNOWN
 from pipeline.web.console.view import View
@@ -42,12 +41,11 @@ def state_words(call: Call, words: Words) -> list[str]:
 
 
 def phone_for(view: View, call: Call) -> str | None:
-    """The phone as this reader may see it; else its last two digits."""
+    """The phone as this reader may see it; else its ends alone."""
     least = view.service.settings.phones_for
     if call.phone is None or (least != "nobody" and view.person and view.person.may(least)):
         return call.phone
-    digits = re.sub(r"\D", "", call.phone)
-    return f"••• {digits[-2:]}"
+    return mask_phone(call.phone)
 
 
 def talkers(call: Call, words: Words) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from pipeline.telemetry import failpoints
 from pipeline.telemetry.metrics import ACCEPT_SECONDS, ACCEPTED, REPEATED
 from pipeline.telemetry.traces import TRACES
 from pipeline.web.auth import COOKIE, Role, find_key, given_key, keyring
+from pipeline.web.checkup import Checkup
 from pipeline.web.rate_limits import RateLimit
 from pipeline.web.room import Room
 from pipeline.web.shares import Shares
@@ -62,6 +63,7 @@ class Service:
         await asyncio.to_thread(sweep, self.settings)
         self.intake = Intake(self.settings.store_url, bound_seconds=ACCEPT_BOUND_SECONDS)
         self.tools: Tools = await asyncio.to_thread(open_tools, self.settings, self._live)
+        self.checkup = Checkup(self.tools)
         self.notifier = Notifier(self.settings.store_url)
         self.pulse = Pulse(self.tools.store, "api")
         self.pulse.start()

@@ -75,9 +75,10 @@ def used(valkey: str) -> None:
     server.close()
 
 
-@pytest.mark.parametrize(
-    "path", ["/todo", "/team", "/team?days=90&order=score", "/quality?days=90", "/usage", "/try"]
-)
+PATHS = ("/todo", "/team", "/team?days=90&order=score", "/quality?days=90", "/usage", "/health-board", "/try")
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_boards_are_accessible(console: Console, valkey: str, visit: Visit, size: str, path: str) -> None:
     """In light and English, in dark and Russian; nothing is wider than the screen."""
     filled(console)

@@ -17,7 +17,7 @@ from pipeline.scoring.golden import read_cases
 from pipeline.settings.installation import Settings
 from pipeline.web.console.drawing import WEEK_SECONDS, trend
 from tests.archive.test_archive import call
-from tests.web.conftest import Client, running
+from tests.web.conftest import TOKEN, Client, audio_request, running
 from tests.web.console.conftest import API_KEY, READ_KEY, Browser
 
 NOW = time.time()
@@ -237,3 +237,42 @@ def test_costs_are_not_told_without_prices(operator: Browser) -> None:
     page = operator.get("/usage").text
     assert "CALLSCRIBE_PRICES_FILE" in page
     assert operator.get("/usage.json").json()["usage"][0]["cost"] is None
+
+
+# -- health
+
+
+def test_the_board_tells_how_work_stands(operator: Browser, client: Client) -> None:
+    """Who lives and who is missing, and by and by what the checks find, each with its mend."""
+    page = operator.get("/health-board").text
+    assert "Start what is missing" in page  # no worker runs in these tests
+    for _ in range(200):
+        told = operator.get("/health-board.json").json()["checks"]
+        if any(row["name"] == "media libraries" for row in told):
+            break
+        time.sleep(0.1)
+    named = {row["name"]: row for row in told}
+    assert named["processes"]["state"] == "failed"
+    assert named["media libraries"]["state"] == "ok"
+    assert named["store"]["state"] in ("ok", "failed")
+    failed = [row for row in told if row["state"] == "failed"]
+    assert all(row["hint"] for row in failed), failed
+    page = operator.get("/health-board").text
+    assert "Being checked" not in page
+    assert "PyAV and libmagic read a recording" in page
+
+
+def test_the_nearest_deadline_leads_to_its_job(operator: Browser, client: Client) -> None:
+    """With the portal, and the time that is left."""
+    accepted = client.post(f"/engines/{TOKEN}/audio", json=audio_request())
+    assert accepted.status_code == 202
+    (job,) = operator.get("/jobs.json").json()["jobs"]
+    page = operator.get("/health-board").text
+    assert f'href="/jobs/{job["id"]}"' in page
+    assert "left" in page
+    assert '<td class="number">1</td>' in page
+
+
+def test_readers_see_no_board_of_operators(reader: Browser) -> None:
+    """Health, usage and the audit log are not theirs."""
+    assert {reader.get(path).status_code for path in ("/health-board", "/usage", "/usage.csv")} == {403}

@@ -1,4 +1,4 @@
-"""What `callscribe doctor` says of this machine: store, storage, room, libraries. It makes no folder."""
+"""The machine and what lies on it: store, archive, storage, room, libraries. No folder is made."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from urllib.parse import unquote, urlsplit
 from pipeline.audio.decoder import Decoder
 from pipeline.audio.sniff import sniff
 from pipeline.bitrix24.checks import Check
-from pipeline.cli import attached, drawing
 from pipeline.domain.errors import CallscribeError, ProviderAccount
+from pipeline.domain.labels import clock
+from pipeline.run.views import moment
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal
 from pipeline.storage.blobs import Blobs
@@ -42,9 +43,8 @@ START_SECONDS = 15.0
 ROLES = ("api", "media", "upstream")
 
 
-def machine_checks(settings: Settings, portals: Sequence[Portal]) -> Iterator[Check]:
-    """In the order of a call's way; none raises."""
-    yield from _store(settings, portals)
+def machine_checks(settings: Settings) -> Iterator[Check]:
+    """All but the store, which whoever asks has opened; none raises."""
     yield _archive(settings)
     yield _audio_storage(settings)
     yield _room("disk of the data", settings.data_dir, "CALLSCRIBE_DATA_DIR")
@@ -60,22 +60,8 @@ def _tried(name: str, check: Callable[[], object], well: str) -> Check:
     return Check(name=name, state="ok", says=well)
 
 
-def _store(settings: Settings, portals: Sequence[Portal]) -> Iterator[Check]:
-    kind = "Redis" if settings.redis_url else "embedded store"
-    runs = settings.redis_url is not None or attached.is_served(settings)
-    try:
-        with attached.opened_store(settings) as store:
-            yield _durability(kind, store, f" (at {attached.place(settings)})")
-            yield _processes(store) if runs else _not_running(settings)
-            yield from _work(store, portals)
-    except attached.NoStore as error:
-        yield _first_store(settings, kind, error)
-        yield _not_running(settings)
-    except CallscribeError as error:
-        yield Check(name=kind, state="failed", says=error.message, hint=error.hint)
-
-
-def _durability(kind: str, store: Store, where: str) -> Check:
+def durability(kind: str, store: Store, where: str = "") -> Check:
+    """Whether what is accepted is kept. Raises StoreUnavailable."""
     store.ping()  # takes writes
     found = store.durability()
     return Check(
@@ -83,25 +69,7 @@ def _durability(kind: str, store: Store, where: str) -> Check:
     )
 
 
-def _first_store(settings: Settings, kind: str, error: attached.NoStore) -> Check:
-    """None is there yet: whether one could be is tried in a folder that goes again."""
-    with tempfile.TemporaryDirectory(prefix="callscribe-", dir=attached.short_folder()) as folder:
-        (Path(folder) / "store").mkdir()
-        try:
-            with attached.opened_store(settings.model_copy(update={"data_dir": Path(folder)})) as store:
-                return _durability(kind, store, f" (one was tried elsewhere: {error.message} yet)")
-        except CallscribeError as failed:
-            return Check(name=kind, state="failed", says=failed.message, hint=failed.hint)
-
-
-def _not_running(settings: Settings) -> Check:
-    hint = "Start it with `callscribe up`, in this folder."
-    return Check(
-        name="service", state="unknown", says=f"none runs on {settings.data_dir.resolve()}", hint=hint
-    )
-
-
-def _processes(store: Store) -> Check:
+def processes(store: Store) -> Check:
     """Who has told lately that it lives; a service that starts at this moment is given time."""
     end = time.monotonic() + START_SECONDS
     while True:
@@ -119,22 +87,23 @@ def _processes(store: Store) -> Check:
     return Check(name="processes", state="ok", says=f"alive are {says}")
 
 
-def _work(store: Store, portals: Sequence[Portal]) -> Iterator[Check]:
+def work(store: Store, portals: Sequence[Portal]) -> Iterator[Check]:
+    """Whether the store has gone back, accounts are refused, or steps wait long. Raises StoreUnavailable."""
     store.tick()
     if at := store.unsettled_since():
-        says = f"it has gone back, seen at {drawing.moment(at)}: jobs may be missing, or run again"
+        says = f"it has gone back, seen at {moment(at)}: jobs may be missing, or run again"
         hint = "For a day from then on timeline entries are looked up before they are written."
         yield Check(name="the store's past", state="failed", says=says, hint=hint)
     stands = store.gauges.overview([portal.id for portal in portals])
     for held_portal, held in stands.held.items():
-        says = f"{held.jobs} calls wait since {drawing.moment(held.since)}: the provider refuses the account"
+        says = f"{held.jobs} calls wait since {moment(held.since)}: the provider refuses the account"
         yield Check(name=f"{held_portal}: held", state="failed", says=says, hint=ProviderAccount.hint)
     longest = stands.now - min(stands.waits.values(), default=stands.now)
     steps = ", ".join(f"{queue} {count}" for queue, count in stands.ready.items())
     yield Check(
         name="steps that wait for a worker",
         state="failed" if longest > LONG_SECONDS else "ok",
-        says=steps + (f"; one waits for {drawing.duration(longest)}" if longest else ""),
+        says=steps + (f"; one waits for {clock(longest)}" if longest else ""),
         hint=MORE if longest > LONG_SECONDS else "",
     )
 

@@ -1,14 +1,13 @@
-"""What `callscribe doctor` says of providers: keys, models and their ends, what was learned of their
-dialects."""
+"""Providers: keys, models and their ends, what was learned of their dialects."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pipeline.bitrix24.checks import Check
-from pipeline.cli import attached
 from pipeline.clients import lifetimes, windows
 from pipeline.clients.dialect import FORGET_SECONDS, SUSPECT, Learned, read_learned
 from pipeline.clients.images import gives_bytes
@@ -22,11 +21,14 @@ from pipeline.steps.pictures import UNSERVED
 from pipeline.store import Store
 
 ASK_SECONDS = 10.0
+Opened = Callable[[], AbstractContextManager[Store]]
 WORKS = ("transcription", "chat", "image")
 NAMES = {"vibecode": "timeline entries"}  # of works that are not called as their settings
 
 
-def provider_checks(settings: Settings, portals: Sequence[Portal], inside: Transport) -> Iterator[Check]:
+def provider_checks(
+    settings: Settings, portals: Sequence[Portal], inside: Transport, opened: Opened
+) -> Iterator[Check]:
     """For each provider: its key and models, ends of life, what was learned; none raises."""
     found: dict[Provider, list[str]] = {}
     for portal in portals:
@@ -42,7 +44,7 @@ def provider_checks(settings: Settings, portals: Sequence[Portal], inside: Trans
         if "image" in works and settings.public_url is None:
             yield from _bytes(provider)
     try:
-        with attached.opened_store(settings) as store:
+        with opened() as store:
             for provider, works in found.items():
                 yield from _ends(provider, works, listed[provider], store)
                 for work in (work for work in works if work in WORKS):

@@ -46,8 +46,8 @@ endif
 truth: $(HEARING) ## calls with known words through the service and a real Whisper: NAMES=, CALLSCRIBE_SPEECH=
 	@$(BIN)/python -m bench.truth $(if $(REPORT),--report) $(NAMES)
 
-browser: $(STAMP) ## the console in a real Chromium of this system, at a phone's and a desk's width
-	@$(BIN)/python -m pytest tests/browser
+browser: $(STAMP) ## the console in a real Chromium of this system, at a phone's and a desk's width: PICTURES=1
+	@$(if $(PICTURES),CALLSCRIBE_PICTURES=1) $(BIN)/python -m pytest tests/browser
 
 soak: $(STAMP) ## random faults over 500 jobs, a fresh one every few seconds: SEED=7 JOBS=500
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.archive.calls import Call
 from pipeline.domain.job import Event
+from pipeline.domain.kinds import kind_of
 from pipeline.domain.recording import Span
 from pipeline.domain.transcript import Speaker
 
@@ -17,6 +18,7 @@ GAP = 8.0
 WEEK_SECONDS = 7 * 86_400
 LEAST = 0.6  # what silence is drawn as, so that a lane is seen
 UNKNOWN: tuple[Speaker, ...] = ("speaker_1", "speaker_2")  # of two channels, where nobody has a role
+PIECES = ("transcribe", "halve")  # kinds of steps that there are several of
 POINTS = 500  # of one lane: more than a screen shows apart
 
 
@@ -135,7 +137,12 @@ class Steps:
 
     def of(self, row: str) -> list[Bar]:
         """The bars of one row."""
-        return [bar for bar in self.bars if bar.event.step == row]
+        return [bar for bar in self.bars if _row(bar.event.step) == row]
+
+
+def _row(step: str) -> str:
+    """Pieces have rows of their own; what is done anew by another name has one."""
+    return step if kind_of(step) in PIECES else kind_of(step)
 
 
 def steps(events: Iterable[Event]) -> Steps | None:
@@ -145,7 +152,7 @@ def steps(events: Iterable[Event]) -> Steps | None:
         return None
     first = min(event.at - (event.took or 0.0) for event in told)
     whole = max(max(event.at for event in told) - first, 1e-3)
-    rows = list(dict.fromkeys(event.step for event in told))
+    rows = list(dict.fromkeys(_row(event.step) for event in told))
     bars = []
     for event in told:
         left = (event.at - (event.took or 0.0) - first) / whole * WIDTH

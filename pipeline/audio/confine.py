@@ -2,14 +2,15 @@
 
 They are set once, in a process that reads one recording and ends (zygote.py), and cannot be raised again.
 Processor time is counted by interval timers (setitimer(2)); RLIMIT_CPU counts by the kernel's ticks, which on
-a busy virtual machine fall far behind what getrusage(2) tells. Native code that loops without end never
-returns to where an exception can be raised: then the process ends, and the recording counts as one that
-crashes it.
+a busy virtual machine fall far behind what getrusage(2) tells, but cannot be reset from within. Native code
+that loops without end never returns to where an exception can be raised: then the process ends, and the
+recording counts as one that crashes it.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import resource
 import signal
 from collections.abc import Iterator
@@ -25,12 +26,14 @@ from pipeline.domain.errors import NotAudio, TooLarge
 class Limits:
     """What reading one recording may take, beyond what the process holds at its begin.
 
-    grace_seconds: of processor time, from the exception to the end of the process.
+    grace_seconds: of processor time, from the exception to the end of the process. wall_seconds: by the clock
+    on the wall, after which whoever started it ends it: native code may also hang without working.
     """
 
     memory_bytes: int = 768 << 20  # preparing hours of stereo takes less than 100 MB
     cpu_seconds: float = 900.0
     grace_seconds: float = 30.0
+    wall_seconds: float = 1800.0
     file_bytes: int = 2 << 30  # one channel's sound of 18 hours
 
 
@@ -47,6 +50,7 @@ def confined(limits: Limits = Limits()) -> Iterator[None]:
 
     _limit(resource.RLIMIT_CORE, 0)  # it would hold the recording
     _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+    _limit(resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds + limits.grace_seconds) + 1)
     if (held := _data_bytes()) is not None:
         _limit(resource.RLIMIT_DATA, held + limits.memory_bytes)
     signal.signal(signal.SIGVTALRM, out_of_time)

@@ -120,7 +120,7 @@ class Decoder:
     def _asked(self, process: subprocess.Popen[bytes], call: bytes) -> tuple[int, bytes]:
         assert process.stdin
         try:
-            process.stdin.write(HEAD.pack(0, len(call)) + call)
+            process.stdin.write(HEAD.pack(int(self._limits.wall_seconds * 1000), len(call)) + call)
             process.stdin.flush()
             return _frame(process)
         except (EOFError, BrokenPipeError):

@@ -19,6 +19,7 @@ import pickle
 import select
 import signal
 import struct
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -32,7 +33,9 @@ from pipeline.confinement.system_calls import can_refuse, refuse_system_calls
 from pipeline.domain.errors import Refused
 from pipeline.domain.plain import to_plain
 
-HEAD = struct.Struct(">iQ")  # how the process ended (negative: by which signal), bytes that follow
+# of a call: milliseconds that it may take; of an answer: how the process ended (negative: by which signal);
+# then the bytes that follow
+HEAD = struct.Struct(">iQ")
 MOST_BYTES = 64 << 20  # of an answer; the plan of four hours of two channels takes a twentieth
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Limits]
 
@@ -54,14 +57,14 @@ def main() -> None:
     _load()
     _put(answers, 0, json.dumps(lacks).encode())
     while head := calls.read(HEAD.size):
-        _, size = HEAD.unpack(head)
-        _put(answers, *_apart(calls.read(size), calls, answers))
+        milliseconds, size = HEAD.unpack(head)
+        _put(answers, *_apart(calls.read(size), milliseconds / 1000, calls, answers))
 
 
 def _load() -> None:
     """Has ready what every call needs, so that the forked processes share it."""
     os.environ["PATH"] = ""  # pydub looks for programs there, and breaks where there is none
-    for name in ("halve", "join", "sniff", "split"):
+    for name in ("halve", "join", "keep", "sniff", "split"):
         import_module(f"pipeline.audio.{name}")
     import_module("pipeline.audio.opening").sound_decoders()
     import_module("pipeline.audio.libmagic").packed(b"")
@@ -75,7 +78,7 @@ def _put(answers: BinaryIO, ended: int, answer: bytes) -> None:
     answers.flush()
 
 
-def _apart(call: bytes, calls: BinaryIO, answers: BinaryIO) -> tuple[int, bytes]:
+def _apart(call: bytes, seconds: float, calls: BinaryIO, answers: BinaryIO) -> tuple[int, bytes]:
     """What a process of its own answers, and how it ended; it does not outlive the worker."""
     parent = os.getpid()
     try:
@@ -104,9 +107,10 @@ def _apart(call: bytes, calls: BinaryIO, answers: BinaryIO) -> tuple[int, bytes]
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
         poll.register(calls, 0)  # tells when the worker has gone
+        end = time.monotonic() + seconds
         while True:
-            ready = [number for number, _ in poll.poll()]
-            if calls.fileno() in ready or len(answer) > MOST_BYTES:
+            ready = [number for number, _ in poll.poll(max(0.0, end - time.monotonic()) * 1000)]
+            if not ready or calls.fileno() in ready or len(answer) > MOST_BYTES:
                 os.kill(child, signal.SIGKILL)
                 break
             if not (more := pipe.read(1 << 16)):

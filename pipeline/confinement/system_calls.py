@@ -14,7 +14,7 @@ import sys
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2  # linux/prctl.h, linux/seccomp.h
 RET_ALLOW, RET_ERRNO, RET_KILL_PROCESS = 0x7FFF_0000, 0x0005_0000, 0x8000_0000
-LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # linux/bpf_common.h: opcodes of the filter's program
+LOAD, EQUAL, AT_LEAST, HAS_BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # linux/bpf_common.h: opcodes
 NUMBER_AT, MACHINE_AT, FIRST_ARGUMENT_AT = 0, 4, 16  # struct seccomp_data, little endian
 OTHER_NUMBERS = 0x4000_0000  # x86_64: the x32 interface begins there
 
@@ -38,6 +38,9 @@ REFUSED = {
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
     "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
 }  # fmt: skip
+FORK = (57, 58)  # and vfork: x86_64 alone has them
+CLONE, CLONE3 = (56, 220), (435, 435)
+CLONE_THREAD = 0x1_0000  # linux/sched.h: a thread; without it a process, which would outlive its call
 PRLIMIT = (302, 261)  # of itself alone: its first argument is 0
 MACHINES = {"x86_64": (0, 0xC000_003E), "aarch64": (1, 0xC000_00B7)}  # column above, AUDIT_ARCH_*
 
@@ -69,8 +72,20 @@ def _program(column: int, machine: int) -> bytes:
     def step(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:
         return struct.pack("<HBBI", code, yes, no, value)
 
-    refuse = step(RETURN, RET_ERRNO | errno.EPERM)
-    numbers = [row[column] for row in REFUSED.values()]
+    def only(number: int, code: int, value: int) -> bytes:
+        """A call that is allowed where its first argument is so."""
+        return b"".join(
+            [
+                step(EQUAL, number, no=4),
+                step(LOAD, FIRST_ARGUMENT_AT),
+                step(code, value, yes=1),
+                refuse,
+                allow,
+            ]
+        )
+
+    refuse, allow = step(RETURN, RET_ERRNO | errno.EPERM), step(RETURN, RET_ALLOW)
+    numbers = [row[column] for row in REFUSED.values()] + ([] if column else list(FORK))
     parts = [
         step(LOAD, MACHINE_AT),
         step(EQUAL, machine, yes=1),
@@ -79,10 +94,11 @@ def _program(column: int, machine: int) -> bytes:
         step(AT_LEAST, OTHER_NUMBERS, no=1),
         refuse,
         *(step(EQUAL, number, no=1) + refuse for number in numbers),
-        step(EQUAL, PRLIMIT[column], no=3),
-        step(LOAD, FIRST_ARGUMENT_AT),
-        step(EQUAL, 0, yes=1),
-        refuse,
-        step(RETURN, RET_ALLOW),
+        only(PRLIMIT[column], EQUAL, 0),
+        only(CLONE[column], HAS_BITS, CLONE_THREAD),
+        # its flags lie in memory, where no filter sees them: the C library then takes the older call
+        step(EQUAL, CLONE3[column], no=1),
+        step(RETURN, RET_ERRNO | errno.ENOSYS),
+        allow,
     ]
     return b"".join(parts)

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def refused(secret: Path, near: str, port: int, worker: int, folder: Path) -> di
         "a signal to the one that forked it": lambda: os.kill(parent, 0),
         "limits of the worker": lambda: resource.prlimit(worker, resource.RLIMIT_CORE, (0, 0)),
         "its own limits": raise_limit,
+        "a process of its own": os.fork,
         "another program": lambda: subprocess.run([sys.executable, "-c", ""], check=True),
     }
     told = {}
@@ -116,6 +118,15 @@ def kill_itself(number: int) -> int:
 def spin() -> int:
     """Native code that is deaf to signals."""
     return sum(range(10**13))
+
+
+def thread() -> int:
+    """FFmpeg decodes in threads."""
+    found: list[int] = []
+    worker = threading.Thread(target=lambda: found.append(7))
+    worker.start()
+    worker.join()
+    return found[0]
 
 
 def swell(most: int) -> int:

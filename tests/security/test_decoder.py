@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import errno
 import os
@@ -133,6 +134,35 @@ def test_limits_hold() -> None:
         with pytest.raises(DecoderDied, match=f"-{int(signal.SIGPROF)}"):
             decoder.run(inside.spin)
         assert decoder.run(inside.swell, 30 << 20) == 30 << 20
+
+
+def test_what_hangs_without_working_is_ended(tmp_path: Path) -> None:
+    """A call that comes to no end by the clock on the wall counts as a crash; the next one is served."""
+    with contextlib.closing(Decoder(Limits(wall_seconds=0.5))) as decoder:
+        with pytest.raises(DecoderDied, match=f"-{int(signal.SIGKILL)}"):
+            decoder.run(inside.wait, tmp_path)
+        assert decoder.run(inside.thread) == 7
+
+
+def test_whatever_reads_recordings_is_run_apart() -> None:
+    """No step, and no command, calls a function of these modules itself: it hands it to the decoder."""
+    reads = {f"pipeline.audio.{name}" for name in ("halve", "join", "keep", "sniff", "split")}
+    found = 0
+    for path in (ROOT / "pipeline").rglob("*.py"):
+        if path.parent.name in ("audio", "whisper"):  # a recogniser is a process apart by itself
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module in reads
+            for alias in node.names
+        }
+        found += len(names)
+        for node in ast.walk(tree):
+            called = node.func if isinstance(node, ast.Call) else None
+            assert not (isinstance(called, ast.Name) and called.id in names), (path, called.id)  # type: ignore[union-attr]
+    assert found > 5
 
 
 def test_who_kills_it_loses_one_call_at_most(tmp_path: Path) -> None:

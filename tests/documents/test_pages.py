@@ -22,11 +22,16 @@ import pytest
 from pipeline.domain import errors
 from tests.system.processes import ROOT, Portal, Process, environment, short_folder
 
-PAGES = ("start", "events", "troubleshooting", "hardening", "upgrade", "backup")
+PAGES = ("start", "events", "troubleshooting", "commands", "hardening", "upgrade", "backup")
 # pages whose commands another test runs
 ELSEWHERE = {"whisper.md": "tests/whisper"}
 # what takes a registry or a host of its own: which test does the same here
-NOT_HERE = {"pipx install": "tests/system/test_wheel.py installs the wheel"}
+NOT_HERE = {
+    "pipx install": "tests/system/test_wheel.py installs the wheel",
+    "callscribe doctor --json | jq": "not every machine has jq",
+    "callscribe transcribe": "tests/cli/test_with_sandbox.py: seconds of recognition each",
+    "cat call.mp3 | callscribe transcribe": "test_transcribe_takes_several_files reads the standard input",
+}
 START, STOP = ("callscribe up", "systemctl start callscribe"), ("systemctl stop callscribe",)
 
 

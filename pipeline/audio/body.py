@@ -236,8 +236,7 @@ def _extent(file: BinaryIO, begin: int, claim: Claim, size: int) -> tuple[int, i
     if there <= 0:
         return size, None, None
     following = next_of(file, begin, claim.start, size)
-    end = following or size
-    return end, following, _trailer(file, claim, end) - claim.start
+    return following or size, following, (following or _trailer(file, claim, size)) - claim.start
 
 
 def _chain(file: BinaryIO, at: int, size: int, claim: Claim) -> tuple[bool, int | None]:

@@ -7,7 +7,7 @@ gives lead to its end; where a format has none, the beginning of the next one is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from pipeline.audio.headers import mp3_chain
@@ -46,7 +46,7 @@ def begins_near(file: BinaryIO, at: int) -> int | None:
 def next_of(file: BinaryIO, begin: int, at: int, size: int) -> int | None:
     """Where a recording of the same kind as the one at `begin` begins, from `at` on."""
     file.seek(begin)
-    return next(_sought(file, file.read(4), 0, at, size), None)
+    return _sought(file, [(file.read(4), 0)], at, size)
 
 
 def next_by_structure(file: BinaryIO, start: int, size: int) -> int | None:
@@ -61,12 +61,8 @@ def next_by_structure(file: BinaryIO, start: int, size: int) -> int | None:
     if known and not head.startswith((b"#!AMR", *READ_ON)):
         return None  # FFmpeg reads on by itself, or what is inside may be anything
     own = READ_ON.get(head[:4], ())
-    places = (  # of formats without lengths
-        next(_sought(file, beginning, offset, start + len(head), size), None)
-        for beginning, offset in BEGINNINGS
-        if beginning not in own
-    )
-    return min((place for place in places if place is not None), default=None)
+    beginnings = [each for each in BEGINNINGS if each[0] not in own]
+    return _sought(file, beginnings, start + len(head), size)
 
 
 def _behind(file: BinaryIO, start: int, size: int, length: Callable[[bytes], int | None]) -> int | None:
@@ -104,18 +100,18 @@ def _object(head: bytes) -> int | None:
     return length if length >= 24 else 0
 
 
-def _sought(file: BinaryIO, beginning: bytes, offset: int, at: int, size: int) -> Iterator[int]:
-    """Where recordings begin that have these bytes at that offset; bytes.find is as fast as reading."""
-    rest = b""
+def _sought(file: BinaryIO, beginnings: Sequence[tuple[bytes, int]], at: int, size: int) -> int | None:
+    """The first place from `at` on where a recording begins with one of them, at that offset.
+
+    bytes.find is as fast as reading; only a block that holds one of them is looked at closely, and once.
+    """
     while at < size:
         file.seek(at)
-        block = rest + file.read(BLOCK_BYTES)
-        base, place = at - len(rest), block.find(beginning)
-        while place >= 0:
-            begins = base + place - offset
-            file.seek(max(0, begins))
-            if SIGNATURE.match(file.read(SIGNATURE_BYTES)):
-                yield begins
-            place = block.find(beginning, place + 1)
-        at = base + len(block)
-        rest = block[1 - len(beginning) :]
+        block = file.read(BLOCK_BYTES + SIGNATURE_BYTES)
+        places = [block.find(beginning) - offset for beginning, offset in beginnings if beginning in block]
+        if places:
+            for found in SIGNATURE.finditer(block, max(0, min(places)), BLOCK_BYTES + SIGNATURE_BYTES):
+                if any(block.startswith(each, found.start() + offset) for each, offset in beginnings):
+                    return at + found.start()
+        at += BLOCK_BYTES
+    return None

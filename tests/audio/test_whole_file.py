@@ -11,6 +11,7 @@ import av
 import pytest
 from av.audio.frame import AudioFrame
 
+from pipeline.audio.body import MAX_JOINED, bodies
 from pipeline.audio.limits import MAX_TRACKS
 from pipeline.audio.sniff import sniff
 from pipeline.domain.errors import NotAudio
@@ -338,6 +339,16 @@ def test_joined_streams(tmp_path: Path, cut: Callable[..., Cut]) -> None:
         path.write_bytes(b"".join(streamed))
         heard = [each.number for each in cut(path).words()]
         assert heard == [each.number for each in (*said, *then)], container
+
+
+def test_a_file_of_nothing_but_beginnings(tmp_path: Path) -> None:
+    """Of what pretends to hold thousands of recordings no more than the bound are looked at, in order."""
+    pretended = claiming(write(tmp_path / "a", noise(8000, 0.05, 500), rate=8000), "wav", None)
+    data = pretended.read_bytes()
+    pretended.write_bytes(data * (MAX_JOINED + 500))
+    found = bodies(pretended)
+    assert len(found) == MAX_JOINED
+    assert [(body.start, body.end) for body in found[:2]] == [(0, len(data)), (len(data), 2 * len(data))]
 
 
 BLEMISHES = {

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.cli import CannotStart
+from pipeline.run import systemd
 
 ROOT = Path(__file__).resolve().parents[2]
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -154,6 +155,7 @@ class Supervisor:
         child = kept.child
         kept.node = f"{child.name}-{secrets.token_hex(5)}."
         env = {**self._env, **child.env, "PYTHONPATH": _python_path(self._env)}
+        env.pop(systemd.SOCKET, None)  # it is the supervisor that is watched
         if child.worker:
             env["CALLSCRIBE_NODE"] = kept.node
         log = self._log(child.name)

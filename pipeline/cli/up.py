@@ -14,6 +14,7 @@ from pipeline.cli import CannotStart, attached, parts
 from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
 from pipeline.cli.terminal import echo
 from pipeline.confinement.privileges import give_up
+from pipeline.run import systemd
 from pipeline.settings.environment import mistakes
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import Portals
@@ -71,9 +72,12 @@ def up(host: str, port: int, workers: int) -> None:
             if not leave.is_set():
                 supervisor.start()
                 _greet(settings, address)
+                systemd.tell("READY=1")
             while not leave.wait(LOOK_SECONDS):
                 supervisor.tend()
+                systemd.alive()
             _say("draining")
+            systemd.tell("STOPPING=1")
             # from here on nobody takes over the socket: what comes later is refused, not left waiting
             supervisor.stop(before={Leaves.SECOND: listener.close})
         finally:

@@ -9,6 +9,7 @@ import structlog
 
 from pipeline.cli import attached, parts
 from pipeline.cli.supervise import Supervisor, told_to_leave
+from pipeline.run import systemd
 from pipeline.settings.installation import load
 
 LOOK_SECONDS = 0.1
@@ -33,7 +34,7 @@ def worker(queue: list[str]) -> None:
     """
     settings = load()
     parts.begin(settings, parts.checked(settings))
-    if len(queue) == 1:
+    if len(queue) == 1 and not systemd.listens():  # which hears of a supervisor that it lives
         command = parts.worker_command(settings, queue[0])
         os.execv(command[0], command)  # noqa: S606 (our own interpreter)
     leave = told_to_leave()
@@ -44,8 +45,11 @@ def worker(queue: list[str]) -> None:
     )
     try:
         supervisor.start()
+        systemd.tell("READY=1")
         while not leave.wait(LOOK_SECONDS):
             supervisor.tend()
+            systemd.alive()
+        systemd.tell("STOPPING=1")
         supervisor.stop()
     finally:
         supervisor.kill()

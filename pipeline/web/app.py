@@ -15,6 +15,7 @@ from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pipeline.domain.errors import CallscribeError
+from pipeline.run import systemd
 from pipeline.settings.installation import Settings, load
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.logs import configure, secrets_of
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await service.open()
+        systemd.tell("READY=1")
         try:
             yield
         finally:

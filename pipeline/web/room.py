@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from pipeline.domain.errors import StoreUnavailable
+from pipeline.run import systemd
 from pipeline.settings.installation import Settings
 from pipeline.storage.blobs import Blobs
 from pipeline.storage.disk import left
@@ -66,6 +67,7 @@ class Room:
 
     async def _watch(self) -> None:
         while not self._closing.is_set():
+            systemd.alive()  # the loop that answers portals runs
             await self._look_around()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), LOOK_SECONDS)

@@ -27,11 +27,11 @@ def ours(path: Path) -> None:
     """sniff and split, the chunk files included."""
     from pipeline.audio.limits import UploadLimits
     from pipeline.audio.sniff import sniff
-    from pipeline.audio.split import split
+    from pipeline.audio.split import split, whole_plan
 
     media = sniff(path, sha256="0" * 64, content_type=None, max_seconds=14_400)
     with tempfile.TemporaryDirectory() as out:
-        split(
+        parts = split(
             path,
             media,
             out=Path(out),
@@ -41,6 +41,7 @@ def ours(path: Path) -> None:
             name="chunk",
             max_seconds=20_000,
         )
+        whole_plan(parts)
 
 
 def decode(path: Path) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pipeline.audio.levels import FLOOR, runs
 
 SHORT_SECONDS = 300.0  # pieces are not made shorter than this for the sake of speed
-PARALLEL = 8  # pieces of one recording that are worth sending at a time
+PARALLEL = 8  # pieces of one recording that are heard at a time, where nothing else is known
+EVEN_SECONDS = 4.0  # around a balanced cut; pieces are heard side by side, and the longest is waited for
 SLACK = 0.85  # pieces are planned this much under the limit, so that there is room to look for a pause
 SMALLEST_SECONDS = 15.0  # a shorter piece gives the recogniser too little context
 PAUSE_SECONDS = 0.2  # a rest this long lies between words; inside words they are shorter
@@ -17,23 +18,36 @@ BREATH_SECONDS = 0.08
 Room = Callable[[float], float]  # a piece that starts there may end here at the latest, seconds
 
 
-def pieces(seconds: float, longest: float) -> int:
-    """How many pieces a stretch becomes: one up to ten minutes, then up to eight, more only by the limit."""
+def pieces(seconds: float, longest: float, places: int = PARALLEL) -> int:
+    """How many pieces a stretch becomes: one up to ten minutes, then up to one per place; where the limit
+    asks for more, as many as fill all places several times, since each round is waited for.
+    """
     needed = 1 if seconds <= longest else math.ceil(seconds / (longest * SLACK))
-    return max(needed, min(PARALLEL, int(seconds / SHORT_SECONDS)))
+    full = places * math.ceil(needed / places)
+    if needed > places and seconds / full >= SHORT_SECONDS / 2:
+        return full
+    return max(needed, min(places, int(seconds / SHORT_SECONDS)))
 
 
 def cuts(
-    windows: Sequence[int], step: float, *, start: float, end: float, longest: float, room: Room | None = None
+    windows: Sequence[int],
+    step: float,
+    *,
+    start: float,
+    end: float,
+    longest: float,
+    places: int = PARALLEL,
+    room: Room | None = None,
 ) -> list[float]:
     """The points at which [start, end] is cut, ascending, without its ends; seconds.
 
     windows: levels, one per `step` seconds from the recording's start. No piece is longer than
-    `longest`, nor than `room` allows. A cut lies in the longest pause near the balanced length, else in
-    a pause anywhere in the allowance, else at the quietest moment near the balanced length.
+    `longest`, nor than `room` allows. places: how many pieces can be heard at a time. A cut lies in the
+    longest pause at the balanced length, else near it, else in a pause anywhere in the allowance, else at
+    the quietest moment near the balanced length.
     """
     found: list[float] = []
-    count = pieces(end - start, longest)
+    count = pieces(end - start, longest, places)
     position = start
     while True:
         left = end - position
@@ -46,7 +60,10 @@ def cuts(
         smallest = min(SMALLEST_SECONDS, allowed / 4, left / 4)
         high = min(limit, position + 1.25 * ideal, end - smallest)
         low = min(max(position + 0.7 * ideal, end - (ahead - 1) * allowed), high)
-        cut = _pause(windows, step, low, high)
+        at = position + ideal
+        cut = _pause(windows, step, max(low, at - EVEN_SECONDS), min(high, at + EVEN_SECONDS))
+        if cut is None:
+            cut = _pause(windows, step, low, high)
         if cut is None:
             cut = _pause(windows, step, position + smallest, min(limit, end - smallest))
         if cut is None:

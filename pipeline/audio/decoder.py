@@ -16,18 +16,18 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, get_type_hints
+from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
 import pipeline
 from pipeline.audio.confine import Limits
-from pipeline.audio.zygote import HEAD, MOST_BYTES
+from pipeline.audio.zygote import HEAD, MORE, MOST_BYTES
 from pipeline.domain.errors import CallscribeError, DecoderDied, NoSpeech, NotAudio, TooLarge, TooLong
 
 P = ParamSpec("P")
@@ -66,17 +66,40 @@ class Decoder:
         of it. Raises what it refuses a recording with (NotAudio, NoSpeech, TooLarge, TooLong), OSError,
         DecoderDied when its process ended over it, DecoderUnavailable.
         """
-        call = pickle.dumps((function, args, kwargs, self._limits))
+        *_, answer = [b"", *self._answers(pickle.dumps((function, args, kwargs, self._limits)))]
+        value: T = _read(answer, _type_of(function))
+        return value
+
+    def stream(self, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs) -> Generator[T]:
+        """What function(*args, **kwargs) yields, each as soon as it is there; else as `run`.
+
+        No other call is served until its end, or until it is closed, which ends the process.
+        """
+        with closing(self._answers(pickle.dumps((function, args, kwargs, self._limits)))) as answers:
+            last = b""
+            for answer in answers:
+                if answer.startswith(b'{"item":'):
+                    yield _read(answer, _items_of(function), "item")
+                else:
+                    last = answer
+        _read(last, TypeAdapter(None))
+
+    def _answers(self, call: bytes) -> Generator[bytes]:
+        """The answers to a call; raises DecoderDied where its process did not come to its end."""
         with self._lock:
             process = self._started()
+            ended = MORE
             try:
-                ended, answer = self._asked(process, call)
-            except BaseException:  # also an interruption: what it answers belongs to no later call
-                self._end()
-                raise
+                self._ask(process, call)
+                while ended == MORE:
+                    ended, answer = self._frame(process)
+                    if ended == MORE:
+                        yield answer
+            finally:
+                if ended == MORE:  # an interruption, for one: what else it answers belongs to no later call
+                    self._end()
         if ended:
             raise DecoderDied(f"The process that read the recording ended with {ended}.")
-        return _read(function, answer)
 
     def start(self) -> None:
         """Starts the process now, so that the first call need not wait for it; does not wait itself."""
@@ -117,13 +140,18 @@ class Decoder:
                 log.info("decoder_not_confined", of=self.unconfined, why="The system does not allow it.")
         return process
 
-    def _asked(self, process: subprocess.Popen[bytes], call: bytes) -> tuple[int, bytes]:
+    def _ask(self, process: subprocess.Popen[bytes], call: bytes) -> None:
         assert process.stdin
         try:
             process.stdin.write(HEAD.pack(int(self._limits.wall_seconds * 1000), len(call)) + call)
             process.stdin.flush()
+        except BrokenPipeError:
+            raise DecoderDied("The process that reads recordings was killed.") from None
+
+    def _frame(self, process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
+        try:
             return _frame(process)
-        except (EOFError, BrokenPipeError):
+        except EOFError:
             raise DecoderDied("The process that reads recordings was killed.") from None
 
     def _end(self) -> None:
@@ -165,19 +193,23 @@ def _frame(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
 
 
 @cache
-def _answer_of(function: Callable[..., Any]) -> TypeAdapter[Any]:
+def _type_of(function: Callable[..., Any]) -> TypeAdapter[Any]:
     return TypeAdapter(get_type_hints(function)["return"])
 
 
-def _read(function: Callable[P, T], answer: bytes) -> T:
+@cache
+def _items_of(function: Callable[..., Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(get_args(get_type_hints(function)["return"])[0])
+
+
+def _read(answer: bytes, kind: TypeAdapter[Any], name: str = "value") -> Any:
     """The answer as what the function returns or raises; raises DecoderDied for what is no such thing."""
     try:
         if len(answer) > MOST_BYTES:
             raise ValueError
         told = json.loads(answer, parse_constant=_finite, parse_float=_finite)
-        if "value" in told:
-            value: T = _answer_of(function).validate_python(told["value"])
-            return value
+        if name in told:
+            return kind.validate_python(told[name])
         if "refused" in told:
             error: Exception = REFUSALS[told["refused"]](str(told["message"])[:MESSAGE_CHARACTERS])
         elif (code := told["errno"]) in errno.errorcode:

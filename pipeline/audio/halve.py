@@ -75,7 +75,8 @@ def _heard(
 
 def _written(uploads: Sequence[Upload], chunk: Chunk, writing: Writing, out: Path) -> tuple[Chunk, ...]:
     ids = [f"{chunk.id}{letter}" for letter in LETTERS[: len(uploads)]]
-    return tuple(writing.write(uploads, ids, out, chunk.filename.rpartition("-")[0] or "chunk"))
+    pieces = writing.pieces(uploads, ids, chunk.filename.rpartition("-")[0] or "chunk")
+    return tuple(writing.write(piece, out) for piece in pieces)
 
 
 def _talk_in(span: Span, talk: Sequence[Span], seconds: float) -> tuple[Span, ...]:

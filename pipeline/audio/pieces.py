@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pipeline.audio.cutting import Room, cuts
+from pipeline.audio.cutting import PARALLEL, Room, cuts, pieces
 from pipeline.audio.levels import FLOOR, Channel, sounding
 from pipeline.audio.speaking import Speaking
 from pipeline.audio.talk import sentences, talk
@@ -65,25 +65,28 @@ def whole(
     seconds: float,
     *,
     longest: float,
+    places: int = PARALLEL,
     room: Room | None = None,
     snap: Callable[[float], float] | None = None,
 ) -> list[Upload]:
     """A mixed recording in pieces of at most `longest` seconds (and within `room`); silence lies between
     them.
 
-    snap: moves a cut to where the format allows one.
+    places: how many pieces can be heard at a time. snap: moves a cut to where the format allows one.
     """
     move = snap or (lambda at: at)
     found = []
     for span in _sounding(channel, step, seconds):
-        points = cuts(channel.windows, step, start=span.start, end=span.end, longest=longest, room=room)
+        points = cuts(
+            channel.windows, step, start=span.start, end=span.end, longest=longest, places=places, room=room
+        )
         edges = [move(span.start), *(move(point) for point in points), move(span.end)]
         found += [Upload(0, (Span(start=start, end=end),)) for start, end in pairwise(edges) if end > start]
     return found
 
 
 def spared(
-    speaking: Speaking, uploads: list[Upload], step: float, seconds: float, *, longest: float
+    speaking: Speaking, uploads: list[Upload], step: float, seconds: float, *, longest: float, places: int
 ) -> list[Upload]:
     """A mixed recording's uploads, packed where their rests would cost more than MOST_SENT allows.
 
@@ -98,7 +101,9 @@ def spared(
     wide = replace(speaking, talk=[sentences(sounds, (), pause=LEFT_SECONDS)])
     if sent <= MOST_SENT * _spoken(wide.talk) or not wide.talk[0]:
         return uploads
-    return packed(wide, step, seconds, longest=longest, most=0, length=longest)
+    spoken = _spoken(wide.talk)
+    length = WIDER * spoken / pieces(spoken, longest, places)
+    return packed(wide, step, seconds, longest=longest, most=0, length=length)
 
 
 def packed(

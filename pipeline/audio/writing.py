@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from string import ascii_lowercase
+from typing import Literal
 
 from pipeline.audio.encoding import CONTENT_TYPES, SHORTEST_SECONDS, encode, gain
 from pipeline.audio.levels import Scan, sounding_seconds
@@ -19,7 +21,17 @@ from pipeline.audio.speaking import Speaking
 from pipeline.domain.recording import Chunk, Span
 
 LEAD_SECONDS = 0.6  # frames before a copied piece, for decoders to start from
+How = Literal["as it came", "copied", "encoded"]
 PCM = {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_u8", "pcm_f32le", "pcm_alaw", "pcm_mulaw"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """An upload to be written; chunk: what it will be, its size apart."""
+
+    upload: Upload
+    chunk: Chunk
+    how: How
 
 
 class Writing:
@@ -45,29 +57,40 @@ class Writing:
         """Where a cut can really lie."""
         return self._mp3.snap(seconds) if self._mp3 else seconds
 
-    def write(self, uploads: Sequence[Upload], ids: Sequence[str], out: Path, name: str) -> Iterator[Chunk]:
-        """One chunk file per upload in `out`, each as soon as it is written; `Chunk.blob` is its name."""
+    def pieces(self, uploads: Sequence[Upload], ids: Sequence[str], name: str) -> list[Piece]:
+        """One per upload, with its chunk as far as that is known before it is written; `Chunk.blob` is the
+        name of its file.
+        """
         whole = self._as_it_came(uploads)
-        mp3 = self._mp3 if all(map(self._on_frames, uploads)) else None
-        gains = self._gains()
+        copied = self._mp3 is not None and all(map(self._on_frames, uploads))
+        found = []
         for upload, chunk_id in zip(uploads, ids, strict=True):
-            ending = whole or ("mp3" if mp3 else encoding(upload.seconds, self._pcm.rate, self._limits))
-            path = out / f"{name}-{_number(chunk_id)}.{ending}"
-            if whole:
-                shutil.copyfile(self._path, path)
-            elif mp3:
-                mp3.write(path, upload.spans[0].start, upload.spans[0].end)
-            else:
-                channel = upload.channel if self._speaking.picked is None else self._speaking.picked
-                encode(
-                    path,
-                    self._pcm,
-                    None if self._mixed else channel,
-                    upload.stretches,
-                    decibels=gains[upload.channel],
-                )
-            yield self._chunk(upload, chunk_id, path)
+            ending = whole or ("mp3" if copied else encoding(upload.seconds, self._pcm.rate, self._limits))
+            how: How = "as it came" if whole else "copied" if copied else "encoded"
+            chunk = self._chunk(upload, chunk_id, f"{name}-{_number(chunk_id)}.{ending}")
+            found.append(Piece(upload=upload, chunk=chunk, how=how))
+        return found
 
+    def write(self, piece: Piece, out: Path) -> Chunk:
+        """Its chunk, once its file is written into `out`."""
+        path, upload = out / piece.chunk.blob, piece.upload
+        if piece.how == "as it came":
+            shutil.copyfile(self._path, path)
+        elif piece.how == "copied":
+            assert self._mp3
+            self._mp3.write(path, upload.spans[0].start, upload.spans[0].end)
+        else:
+            channel = upload.channel if self._speaking.picked is None else self._speaking.picked
+            encode(
+                path,
+                self._pcm,
+                None if self._mixed else channel,
+                upload.stretches,
+                decibels=self._gains[upload.channel],
+            )
+        return replace(piece.chunk, size_bytes=path.stat().st_size)
+
+    @cached_property
     def _gains(self) -> list[float]:
         """dB per channel: two speakers are brought to one level."""
         speaking = self._speaking
@@ -76,7 +99,7 @@ class Writing:
         pairs = zip(speaking.channels, speaking.speech, strict=True)
         return [gain(level, channel.peak) for channel, level in pairs]
 
-    def _chunk(self, upload: Upload, chunk_id: str, path: Path) -> Chunk:
+    def _chunk(self, upload: Upload, chunk_id: str, filename: str) -> Chunk:
         stretches = tuple(
             replace(each, span=Span(start=round(each.span.start, 6), end=round(each.span.end, 6)))
             for each in upload.stretches
@@ -86,10 +109,10 @@ class Writing:
             id=chunk_id,
             channel=upload.channel if len(self._speaking.channels) == 2 else None,
             span=Span(start=stretches[0].span.start, end=stretches[-1].span.end),
-            blob=path.name,
-            filename=path.name,
-            content_type=CONTENT_TYPES[path.suffix[1:]],
-            size_bytes=path.stat().st_size,
+            blob=filename,
+            filename=filename,
+            content_type=CONTENT_TYPES[filename.rpartition(".")[2]],
+            size_bytes=0,
             sounding_seconds=round(sum(sounding_seconds(channel, step, each.span) for each in stretches), 3),
             stretches=stretches if len(stretches) > 1 else (),
         )

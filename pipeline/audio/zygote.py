@@ -5,9 +5,10 @@ memory and forks a process for each call, since importing them anew takes longer
 What a recording breaks into is that process: it reads one recording, in limits that cannot be raised, without
 network, sockets, other files, other programs or other processes, says what it found in JSON, and ends.
 
-On the standard input comes a call after the other, pickled by our own worker; on the standard output goes a
-frame for each: HEAD, then its answer; a first frame names what the system cannot confine. Both are closed in
-the process that reads.
+On the standard input comes a call after the other, pickled by our own worker; on the standard output go
+frames: HEAD, then what is told. A first one names what the system cannot confine; then, for each call, one
+per answer (a function that yields gives many), and a last one, empty, that tells how the process ended. Both
+are closed in the process that reads.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from pipeline.confinement.system_calls import can_refuse, refuse_system_calls
 from pipeline.domain.errors import Refused
 from pipeline.domain.plain import to_plain
 
-# of a call: milliseconds that it may take; of an answer: how the process ended (negative: by which signal);
-# then the bytes that follow
+# of a call: milliseconds that it may take; of an answer: MORE, or how the process ended (negative: by which
+# signal); then the bytes that follow
 HEAD = struct.Struct(">iQ")
-MOST_BYTES = 64 << 20  # of an answer; the plan of four hours of two channels takes a twentieth
+MORE = 1 << 16
+MOST_BYTES = 64 << 20  # of all answers; the plan of four hours of two channels takes a twentieth
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Limits]
 
 
@@ -58,7 +60,8 @@ def main() -> None:
     _put(answers, 0, json.dumps(lacks).encode())
     while head := calls.read(HEAD.size):
         milliseconds, size = HEAD.unpack(head)
-        _put(answers, *_apart(calls.read(size), milliseconds / 1000, calls, answers))
+        for frame in _apart(calls.read(size), milliseconds / 1000, calls, answers):
+            _put(answers, *frame)
 
 
 def _load() -> None:
@@ -78,19 +81,21 @@ def _put(answers: BinaryIO, ended: int, answer: bytes) -> None:
     answers.flush()
 
 
-def _apart(call: bytes, seconds: float, calls: BinaryIO, answers: BinaryIO) -> tuple[int, bytes]:
-    """What a process of its own answers, and how it ended; it does not outlive the worker."""
+def _apart(call: bytes, seconds: float, calls: BinaryIO, answers: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """What a process of its own answers, as it comes, and how it ended; it does not outlive the worker."""
     parent = os.getpid()
     try:
         mine, its = os.pipe()
     except OSError as error:
-        return _passing(error)
+        yield from _passing(error)
+        return
     try:
         child = os.fork()
     except OSError as error:
         os.close(mine)
         os.close(its)
-        return _passing(error)
+        yield from _passing(error)
+        return
     if not child:
         try:
             die_with_parent()
@@ -98,11 +103,14 @@ def _apart(call: bytes, seconds: float, calls: BinaryIO, answers: BinaryIO) -> t
                 os.close(number)
             if os.getppid() == parent:
                 with os.fdopen(its, "wb") as pipe:
-                    pipe.write(json.dumps(_done(call)).encode())
+                    for told in _done(call):
+                        pipe.write(json.dumps(told).encode() + b"\n")
+                        pipe.flush()
         finally:
             os._exit(0)
     os.close(its)
-    answer = bytearray()
+    line = bytearray()  # that is not whole yet
+    total = 0
     with os.fdopen(mine, "rb", buffering=0) as pipe:
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
@@ -110,23 +118,33 @@ def _apart(call: bytes, seconds: float, calls: BinaryIO, answers: BinaryIO) -> t
         end = time.monotonic() + seconds
         while True:
             ready = [number for number, _ in poll.poll(max(0.0, end - time.monotonic()) * 1000)]
-            if not ready or calls.fileno() in ready or len(answer) > MOST_BYTES:
+            if not ready or calls.fileno() in ready or total > MOST_BYTES:
                 os.kill(child, signal.SIGKILL)
                 break
             if not (more := pipe.read(1 << 16)):
                 break
-            answer += more
+            total += len(more)
+            *whole, rest = more.split(b"\n")
+            for part in whole:
+                yield MORE, bytes(line) + part
+                line.clear()
+            line += rest
+    if line:
+        yield MORE, bytes(line)
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), bytes(answer)
+    yield os.waitstatus_to_exitcode(status), b""
 
 
-def _passing(error: OSError) -> tuple[int, bytes]:
+def _passing(error: OSError) -> Iterator[tuple[int, bytes]]:
     """No process could be made now."""
-    return 0, json.dumps({"errno": error.errno}).encode()
+    yield MORE, json.dumps({"errno": error.errno}).encode()
+    yield 0, b""
 
 
-def _done(call: bytes) -> dict[str, Any]:
-    """The call's answer in plain values: what it returns, how the recording is refused, or what broke."""
+def _done(call: bytes) -> Iterator[dict[str, Any]]:
+    """The call's answers in plain values: what it yields and returns, how the recording is refused, or what
+    broke.
+    """
     try:
         called: Call = pickle.loads(call)  # noqa: S301 (of our own worker, never of a recording)
         function, args, kwargs, limits = called
@@ -137,13 +155,17 @@ def _done(call: bytes) -> dict[str, Any]:
                 write=[path for path in paths if path.is_dir()],
             )
             refuse_system_calls()
-            return {"value": to_plain(function(*args, **kwargs))}
+            made = function(*args, **kwargs)
+            if isinstance(made, Iterator):
+                yield from ({"item": to_plain(item)} for item in made)
+                made = None
+            yield {"value": to_plain(made)}
     except Refused as error:
-        return {"refused": error.slug, "message": error.message}
+        yield {"refused": error.slug, "message": error.message}
     except Exception as error:
         code = error.errno if isinstance(error, OSError) else None
         where = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
-        return {"broke": type(error).__name__, "errno": code, "where": where}
+        yield {"broke": type(error).__name__, "errno": code, "where": where}
 
 
 def _paths(value: Any) -> Iterator[Path]:

@@ -24,6 +24,7 @@ QUEUES = (MEDIA, UPSTREAM, BACKGROUND)
 # The lower, the sooner within a portal; then by deadline. What is below URGENT_BELOW may pass the portal's
 # limit, and has the last free place of a worker kept for it.
 A_PERSON_WAITS, OUTCOME, WORK, AFTERWARDS = range(4)
+LAST = AFTERWARDS  # the far end of a long call, which must not keep short ones waiting
 URGENT_BELOW = WORK
 
 

@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pkgutil import resolve_name
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import structlog
 
@@ -42,7 +43,9 @@ from pipeline.telemetry.traces import TRACES
 
 log = structlog.get_logger()
 
-EXECUTORS: dict[str, Callable[[Job, Claim, Tools], Result]] = {
+# what a step finds out; one that yields has found a part of it already, for others to go on with
+Parts = Generator[Result, None, Result]
+EXECUTORS: dict[str, Callable[[Job, Claim, Tools], Result | Parts]] = {
     name: resolve_name(f"pipeline.steps.{kind.run}") for name, kind in KINDS.items()
 }
 URGENT_QUEUES = frozenset(kind.queue for kind in KINDS.values() if kind.urgency < URGENT_BELOW)
@@ -215,7 +218,7 @@ class Runner:
         try:
             if claim.lost >= (MOST_LOST_OUTCOME if claim.step in ("callback", "expire") else MOST_LOST):
                 raise Poison(f"The step {claim.step} ended its worker again and again.")
-            return _Ended(EXECUTORS[kind_of(claim.step)](job, claim, self.tools))
+            return _Ended(self._told(job, claim, EXECUTORS[kind_of(claim.step)](job, claim, self.tools)))
         except (LeaseLost, UnknownJob, DecoderDied):
             raise
         except BlobMissing as missing:
@@ -257,6 +260,20 @@ class Runner:
             facts = {"failure": decision}
         return _Ended(Result(facts=facts), error.slug, error.message)
 
+    def _told(self, job: Job, claim: Claim, made: Result | Parts) -> Result:
+        """The step's result; its parts are written down as they come, until it is not due any more."""
+        if isinstance(made, Result):
+            return made
+        with closing(made):
+            while True:
+                try:
+                    part = next(made)
+                except StopIteration as end:
+                    return cast(Result, end.value)
+                if not self._commit(job, claim, part, (), goes_on=True):
+                    return Result()
+                job = persist(self.tools.store.load, job.id)
+
     def _defer(
         self,
         claim: Claim,
@@ -287,8 +304,11 @@ class Runner:
         STEPS.inc(kind_of(claim.step), "deferred", slug)
         log.info("step_deferred", seconds=round(seconds, 1), error=slug, why=why)
 
-    def _commit(self, job: Job, claim: Claim, result: Result, events: tuple[Event, ...]) -> None:
-        store = self.tools.store
+    def _commit(
+        self, job: Job, claim: Claim, result: Result, events: tuple[Event, ...], *, goes_on: bool = False
+    ) -> bool:
+        """Writes down what a step found; False where it was not due any more. goes_on: the claim is kept."""
+        store, due = self.tools.store, True
         served = KINDS[kind_of(claim.step)].paid and claim.step in result.facts
         while True:
             facts = {step: to_plain(fact) for step, fact in result.facts.items()}
@@ -317,6 +337,7 @@ class Runner:
                             events=events,
                             deliveries=result.deliveries,
                             closed=following.closed,
+                            goes_on=goes_on,
                         ),
                         claim=claim,
                         retention_seconds=self.tools.settings.retention_seconds,
@@ -326,6 +347,7 @@ class Runner:
             except Stale:
                 job = persist(store.load, job.id)
                 if not _is_due(job, claim, persist(store.now)):
+                    due = False
                     result = Result(
                         deliveries=result.deliveries
                     )  # the facts that it was computed from have changed
@@ -334,11 +356,12 @@ class Runner:
             FAILURES.inc(job.portal, facts["failure"]["slug"])
         if not facts.get("callback", {}).get("accepted", True):
             FAILURES.inc(job.portal, flow.UNDELIVERED)
-        if claim.queue in news:
+        if claim.queue in news and not goes_on:
             news.remove(claim.queue)  # whoever ran this step goes on with that one
         if self._notifier:
             for queue in news:
                 self._notifier.notify(queue)
+        return due
 
     def _let_go(self, job: Job) -> bool:
         """Whether no copy is to be kept, and the recording is gone: before anything else is written, so that

@@ -85,7 +85,7 @@ def audio_anew(job: Job) -> Result | None:
     link = job.request.file_url or (job.facts.get("resolve") or {}).get("file_url")
     if not link or times >= MOST_ANEW:
         return None
-    rests = {"fetch", "media", *(name for name, kind in KINDS.items() if kind.hears)}
+    rests = {"fetch", "media", *flow.CUTTING, *(name for name, kind in KINDS.items() if kind.hears)}
     return Result(
         facts={"anew": times + 1}, forget=tuple(step for step in job.facts if kind_of(step) in rests)
     )

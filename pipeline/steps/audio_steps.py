@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from contextlib import ExitStack
+import time
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -38,6 +40,7 @@ from pipeline.telemetry import failpoints
 log = structlog.get_logger()
 
 FETCH_SECONDS = 600.0
+TOLD_EVERY_SECONDS = 0.25  # pieces that are cut within it are told together
 HINT_CHARACTERS = 600  # Whisper reads the last 224 tokens of a prompt
 DIARIZED_SECONDS = 1380.0  # OpenAI takes 1400 s
 OPTIONS_SECONDS = 86_400  # about as long as paid answers are kept
@@ -123,12 +126,19 @@ def _join(fetched: Fetched, tools: Tools) -> tuple[Span, ...]:
     return made.missing
 
 
-def split(job: Job, claim: Claim, tools: Tools) -> Result:
-    """The recording cut into what the recogniser takes."""
+def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Result]:
+    """The recording cut into what the recogniser takes. Where that takes its time, the plan and each piece
+    are told as soon as they are there, and are heard meanwhile.
+    """
     fetched, media = from_plain(Fetched, job.facts["fetch"]), from_plain(Media, job.facts["sniff"])
     recognition_options = _settled(job, fetched, tools)
-    with tools.blobs.get(fetched.blob) as path, scratch() as out:
-        plan = tools.decoder.run(
+    plan: Plan | None = None
+    chunks: list[Chunk] = []
+    told: dict[str, Any] = {}
+    last = time.monotonic()
+    with ExitStack() as held:
+        path, out = held.enter_context(tools.blobs.get(fetched.blob)), held.enter_context(scratch())
+        parts = tools.decoder.stream(
             split_stage,
             path,
             media,
@@ -138,11 +148,25 @@ def split(job: Job, claim: Claim, tools: Tools) -> Result:
             uploads_per_minute=tools.settings.uploads_per_minute,
             name="chunk",
             max_seconds=tools.settings.max_audio_seconds,
+            places=tools.portal(job).concurrency,
         )
-        stored = replace(plan, chunks=_store(plan.chunks, out, job, tools))
-    _within_cap(stored, job, tools)
-    media = replace(media, seconds=plan.seconds)
-    return Result(facts={"split": stored, "media": media, "manner": recognition_options})
+        for part in held.enter_context(closing(parts)):
+            if isinstance(part, Plan):
+                plan = replace(part, chunks=tuple(_named(chunk, job) for chunk in part.chunks))
+                _within_cap(plan, job, tools)
+                media = replace(media, seconds=plan.seconds)
+                told = {"plan": plan, "media": media, "manner": recognition_options}
+                continue
+            chunks += _store([part], out, job, tools)
+            told[f"cut:{part.id}"] = part.size_bytes
+            if time.monotonic() - last >= TOLD_EVERY_SECONDS:
+                yield Result(facts=told)
+                told, last = {}, time.monotonic()
+    assert plan is not None
+    return Result(
+        facts={"split": replace(plan, chunks=tuple(chunks)), "media": media, "manner": recognition_options},
+        forget=("plan", *(f"cut:{chunk.id}" for chunk in chunks)),
+    )
 
 
 def _longest(job: Job, tools: Tools) -> float:
@@ -213,10 +237,15 @@ def merge(job: Job, claim: Claim, tools: Tools) -> Result:
 def _store(chunks: Iterable[Chunk], out: Path, job: Job, tools: Tools) -> tuple[Chunk, ...]:
     stored = []
     for chunk in chunks:
-        key = f"{job.id}/{chunk.blob}"
-        tools.blobs.put(key, written(out, chunk.blob))
-        stored.append(replace(chunk, blob=key))
+        named = _named(chunk, job)
+        tools.blobs.put(named.blob, written(out, chunk.blob))
+        stored.append(named)
     return tuple(stored)
+
+
+def _named(chunk: Chunk, job: Job) -> Chunk:
+    """The chunk with its place on our storage instead of its file's name."""
+    return replace(chunk, blob=f"{job.id}/{chunk.blob}")
 
 
 def _within_cap(plan: Plan, job: Job, tools: Tools) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.archive.calls import Verdict
 from pipeline.audio.judge import judge
 from pipeline.domain.job import About, Category, Due, Failure, Job, JobId, Source, Step, Timeline
-from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, kind_of
+from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, LAST, kind_of
 from pipeline.domain.languages import iso639
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import from_plain, to_plain
@@ -25,6 +25,9 @@ from pipeline.domain.recording import Chunk, Plan, RecognitionOptions, Span
 from pipeline.domain.transcript import Recognition, Transcript
 
 CLASSIFY_SECONDS = 60.0
+AT_ONCE = 8  # pieces of a call that wait for places; those behind them let other calls of the portal pass
+PROBED_SECONDS = 120.0  # a piece that sounds for longer tells its language by itself
+CUTTING = ("plan", "cut")  # kinds of facts that there are while a recording is cut: the plan, pieces that are
 UNDELIVERED = "undelivered"  # the reason of a job whose outcome nobody took
 CORRECT_SECONDS = 30.0  # what a person corrects within it is one entry
 # what people come back to, and all that follows an outcome: to be done anew where that is
@@ -74,8 +77,17 @@ def lacks(job: Job) -> tuple[str, ...]:
 
 
 def plan(job: Job) -> Plan | None:
-    """How the recording was cut."""
-    return from_plain(Plan, job.facts["split"]) if "split" in job.facts else None
+    """How the recording was cut, or is being cut."""
+    found = _planned(job)
+    return from_plain(Plan, found) if found else None
+
+
+def _planned(job: Job) -> Mapping[str, Any] | None:
+    return job.facts.get("split") or job.facts.get("plan")
+
+
+def _is_cut(job: Job, chunk: Mapping[str, Any]) -> bool:
+    return "split" in job.facts or f"cut:{chunk['id']}" in job.facts
 
 
 def transcript(job: Job) -> Transcript | None:
@@ -161,7 +173,8 @@ def language(job: Job) -> str | None:
     """One language per job: asked for, else as the first answered chunk was heard."""
     if asked := _asked_language(job):
         return asked
-    probe = _probe(job.facts["split"]["chunks"]) if "split" in job.facts else None
+    planned = _planned(job)
+    probe = _probe(planned["chunks"]) if planned else None
     fact = job.facts.get(f"transcribe:{probe['id']}") if probe else None
     heard = fact.get("language") if fact else None
     return iso639(heard) if heard else None  # Whisper says "english"
@@ -253,21 +266,28 @@ def _work(job: Job) -> Iterator[Due]:
         yield _due(job, "sniff")
     elif "split" not in facts:
         yield _due(job, "split")
+        if "plan" in facts:
+            yield from _recognition(job)
     else:
         yield from _recognition(job)
 
 
 def _recognition(job: Job) -> Iterator[Due]:
     """By the plain facts: it runs after each chunk, so what is dear was found when the answer came."""
-    probe = _probe(job.facts["split"]["chunks"])
+    planned = _planned(job)
+    assert planned
+    probe = _probe(planned["chunks"])
     if probe and not _asked_language(job) and f"transcribe:{probe['id']}" not in job.facts:
-        yield _due(job, f"transcribe:{probe['id']}")  # the others wait for the language that it is heard in
+        if _is_cut(job, probe):
+            yield _due(job, f"transcribe:{probe['id']}")  # the others wait for the language that it is in
         return
-    waiting = False
+    asked, waiting = 0, "split" not in job.facts
     for chunk, answer in _told(job):
         if not answer:
             waiting = True
-            yield _due(job, f"transcribe:{chunk['id']}")
+            if _is_cut(job, chunk):
+                asked += 1
+                yield _due(job, f"transcribe:{chunk['id']}", later=asked > AT_ONCE)
         elif _asks_again(chunk, answer) and f"halve:{chunk['id']}" not in job.facts:
             waiting = True
             yield _due(job, f"halve:{chunk['id']}")
@@ -277,7 +297,8 @@ def _recognition(job: Job) -> Iterator[Due]:
 
 def _told(job: Job) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
     """Each chunk, or its halves, and the answer for it, as the record has them."""
-    for chunk in job.facts["split"]["chunks"] if "split" in job.facts else ():
+    planned = _planned(job)
+    for chunk in planned["chunks"] if planned else ():
         halves = job.facts.get(f"halve:{chunk['id']}") or [None]
         for piece in [chunk] if halves == [None] else halves:
             yield piece, job.facts.get(f"transcribe:{piece['id']}")
@@ -324,18 +345,30 @@ def asks_again(recognition: Recognition, chunk: Chunk) -> bool:
 
 
 def _probe(chunks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The chunk by which an unknown language is found: the one that sounds longest."""
+    """The chunk by which an unknown language is found: the one that sounds longest. None where it is so long
+    that each may tell by itself, and the others would wait long.
+    """
     if len(chunks) < 2:
         return None
-    return max(chunks, key=lambda chunk: (chunk["sounding_seconds"], -chunk["span"]["start"]))
+    found = max(chunks, key=lambda chunk: (chunk["sounding_seconds"], -chunk["span"]["start"]))
+    return found if found["sounding_seconds"] <= PROBED_SECONDS else None
 
 
-def _due(job: Job, step: str, *, at: float = 0.0, expedite: bool = False, background: bool = False) -> Due:
+def _due(
+    job: Job,
+    step: str,
+    *,
+    at: float = 0.0,
+    expedite: bool = False,
+    background: bool = False,
+    later: bool = False,
+) -> Due:
+    """later: all other work of its portal comes first."""
     kind = KINDS[kind_of(step)]
     return Due(
         step=Step(step),
         queue=BACKGROUND if background else kind.queue,
         at=at,
         expedite=expedite,
-        urgency=kind.urgency if job.category.spoken else A_PERSON_WAITS,
+        urgency=LAST if later else kind.urgency if job.category.spoken else A_PERSON_WAITS,
     )

@@ -70,6 +70,7 @@ class Transition:
 
     facts: step -> what it found. dues: what is to be done next. forget, fields: fields of the record that go,
     or are set. closed: nothing is left to do, so the record may expire. reopened: it may not any more.
+    goes_on: a part of what a step finds; it keeps its lease.
     """
 
     facts: Mapping[str, Any]
@@ -81,6 +82,7 @@ class Transition:
     deliveries: Iterable[Delivery] = ()
     closed: bool = False
     reopened: bool = False
+    goes_on: bool = False
 
 
 # of a record: what a list shows
@@ -368,6 +370,7 @@ class Store:
             "deliveries": [dumps(delivery) for delivery in what.deliveries],
             "closed": what.closed or None,
             "reopened": what.reopened or None,
+            "goes_on": what.goes_on or None,
             "retention": retention_seconds,
         }
         answer, *news = self._run(

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.audio.limits import UploadLimits
 from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split
+from pipeline.audio.split import split, whole_plan
 from pipeline.domain.recording import Media, Plan
 from tests.audio.signals import Read, decoded, read
 
@@ -54,6 +54,6 @@ def cut(tmp_path: Path) -> Callable[..., Cut]:
             "uploads_per_minute": 4.0,
             "name": "chunk",
         }
-        return Cut(media, split(path, media, out=out, **(arguments | given)), out)
+        return Cut(media, whole_plan(split(path, media, out=out, **(arguments | given))), out)
 
     return run

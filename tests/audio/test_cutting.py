@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.audio.cutting import cuts, pieces
+from pipeline.audio.cutting import EVEN_SECONDS, cuts, pieces
 from pipeline.audio.levels import FLOOR
 
 STEP = 0.02
@@ -56,6 +56,26 @@ def test_no_cut_in_speech(layout: list[tuple[float, float, int]], longest: float
             run = longest_run(levels[first:last])
             assert run * STEP < 0.25, f"a rest of {run * STEP:.2f} s lay in {first * STEP}-{last * STEP}"
         position = cut
+
+
+@settings(deadline=None)
+@given(st.floats(1.0, 14_400.0), st.integers(1, 16))
+def test_pieces_fill_the_places(seconds: float, places: int) -> None:
+    """A recording is at most as many pieces as can be heard at a time, or fills all places several times."""
+    count = pieces(seconds, 600.0, places)
+    assert count <= places or count % places == 0
+    assert seconds / count <= 600.0
+    assert count == 1 or seconds / count >= 250.0
+
+
+def test_an_hour_is_eight_even_pieces() -> None:
+    """The longest piece is waited for: none is longer than its share by more than a pause is looked for."""
+    levels = array("H", ([3000] * 97 + [0] * 13) * (3600 * 50 // 110))
+    points = cuts(levels, STEP, start=0.0, end=3600.0, longest=600.0, places=8)
+    edges = [0.0, *points, 3600.0]
+    lengths = [end - start for start, end in pairwise(edges)]
+    assert len(lengths) == 8
+    assert max(lengths) <= 450 + 2 * EVEN_SECONDS
 
 
 @settings(deadline=None)

@@ -11,7 +11,7 @@ import pytest
 from pipeline.audio.join import Joined, join
 from pipeline.audio.limits import UploadLimits
 from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split
+from pipeline.audio.split import split, whole_plan
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.errors import NotAudio, TooLong
 from pipeline.domain.recording import Span
@@ -96,8 +96,8 @@ def test_what_is_lost_of_them_is_missing(tmp_path: Path) -> None:
         sniff(tmp_path / "joined", sha256="0" * 64, content_type=None, max_seconds=60), missing=joined.missing
     )
     (tmp_path / "out").mkdir()
-    plan = split(
+    parts = split(
         tmp_path / "joined", media, out=tmp_path / "out", limits=UploadLimits(), chunk_seconds=600.0,
         uploads_per_minute=4.0, name="chunk",
     )  # fmt: skip
-    assert plan.missing == joined.missing
+    assert whole_plan(parts).missing == joined.missing

@@ -14,7 +14,7 @@ import resource, sys
 from pathlib import Path
 from pipeline.audio.limits import UploadLimits
 from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split
+from pipeline.audio.split import split, whole_plan
 
 def peak():
     try:
@@ -26,8 +26,8 @@ def peak():
 idle = peak()
 path = Path(sys.argv[1])
 media = sniff(path, sha256="", content_type=None, max_seconds=14400)
-plan = split(path, media, out=path.parent / "out", limits=UploadLimits(), chunk_seconds=600,
-             uploads_per_minute=4, name="chunk")
+plan = whole_plan(split(path, media, out=path.parent / "out", limits=UploadLimits(), chunk_seconds=600,
+                        uploads_per_minute=4, name="chunk"))
 print(idle, peak(), round(plan.seconds), len(plan.chunks))
 """
 

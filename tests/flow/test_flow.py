@@ -25,7 +25,7 @@ from pipeline.domain.job import (
     Step,
     Timeline,
 )
-from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, OUTCOME, UPSTREAM, WORK, kind_of
+from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, LAST, OUTCOME, UPSTREAM, WORK, kind_of
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Chunk, Plan, Span
@@ -155,6 +155,47 @@ def test_an_unknown_language_is_found_by_one_chunk_before_the_others_are_sent() 
     heard = replace(job, facts={**job.facts, "transcribe:2": to_plain(enough)})
     assert {due.step for due in flow.advance(heard, NOW).dues} == {"expire", "transcribe:0", "transcribe:1"}
     assert flow.language(heard) == "en"
+
+
+def test_long_pieces_tell_their_language_each() -> None:
+    """Without a language pieces of minutes are sent at once: to wait for one of them takes as long again."""
+    plan = Plan(
+        seconds=900.0, channels=1, chunks=tuple(a_chunk(str(n), 450 * n, 450 * n + 450) for n in (0, 1))
+    )
+    job = replace(a_job(fetch={}, sniff={}, split=plan), request=Request())
+    assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "transcribe:0", "transcribe:1"}
+    heard = replace(job, facts={**job.facts, "transcribe:0": to_plain(GOOD)})
+    assert flow.language(heard) is None  # the other one is asked as if it had been first
+
+
+def test_pieces_are_heard_while_the_others_are_cut() -> None:
+    """Each piece that is cut is sent; nothing is merged before all are, and the cutting goes on."""
+    job = a_job(fetch={}, sniff={}, plan=a_plan(3), **{"cut:1": 1})
+    assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split", "transcribe:1"}
+    job = replace(job, facts={**job.facts, "cut:0": 1, "transcribe:1": to_plain(replace(GOOD, again=False))})
+    assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split", "transcribe:0"}
+    job = replace(job, facts={**job.facts, "transcribe:0": to_plain(replace(GOOD, again=False))})
+    assert [due.step for due in flow.advance(job, NOW).dues] == ["expire", "split"]
+    assert flow.progress(job) == (2, 3)
+
+
+def test_a_language_is_found_as_soon_as_its_piece_is_cut() -> None:
+    """The others wait for that one piece, whether it is cut before or after them."""
+    plan = replace(a_plan(2), chunks=(*a_plan(2).chunks, a_chunk("2", 120, 200)))
+    job = replace(a_job(fetch={}, sniff={}, plan=plan, **{"cut:0": 1}), request=Request())
+    assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split"}
+    job = replace(job, facts={**job.facts, "cut:2": 1})
+    assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split", "transcribe:2"}
+
+
+def test_a_long_call_lets_others_pass() -> None:
+    """Of a call's many pieces only the next few are as urgent as other work of the portal."""
+    job = a_job(fetch={}, sniff={}, split=a_plan(20))
+    dues = [due for due in flow.advance(job, NOW).dues if due.step != "expire"]
+    assert [due.urgency for due in dues] == [WORK] * flow.AT_ONCE + [LAST] * (20 - flow.AT_ONCE)
+    heard = replace(job, facts={**job.facts, "transcribe:0": to_plain(replace(GOOD, text=GOOD.text * 2))})
+    urgency = {due.step: due.urgency for due in flow.advance(heard, NOW).dues}
+    assert urgency[f"transcribe:{flow.AT_ONCE}"] == WORK
 
 
 def test_empty_text_on_sounding_audio_is_asked_again_in_halves_and_then_accepted() -> None:

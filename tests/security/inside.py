@@ -12,11 +12,30 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.domain.errors import NoSpeech
 from pipeline.domain.recording import Media, Plan, Span
+
+
+def counted(to: int, seconds: float = 0.0) -> Iterator[Span]:
+    """So many spans, with a pause before the last; a refusal where they would be too many."""
+    for number in range(to):
+        if number == to - 1:
+            time.sleep(seconds)
+        if number == 1000:
+            raise NoSpeech("a thousand")
+        yield Span(start=number, end=number + 1)
+
+
+def dies(after: int) -> Iterator[Span]:
+    """The process ends in the middle."""
+    yield from counted(after)
+    os._exit(3)
+    yield Span(start=0, end=0)
+
 
 Told = dict[str, str | int | list[str] | list[int]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.audio.limits import UploadLimits
 from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split
+from pipeline.audio.split import split, whole_plan
 from pipeline.domain.errors import Refused
 
 
@@ -16,7 +16,7 @@ def swallow(path: Path, out: Path, max_seconds: float) -> dict[str, str | int | 
     seconds: float | None = None
     try:
         media = sniff(path, sha256="0" * 64, content_type=None, max_seconds=max_seconds)
-        plan = split(
+        parts = split(
             path,
             media,
             out=out,
@@ -26,7 +26,7 @@ def swallow(path: Path, out: Path, max_seconds: float) -> dict[str, str | int | 
             name="chunk",
             max_seconds=max_seconds,
         )
-        outcome, message, seconds = "taken", "", plan.seconds
+        outcome, message, seconds = "taken", "", whole_plan(parts).seconds
     except Refused as error:
         outcome, message = error.slug, error.message
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

@@ -21,7 +21,7 @@ from pipeline.audio.confine import Limits
 from pipeline.audio.decoder import Decoder, written
 from pipeline.audio.limits import UploadLimits
 from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split
+from pipeline.audio.split import split, whole_plan
 from pipeline.domain.errors import CallscribeError, DecoderDied, NoSpeech, NotAudio
 from pipeline.domain.job import Request, Source
 from pipeline.domain.recording import Span
@@ -50,17 +50,40 @@ def test_it_gives_what_the_function_gives(decoder: Decoder) -> None:
     assert decoder.run(inside.bent, span, 2.0, names=names) == inside.bent(span, 2.0, names=names)
 
 
+def test_it_gives_what_a_function_yields_as_it_comes(decoder: Decoder) -> None:
+    """The first values are there before the last one is made; other calls are served before and after."""
+    assert list(decoder.stream(inside.counted, 3)) == list(inside.counted(3))
+    parts = decoder.stream(inside.counted, 3, seconds=30.0)
+    begun = time.monotonic()
+    assert [next(parts).start, next(parts).start] == [0, 1]
+    assert time.monotonic() - begun < 20
+    parts.close()
+    assert decoder.run(inside.bent, Span(start=0, end=1), 2.0, names=()) == ()
+    assert list(decoder.stream(inside.counted, 0)) == []
+
+
+def test_what_ends_in_the_middle_gives_what_it_had(decoder: Decoder) -> None:
+    """A refusal, or the death of the process, comes after the values before it; then it serves again."""
+    for function, most, error in ((inside.counted, 2000, NoSpeech), (inside.dies, 5, DecoderDied)):
+        got: list[Span] = []
+        with pytest.raises(error):
+            got.extend(decoder.stream(function, most))
+        assert len(got) == min(most, 1000)
+    assert len(list(decoder.stream(inside.counted, 2))) == 2
+
+
 def test_a_recording_is_cut_into_the_same_bytes(decoder: Decoder) -> None:
     """Apart or here, a recording has the same plan and the same pieces."""
     path = ROOT / "fixtures" / "audio" / "weak-lead"
     results = []
-    for call in (decoder.run, lambda function, *args, **kwargs: function(*args, **kwargs)):
+    for cut in (decoder.stream, lambda function, *args, **kwargs: function(*args, **kwargs)):
         with tempfile.TemporaryDirectory() as out:
-            media = call(sniff, path, sha256="0" * 64, content_type=None, max_seconds=600)
-            plan = call(
+            media = decoder.run(sniff, path, sha256="0" * 64, content_type=None, max_seconds=600)
+            parts = cut(
                 split, path, media, out=Path(out), limits=UploadLimits(), chunk_seconds=600,
                 uploads_per_minute=4, name="chunk",
             )  # fmt: skip
+            plan = whole_plan(parts)
             pieces = {chunk.blob: written(Path(out), chunk.blob).read_bytes() for chunk in plan.chunks}
         results.append((media, plan, pieces))
     assert results[0] == results[1]

@@ -1,7 +1,7 @@
 -- One transition of a record: new facts, next steps, events, all or nothing.
 -- ARGV[1]: JSON {id, rev, queue, portal, step, fence (absent: no lease needed), set: {field: value}, forget: [field],
 --   dues: [[step, queue, at, how, urgency]], events: [json], deliveries: [json],
---   closed, reopened, retention}
+--   closed, reopened, goes_on (the lease is kept), retention}
 -- Answers {"ok", queues to tell of ...}, or {"fenced"} (the lease is another's), {"stale"} (the record moved on: read
 -- it again), {"gone"}.
 local t = cjson.decode(ARGV[1])
@@ -24,7 +24,7 @@ end
 weigh(t.portal, t.id, weight)
 append(key .. ':events', t.events or {})
 append(key .. ':deliveries', t.deliveries or {})
-if t.fence then
+if t.fence and not t.goes_on then
   drop_lease(t.queue, t.portal, t.id, t.step)
   redis.call('HDEL', key, 'due:' .. t.step)
 end

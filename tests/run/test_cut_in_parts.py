@@ -1,0 +1,51 @@
+"""A long recording is heard while it is still being cut, whatever happens in the middle."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+
+from pipeline.domain.job import Request, Source
+from pipeline.sandbox.app import Sandbox
+from pipeline.steps import audio_steps, flow
+from tests.bitrix.test_once import link_to
+from tests.installation import Open, accept, opened, recording, run, sandbox, served
+
+__all__ = ["opened", "sandbox", "served"]
+
+
+def test_pieces_are_heard_before_the_last_one_is_cut(
+    opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cutting that breaks off goes on with what is there: all is heard, and nothing is paid twice."""
+    monkeypatch.setattr(audio_steps, "TOLD_EVERY_SECONDS", 0.0)
+    store, stored = audio_steps._store, []
+
+    def full_once(*given: Any) -> Any:
+        stored.append(given)
+        if len(stored) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return store(*given)
+
+    tools = opened(chunk_seconds=5)
+    request = Request(file_url=link_to(sandbox, recording(sandbox)), language="en")
+    plain = run(tools, accept(tools, request, Source.API), until=lambda job: "callback" in job.facts)[0]
+    at_once = flow.plan(plain)
+    sandbox.ledger.clear()
+    tools.store._redis.flushall()
+    monkeypatch.setattr(audio_steps, "_store", full_once)
+    job = accept(tools, request, Source.API)
+    (done,) = run(tools, job, until=lambda job: "callback" in job.facts)
+    plan = flow.plan(done)
+    assert plan
+    assert at_once
+    assert [chunk.span for chunk in plan.chunks] == [chunk.span for chunk in at_once.chunks]
+    assert [chunk.size_bytes for chunk in plan.chunks] == [chunk.size_bytes for chunk in at_once.chunks]
+    assert len(plan.chunks) > 3
+    assert len(sandbox.ledger.find("*/transcriptions")) == len(plan.chunks)
+    assert done.facts["merge"]["transcript"]["text"] == plain.facts["merge"]["transcript"]["text"]
+    ended = [event.step for event in tools.store.events(job) if event.what == "done"]
+    assert ended.index("transcribe:0") < ended.index("split") < ended.index("merge")
+    assert not [step for step in done.facts if step.partition(":")[0] in flow.CUTTING]

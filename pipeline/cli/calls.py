@@ -16,7 +16,7 @@ import click
 
 from pipeline.archive.archive import Archive
 from pipeline.archive.calls import Call, Filters, Lack, State
-from pipeline.cli import CannotStart, WorkFailed, attached, drawing
+from pipeline.cli import WorkFailed, attached, drawing
 from pipeline.cli.jobs import at_the_shell, entity_named, settle
 from pipeline.cli.terminal import echo, echo_json, echo_lines, json_option
 from pipeline.contract.redact import mask_phone
@@ -195,7 +195,7 @@ def erase(ids: tuple[str, ...], phone: str | None, entity: Entity | None, yes: b
 @contextlib.contextmanager
 def _opened(settings: Settings) -> Iterator[Archive]:
     if settings.database_url is None and not _file(settings).exists():
-        raise CannotStart(f"there is no archive in {_place(settings)} yet")
+        raise attached.NoStore(f"there is no archive in {attached.place(settings)} yet")
     with contextlib.closing(Archive.open(settings.archive_url)) as archive:
         yield archive
 

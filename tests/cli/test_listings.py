@@ -55,7 +55,9 @@ def test_a_listing_is_one_json_document_on_request(run: Run, listing: list[str])
     assert [value for value in document.values() if isinstance(value, list)]
 
 
-@pytest.mark.parametrize("command", [*LISTINGS, ["doctor"], ["jobs", "show", "job_x"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [*LISTINGS, ["doctor"], ["jobs", "show", "job_x"], ["calls", "list"]], ids=" ".join
+)
 def test_a_look_into_a_foreign_folder_makes_nothing(run: Run, command: list[str]) -> None:
     """Who looks in the wrong folder leaves no file there."""
     run(*command)
@@ -63,7 +65,9 @@ def test_a_look_into_a_foreign_folder_makes_nothing(run: Run, command: list[str]
 
 
 @pytest.mark.parametrize(
-    "command", [["jobs", "list"], ["usage"], ["doctor"], ["jobs", "show", "job_x"]], ids=" ".join
+    "command",
+    [["jobs", "list"], ["usage"], ["doctor"], ["jobs", "show", "job_x"], ["calls", "list"]],
+    ids=" ".join,
 )
 def test_a_look_into_a_foreign_folder_says_where_it_looked(run: Run, command: list[str]) -> None:
     """The DATA_DIR is named in full, and so is its setting."""

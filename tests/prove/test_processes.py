@@ -66,14 +66,8 @@ def test_zombies_are_fenced_out() -> None:
 def test_a_recording_that_kills_its_process_harms_no_other(tmp_path: Path) -> None:
     """Twice, then its portal hears why; calls beside it are none the worse."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal\n"
         "import pipeline.audio.sniff as module\n"
-        "sniff = module.sniff\n"
-        "def poisoned(path, **facts):\n"
-        "    if path.stat().st_size > 40_000:\n"
-        "        open(os.environ['DEATHS'], 'a').write('x')\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return sniff(path, **facts)\n"
+        "from tests.security.inside import poisoned\n"
         "module.sniff = poisoned\n"
     )
     with Service() as service:
@@ -82,7 +76,6 @@ def test_a_recording_that_kills_its_process_harms_no_other(tmp_path: Path) -> No
         service.start_part(
             "media",
             PYTHONPATH=f"{tmp_path}:{ROOT}",
-            DEATHS=str(tmp_path / "deaths"),
             CALLSCRIBE_LEASE_SECONDS="60",  # in seconds the pool tells of the death, which says more
         )
         poisons = service.calls(3, seconds=3.0)
@@ -90,7 +83,8 @@ def test_a_recording_that_kills_its_process_harms_no_other(tmp_path: Path) -> No
         service.settle(60)
         assert all(job.outcome == "error" for job in poisons)
         assert all(job.outcome == "success" for job in others), service.outcomes()
-        assert (tmp_path / "deaths").read_text() == "x" * 2 * len(poisons)
+        log = (service.folder / "log" / "media.log").read_text(encoding="utf-8")
+        assert log.count('"decoder_died"') == 2 * len(poisons)
         assert not service.parts["media"].deaths, "the worker itself lives on"
         service.check(success=False)
         assert not service.files()

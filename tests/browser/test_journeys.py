@@ -17,6 +17,7 @@ from pipeline.domain.job import Entity, Event, Failure, JobId, PortalId, Step
 from pipeline.domain.lead import Criterion
 from pipeline.domain.recording import Span
 from pipeline.store import Store, Transition
+from pipeline.web.console.pages import PAGES
 from tests.archive.test_archive import call
 from tests.browser.conftest import FIXTURES, RECORDING, Console, Visit, script_of
 from tests.web.test_jobs import FACTS, put
@@ -246,7 +247,8 @@ def test_every_page_is_accessible(
     visitor.page.goto("/")
     visitor.accessible()
     visitor.sign_in("operate")
-    for path in ("/calls", f"/calls/{weak}", "/jobs", f"/jobs/{job}", f"/jobs/{weak}"):
+    titled = [page.path for page in PAGES if page.title]
+    for path in (*titled, f"/calls/{weak}", f"/jobs/{job}", f"/jobs/{weak}"):
         visitor.page.goto(path)
         open_all(visitor.page)
         visitor.accessible()

@@ -29,14 +29,16 @@ _BARE = {
 
 def gap_words(gap: Gap, words: Words) -> str:
     """What is lacking and why: "not linked: two equal calls"."""
-    return words(_GAPS[gap.kind], why=words(gap.why)) if gap.why else words(_BARE[gap.kind])
+    return words(_GAPS[gap.kind], why=words.why(gap.why)) if gap.why else words(_BARE[gap.kind])
 
 
 def state_words(call: Call, words: Words) -> list[str]:
     """What a call lacks, in words; nothing where all is well."""
     said = [gap_words(gap, words) for gap in call.gaps]
     if call.state != "done" and not any(gap.kind in ("failed", "undelivered") for gap in call.gaps):
-        said.insert(0, words(_GAPS[call.state], why=call.error) if call.error else words(_BARE[call.state]))
+        said.insert(
+            0, words(_GAPS[call.state], why=words.why(call.error)) if call.error else words(_BARE[call.state])
+        )
     return said
 
 

@@ -51,5 +51,5 @@ def state(last: Event | None, words: Words) -> tuple[str, bool]:
     """How a job stands by what happened to it last, in words; and whether it waits for something."""
     kind = KINDS.get(kind_of(last.step)) if last else None
     if last and last.what == "deferred":
-        return words("waiting: {why}", why=words(last.why or (kind.doing if kind else ""))), True
+        return words("waiting: {why}", why=words.why(last.why or (kind.doing if kind else ""))), True
     return words("status: running"), False

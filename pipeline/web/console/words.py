@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
@@ -9,6 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
+
+_NUMBER = re.compile(r"[0-9]+")
 
 Language = Literal["en", "ru"]
 
@@ -29,6 +32,14 @@ class Words:
         """The text in this language, values filled in; English where there is no other."""
         found = self._table.get(text, text)
         return found.format(**values) if values else found
+
+    def why(self, reason: str) -> str:
+        """A reason as a step or the portal gave it: those of ours in this language, their numbers kept."""
+        known = self._table.get(_NUMBER.sub("#", reason))
+        if known is None:
+            return reason
+        numbers = iter(_NUMBER.findall(reason))
+        return re.sub("#", lambda _: next(numbers, "#"), known)
 
     def moment(self, at: float, zone: tzinfo, *, now: float) -> str:
         """A moment for people: "Today, 14:05", "3 Oct, 14:05", with the year where it is another one."""

@@ -121,6 +121,14 @@ def test_pages_are_in_the_language_that_the_browser_wishes(client: Client, reade
         assert '<html lang="en">' in client.get(path, headers=headers | {"Accept-Language": "de"}).text
 
 
+def test_our_own_reasons_are_told_in_the_readers_language() -> None:
+    """With their numbers; another one's words stay as they came."""
+    told = Words("ru").why("12 calls have this transcript, and which is ours is not certain")
+    assert told == "с такой расшифровкой звонков: 12, который наш — неясно"
+    assert Words("ru").why("access denied # {x}") == "access denied # {x}"
+    assert Words("en").why("more than 500 calls to compare") == "more than 500 calls to compare"
+
+
 def test_moments_are_told_in_the_readers_time() -> None:
     """Of this day, the day before, this year or another one, where the reader is."""
     moscow = ZoneInfo("Europe/Moscow")

@@ -24,6 +24,7 @@ from pipeline.archive import words
 from pipeline.archive.calls import Audited, Call, Filters, Gap, Lack, Page, Verdict
 from pipeline.archive.database import Database
 from pipeline.archive.schema import audits, bodies, calls, criteria, gaps, verdicts
+from pipeline.archive.tallies import forget, tally
 from pipeline.domain.job import Entity, JobId
 from pipeline.domain.plain import from_plain, to_plain
 
@@ -54,6 +55,7 @@ class Archive:
     def put(self, *some: Call) -> None:
         """Archives calls in place of what was known of them; verdicts of people and kept audio stay."""
         with self.database.writing() as connection:
+            forget(connection, [call.started_at for call in some])
             for call in some:
                 _put(connection, call)
 
@@ -67,6 +69,8 @@ class Archive:
                 return False
             _add_verdicts(connection, number, [verdict])
             if verdict.score is not None:
+                at = connection.scalar(select(calls.c.started_at).where(calls.c.number == number))
+                forget(connection, [at] if at is not None else [])
                 connection.execute(
                     update(calls)
                     .where(calls.c.number == number)
@@ -200,6 +204,11 @@ class Archive:
             connection.execute(delete(audits).where(audits.c.at < before))
             return _erase(connection, connection.scalars(find).all())
 
+    def tally(self, before: float) -> int:
+        """Counts days that have ended by then: how many. Again while it finds any."""
+        with self.database.writing() as connection:
+            return tally(connection, before=before)
+
     def copies(self) -> set[str]:
         """The keys of all recordings that are said to be kept."""
         with self.database.reading() as connection:
@@ -223,6 +232,7 @@ def _put(connection: Connection, call: Call) -> None:
         number = connection.scalar(insert(calls).values(**values).returning(calls.c.number)) or 0
     else:
         number = known.number
+        forget(connection, [known.started_at])
         kept = {"audio"} if known.audio_bytes is not None else set()  # there, or removed by now
         if not call.verdicts and _judged(connection, number):
             kept |= {"score", "band"}
@@ -234,6 +244,7 @@ def _put(connection: Connection, call: Call) -> None:
 
 
 def _erase(connection: Connection, numbers: Sequence[int]) -> int:
+    forget(connection, connection.scalars(select(calls.c.started_at).where(calls.c.number.in_(numbers))))
     words.unindex(connection, list(numbers))
     for table in (bodies, gaps, criteria, verdicts):
         connection.execute(delete(table).where(table.c.call.in_(numbers)))
@@ -304,8 +315,9 @@ def _conditions(filters: Filters, dialect: str) -> list[ColumnElement[bool]]:
         wanted.append(calls.c.started_at >= filters.since)
     if filters.until is not None:
         wanted.append(calls.c.started_at < filters.until)
-    if filters.manager:
-        wanted.append(or_(calls.c.manager_id == filters.manager, calls.c.manager == filters.manager))
+    if filters.manager:  # ids are numbers, names are none: an index serves either
+        named = calls.c.manager_id if filters.manager.isdigit() else calls.c.manager
+        wanted.append(named == filters.manager)
     if filters.band:
         wanted.append(calls.c.band.is_(None) if filters.band == "none" else calls.c.band == filters.band)
     if filters.why is not None or (filters.state in LACKS and filters.state not in ("failed", "undelivered")):

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, exists, func, select
+from sqlalchemy import exists, select
 
 from pipeline.archive.archive import call_of
 from pipeline.archive.calls import Call, Member, Week
 from pipeline.archive.database import Database
 from pipeline.archive.schema import calls, criteria, verdicts
+from pipeline.archive.tallies import Sums, added_up
 
 WEEK_SECONDS = 7 * 86_400
 MONDAY = 4 * 86_400  # the first one after the epoch began, UTC
 FEWEST_PAIRS = 20  # below it an agreement says nothing
 PAIRS = 50_000
+MOST_MEMBERS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,81 +41,42 @@ class Agreement:
 
 
 def team(
-    database: Database,
-    *,
-    since: float,
-    until: float,
-    manager_first: Collection[str] = (),
-    manager_second: Collection[str] = (),
+    database: Database, *, since: float, until: float, told: Collection[str] | None = None
 ) -> list[Member]:
-    """Managers by their calls in that time, the most first; criteria as people corrected them.
+    """Managers by their calls in that time, the most first; criteria as the machine judged them.
 
-    manager_first, manager_second: the portals whose manager is on that channel of their recordings; how much
-    of a call managers talk is told of these alone.
+    told: the portals of which it is known who is on which channel, None: all; how much managers talk is told
+    of their calls alone.
     """
-    within = (calls.c.started_at >= since, calls.c.started_at < until)
-    week = cast(func.floor((calls.c.started_at - MONDAY) / WEEK_SECONDS), Integer)
-    by_managers = case(
-        (calls.c.portal.in_(manager_first), calls.c.talk_first),
-        (calls.c.portal.in_(manager_second), calls.c.talk_second),
-    )
-    both = case((by_managers.is_not(None), calls.c.talk_first + calls.c.talk_second))
-    talked = func.sum(case((both.is_not(None), by_managers))), func.sum(both)
     with database.reading() as connection:
-        rows = connection.execute(
-            select(
-                calls.c.manager_id,
-                func.max(calls.c.manager).label("manager"),
-                func.count().label("calls"),
-                func.avg(calls.c.score).label("score"),
-                talked[0].label("own"),
-                talked[1].label("all"),
-            )
-            .where(*within)
-            .group_by(calls.c.manager_id)
-            .order_by(func.count().desc())
-            .limit(500)
-        ).all()
-        weeks: dict[str | None, list[Week]] = defaultdict(list)
-        for row in connection.execute(
-            select(
-                calls.c.manager_id,
-                week.label("week"),
-                func.count().label("calls"),
-                func.avg(calls.c.score).label("score"),
-            )
-            .where(*within)
-            .group_by(calls.c.manager_id, week)
-            .order_by(week)
-        ):
-            weeks[row.manager_id].append(
-                Week(
-                    begins_at=float(row.week * WEEK_SECONDS + MONDAY),
-                    calls=row.calls,
-                    score=_rounded(row.score),
-                )
-            )
-        judged: dict[str | None, dict[str, float]] = defaultdict(dict)
-        met = func.sum(cast(criteria.c.met, Integer)) * 1.0 / func.count()
-        for row in connection.execute(
-            select(calls.c.manager_id, criteria.c.name, met.label("met"))
-            .join(calls, calls.c.number == criteria.c.call)
-            .where(*within)
-            .group_by(calls.c.manager_id, criteria.c.name)
-        ):
-            judged[row.manager_id][row.name] = round(float(row.met), 3)
-    return [
+        found = added_up(connection, since=since, until=until, week=WEEK_SECONDS, offset=MONDAY)
+    whole: dict[str, Sums] = defaultdict(Sums)
+    weeks: dict[str, dict[int, Sums]] = defaultdict(lambda: defaultdict(Sums))
+    judged: dict[str, dict[str, Sums]] = defaultdict(lambda: defaultdict(Sums))
+    for (portal, manager, name, week), some in found.items():
+        if name:
+            judged[manager][name].add(some)
+            continue
+        if told is not None and portal not in told:
+            some = replace(some, own=0.0, talked=0.0)
+        whole[manager].add(some)
+        weeks[manager][week].add(some)
+    members = [
         Member(
-            manager_id=row.manager_id,
-            manager=row.manager,
-            calls=row.calls,
-            score=_rounded(row.score),
-            talk_share=round(row.own / row.all, 3) if row.all else None,
-            met=judged[row.manager_id],
-            weeks=tuple(weeks[row.manager_id]),
+            manager_id=manager or None,
+            manager=some.manager,
+            calls=some.calls,
+            score=some.mean,
+            talk_share=round(some.own / some.talked, 3) if some.talked else None,
+            met={name: round(each.met / each.calls, 3) for name, each in sorted(judged[manager].items())},
+            weeks=tuple(
+                Week(begins_at=float(week * WEEK_SECONDS + MONDAY), calls=each.calls, score=each.mean)
+                for week, each in sorted(weeks[manager].items())
+            ),
         )
-        for row in rows
+        for manager, some in whole.items()
     ]
+    return sorted(members, key=lambda member: (-member.calls, member.manager_id or ""))[:MOST_MEMBERS]
 
 
 def quality(database: Database, *, since: float, until: float) -> list[Agreement]:
@@ -183,7 +146,3 @@ def agreement(name: str | None, pairs: Iterable[tuple[Any, Any]]) -> Agreement:
         high=round(min(1.0, kappa + 1.96 * error), 3),
         few=n < FEWEST_PAIRS,
     )
-
-
-def _rounded(value: Any) -> float | None:
-    return None if value is None else round(float(value), 1)

@@ -69,6 +69,8 @@ calls = Table(
     Index("calls_by_phone", "phone_digits"),
     Index("calls_by_entity", "entity_type", "entity_id"),
     Index("calls_by_audio", "audio"),
+    Index("calls_by_name", "manager", "started_at"),
+    Index("calls_by_managers", "manager_id", "manager"),
 )
 
 # what lists do not show, as JSON: apart, so that reading through many calls stays cheap
@@ -128,4 +130,23 @@ audits = Table(
     Column("detail", Text, nullable=False),
     Index("audits_by_time", "at"),
     Index("audits_by_call", "call_id"),
+)
+
+# days whose sums stand in `tallies`, and are those of their calls
+tallied = Table("tallied", metadata, Column("day", Integer, primary_key=True, autoincrement=False))
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970-01-01, UTC
+    Column("portal", String(255), primary_key=True),
+    Column("manager_id", String(64), primary_key=True),  # empty: unknown
+    Column("name", String(255), primary_key=True),  # of a criterion; empty: of the calls themselves
+    Column("manager", String(255)),
+    Column("calls", Integer, nullable=False),
+    Column("scored", Integer, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("own", Double, nullable=False),
+    Column("talked", Double, nullable=False),
+    Column("met", Integer, nullable=False),
 )

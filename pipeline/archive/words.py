@@ -54,7 +54,10 @@ def found_by(q: str, dialect: str) -> ColumnElement[bool]:
         return named & (calls.c.entity_type == _ENTITIES.get(kind, kind)) if kind else named
     digits = digits_of(q) if _PHONE.fullmatch(q) else None
     if digits and len(digits) >= 3:
-        phone = calls.c.phone_digits.contains(digits, autoescape=True)
+        # by a question of its own, which the index of phones alone answers
+        phone = calls.c.number.in_(
+            select(calls.c.number).where(calls.c.phone_digits.contains(digits, autoescape=True))
+        )
         return phone | (calls.c.entity_id == int(digits)) if len(digits) <= 18 else phone
     stems = _stems(q)[:MOST_WORDS]
     if not stems:

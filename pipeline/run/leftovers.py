@@ -47,6 +47,8 @@ def expire(tools: Tools) -> None:
     before = tools.store.now() - tools.settings.archive_days * keeping.DAY_SECONDS
     while tools.archive.expire(before):
         pass
+    while tools.archive.tally(tools.store.now()):
+        pass
     keeping.agree(tools)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from pipeline.archive.archive import Archive
 from pipeline.archive.calls import Audited, Call, Filters, Gap, Verdict
 from pipeline.archive.database import ArchiveUnavailable, Database
 from pipeline.archive.reports import WEEK_SECONDS, agreement, quality, team
+from pipeline.archive.schema import tallied
+from pipeline.archive.tallies import tally
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.job import Category, Entity, JobId, PortalId, Source
 from pipeline.domain.lead import Criterion
@@ -225,13 +229,67 @@ def test_a_team_by_its_calls(archive: Archive) -> None:
     archive.put(call(2, score=40, talk=(10.0, 30.0), started_at=NOW + WEEK_SECONDS))
     archive.put(call(3, manager_id="8", manager="Boris", score=None, criteria=()))
     within = {"since": NOW, "until": NOW + 2 * WEEK_SECONDS}
-    anna, boris = team(archive.database, **within, manager_first=["acme"])
+    anna, boris = team(archive.database, **within)
     assert (anna.manager, anna.calls, anna.score, anna.talk_share) == ("Анна Петрова", 2, 60.0, 0.5)
     assert anna.met == {"budget": 1.0, "time": 0.0}
     assert [(week.calls, week.score) for week in anna.weeks] == [(1, 80.0), (1, 40.0)]
     assert (boris.calls, boris.score, boris.met) == (1, None, {})
-    assert team(archive.database, **within, manager_second=["other"])[0].talk_share is None
+    assert team(archive.database, **within, told=["other"])[0].talk_share is None
     assert archive.managers() == [("8", "Boris"), ("7", "Анна Петрова")]
+
+
+def test_counted_days_give_the_same_figures(archive: Archive) -> None:
+    """Whatever of a time is counted by days, by calls or in between; a change is in the figures at once."""
+    chance = random.Random(1)
+
+    def some(number: int, **changes: object) -> Call:
+        return call(
+            number,
+            started_at=NOW + number * 40_000.0,
+            manager_id=chance.choice(["7", "8", None]),
+            score=chance.choice([None, 10, 75]),
+            talk=chance.choice([(), (3.0, 5.0)]),
+            portal=PortalId(chance.choice(["acme", "other"])),
+            **changes,
+        )
+
+    archive.put(*map(some, range(60)))
+    times = [(0.0, NOW * 2), (NOW + 90_000, NOW + 1_500_000), (NOW, NOW + 10_000), (NOW + 5, NOW + 5)]
+
+    def figures() -> list[object]:
+        return [team(archive.database, since=since, until=until, told=["acme"]) for since, until in times]
+
+    plain = figures()
+    for steps in (7, 40):  # some days, then all that have ended
+        with archive.database.writing() as connection:
+            assert tally(connection, before=NOW + 2_000_000, most=steps) > 0
+        assert figures() == plain
+    assert archive.tally(NOW + 2_000_000) == 0
+    archive.put(some(3, criteria=()))
+    archive.judge(call(5).id, Verdict(at=NOW, who="Olga", why="w", score=1, band="low"))
+    archive.erase([call(8).id])
+    archive.put(call(9, started_at=NOW + 777_777))
+    changed = figures()
+    assert changed != plain
+    with archive.database.writing() as connection:
+        connection.execute(delete(tallied))
+    assert figures() == changed
+
+
+def test_a_day_is_never_counted_beside_a_change(archive: Archive) -> None:
+    """Counting and writing at the same time leave the figures of what was written."""
+    threads = [
+        threading.Thread(target=archive.put, args=(call(number, started_at=NOW - 86_400.0 * (number % 3)),))
+        for number in range(12)
+    ]
+    threads += [threading.Thread(target=archive.tally, args=(NOW + 86_400,)) for _ in range(4)]
+    random.Random(2).shuffle(threads)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (anna,) = team(archive.database, since=0.0, until=NOW * 2)
+    assert (anna.calls, archive.count()) == (12, 12)
 
 
 def test_agreement_is_cohens_kappa() -> None:

@@ -53,17 +53,9 @@ def row(member: Member) -> dict[str, Any]:
 
 async def _members(view: View) -> list[Member]:
     period, order = period_of(view), _order(view)
-    first, second = _manager_channels(view)
-    found = await view.blocking(
-        partial(
-            team,
-            view.service.tools.archive.database,
-            since=period.since,
-            until=period.until,
-            manager_first=first,
-            manager_second=second,
-        )
-    )
+    told = [portal.id for portal in view.service.portals.values() if portal.channels]
+    database = view.service.tools.archive.database
+    found = await view.blocking(partial(team, database, since=period.since, until=period.until, told=told))
     if order == "calls":
         return found
     keys = {"score": lambda m: m.score, "talk": lambda m: m.talk_share}
@@ -75,12 +67,3 @@ def _order(view: View) -> str:
     if order not in ORDERS:
         raise BadRequest(f"order: expected one of {', '.join(ORDERS)}", field="order")
     return order
-
-
-def _manager_channels(view: View) -> tuple[list[str], list[str]]:
-    """The portals whose manager is on the first channel, and those where it is the second."""
-    roles = {key: portal.channels for key, portal in view.service.portals.items()}
-    return (
-        [key for key, channels in roles.items() if channels[:1] == ("manager",)],
-        [key for key, channels in roles.items() if channels[1:2] == ("manager",)],
-    )

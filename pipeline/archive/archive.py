@@ -88,14 +88,14 @@ class Archive:
 
     def calls(self, filters: Filters | None = None, *, cursor: str | None = None, limit: int = 50) -> Page:
         """Calls, newest first, without their segments. Raises ValueError for a cursor that is none."""
-        wanted = [*_conditions(filters or Filters(), self.database.dialect), *_after(cursor)]
-        found = (
-            select(calls)
-            .where(*wanted)
-            .order_by(calls.c.started_at.desc(), calls.c.number.desc())
-            .limit(limit + 1)
-        )
+        after = _after(cursor)
         with self.database.reading() as connection:
+            found = (
+                select(calls)
+                .where(*_conditions(filters or Filters(), connection), *after)
+                .order_by(calls.c.started_at.desc(), calls.c.number.desc())
+                .limit(limit + 1)
+            )
             rows = connection.execute(found).all()
             lacking = _gaps(connection, [row.number for row in rows[:limit]])
         more = f"{rows[limit - 1].started_at!r}_{rows[limit - 1].number}" if len(rows) > limit else None
@@ -105,8 +105,8 @@ class Archive:
 
     def count(self, filters: Filters | None = None) -> int:
         """How many calls the filters leave."""
-        wanted = _conditions(filters or Filters(), self.database.dialect)
         with self.database.reading() as connection:
+            wanted = _conditions(filters or Filters(), connection)
             return connection.scalar(select(func.count()).select_from(calls).where(*wanted)) or 0
 
     def call(self, call: JobId) -> Call | None:
@@ -307,10 +307,10 @@ def _findable(call: Call) -> str:
     )
 
 
-def _conditions(filters: Filters, dialect: str) -> list[ColumnElement[bool]]:
+def _conditions(filters: Filters, connection: Connection) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     if filters.q and filters.q.strip():
-        wanted.append(words.found_by(filters.q, dialect))
+        wanted.append(words.found_by(filters.q, connection))
     if filters.since is not None:
         wanted.append(calls.c.started_at >= filters.since)
     if filters.until is not None:

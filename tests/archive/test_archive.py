@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
+from pipeline.archive import words
 from pipeline.archive.archive import Archive
 from pipeline.archive.calls import Audited, Call, Filters, Gap, Verdict
 from pipeline.archive.database import ArchiveUnavailable, Database
@@ -129,6 +130,20 @@ def test_not_found_by_anything_else(archive: Archive, q: str) -> None:
     archive.put(call(1))
     found = archive.calls(Filters(q=q)).calls
     assert found == () or q == "((("  # no word at all is no question
+
+
+def test_words_that_many_calls_have_find_the_same(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a database goes about it: all that said it, newest first, and no other."""
+    said = Segment(start=0, end=1, speaker="client", text="Сколько стоит доставка?")
+    archive.put(*(call(number, segments=(said,) if number % 2 else ()) for number in range(9)))
+    wanted = Filters(q="доставки", until=NOW + 7)
+    found = archive.calls(wanted, limit=2)
+    monkeypatch.setattr(words, "MANY", 0)
+    assert archive.calls(wanted, limit=2) == found
+    assert [each.id for each in found.calls] == [call(5).id, call(3).id]
+    rest = archive.calls(wanted, cursor=found.next, limit=2)
+    assert [each.id for each in rest.calls] == [call(1).id]
+    assert archive.count(wanted) == 3
 
 
 def test_an_empty_question_leaves_all(archive: Archive) -> None:

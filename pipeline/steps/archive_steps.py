@@ -113,6 +113,8 @@ def _believed(levels: list[list[int]]) -> list[list[int]]:
 def _kept(job: Job, tools: Tools) -> dict[str, object]:
     if not tools.settings.keep_audio_days:
         return {"state": "off"}
+    if "split" not in job.facts:  # what could not be read once is not read again
+        return {"state": "none", "why": "it was never read to its end"}
     key, fetched = keeping.key_of(job.id), from_plain(Fetched, job.facts["fetch"])
     try:
         with tools.blobs.get(fetched.blob) as path, scratch() as folder:

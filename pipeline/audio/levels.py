@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import audioop
 import math
+import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from operator import mul
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from pipeline.domain.recording import Span
 
 FLOOR = 58  # -55 dBFS as the root mean square of 16 bit samples: what stays below is silence
 FULL = 32_768
+STILL = 1.0  # nothing that moves less tells more of the offset
 BIAS = 16  # a mean above this is a converter's offset, not sound
 SAMPLED = 20_000
 PROBES = 16  # seconds of both channels that are kept for comparing one with the other
@@ -32,7 +35,8 @@ class Channel:
     crossings: how often the sound crosses zero in each window; none where nobody counted. signals: 1 where a
     signal of the telephone system sounds; pitched: 1 in seconds with a voice or anything else of a pitch.
     peak: its loudest sample, measured where there are two channels. offset: of the converter, the mean of the
-    quietest moment so far (a voice has a mean of its own); quietest: how much moves in that moment.
+    quietest moment so far (a voice has a mean of its own); quietest: how much moves in that moment. looked:
+    whether the last second was looked at for a pitch.
     """
 
     windows: array[int] = field(default_factory=lambda: array("H"))
@@ -42,6 +46,7 @@ class Channel:
     peak: int = 0
     offset: int = 0
     quietest: float = math.inf
+    looked: bool = False
 
     @property
     def silent(self) -> bool:
@@ -136,24 +141,28 @@ def scan(path: Path, *, max_seconds: float, pcm: Pcm | None = None) -> Scan:
 def _measure(channel: Channel, pcm: bytes, rate: int, hop: int) -> bytes:
     """Takes what there is to know of all whole windows; gives what is left over."""
     quarter = max(hop, len(pcm) // 8 * 2)
-    for at in range(0, len(pcm) - quarter + 1, quarter):
+    for at in range(0, len(pcm) - quarter + 1, quarter) if channel.quietest > STILL else ():
         part = pcm[at : at + quarter]
         mean = audioop.avg(part, 2)
         moving = math.sqrt(max(0, audioop.rms(part, 2) ** 2 - mean**2))
         if moving < channel.quietest:
             channel.quietest, channel.offset = moving, mean
     level = audioop.bias(pcm, 2, -channel.offset) if abs(channel.offset) > BIAS else pcm
-    rms, cross = audioop.rms, audioop.cross
-    whole = len(pcm) // hop * hop
-    parts = [level[at : at + hop] for at in range(0, whole, hop)]
-    levels = [rms(part, 2) for part in parts]
+    count = len(pcm) // hop
+    whole = count * hop
+    parts = struct.unpack_from(f"{hop}s" * count, level)
+    levels = list(map(audioop.rms, parts, repeat(2)))
     channel.windows.extend(levels)
-    channel.crossings.extend([cross(part, 2) for part in parts])
+    channel.crossings.extend(map(audioop.cross, parts, repeat(2)))
     if max(levels, default=0) > FLOOR:
         going_on = any(channel.signals[-len(levels) :])
         channel.signals += signals(level[:whole], rate, levels, FLOOR, going_on=going_on)
-        channel.pitched += bytes([voiced(level[:whole], rate, levels, FLOOR)]) * len(levels)
+        # behind a second with a pitch the next one is taken for one, too: only long stretches without count
+        channel.looked = not (channel.looked and channel.pitched[-1:] == b"\1")
+        has_pitch = not channel.looked or voiced(level[:whole], rate, levels, FLOOR)
+        channel.pitched += bytes([has_pitch]) * len(levels)
     else:
+        channel.looked = False
         channel.signals += bytes(len(levels))
         channel.pitched += bytes(len(levels))
     return pcm[whole:]

@@ -148,7 +148,8 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
             uploads_per_minute=tools.settings.uploads_per_minute,
             name="chunk",
             max_seconds=tools.settings.max_audio_seconds,
-            places=tools.portal(job).concurrency,
+            # one of the threads is kept for who waits
+            places=min(tools.portal(job).concurrency, tools.settings.upstream_threads - 1),
         )
         for part in held.enter_context(closing(parts)):
             if isinstance(part, Plan):

@@ -64,6 +64,9 @@ def python_code() -> frozenset[Path]:
     """Where Python's modules and the libraries beneath them lie: a module may be imported late."""
     ours = sysconfig.get_paths()
     found = {Path(ours[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    # packages may lie outside of the environment: Debian's own, a user's, those that a .pth names; a folder
+    # of another name on the path may be a checkout, with settings in it
+    found |= {Path(entry) for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")}
     return frozenset(found | {Path(pipeline.__file__).parent, *map(Path, ("/lib", "/lib64", "/usr/lib"))})
 
 

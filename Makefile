@@ -49,6 +49,9 @@ truth: $(HEARING) ## calls with known words through the service and a real Whisp
 browser: $(STAMP) ## the console in a real Chromium of this system, at a phone's and a desk's width: PICTURES=1
 	@$(if $(PICTURES),CALLSCRIBE_PICTURES=1) $(BIN)/python -m pytest tests/browser
 
+bench: $(STAMP) ## how fast, beside floors and rivals: bench/README.md and a picture; QUICK=1, NAMES="intake jobs"
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(NAMES)
+
 soak: $(STAMP) ## random faults over 500 jobs, a fresh one every few seconds: SEED=7 JOBS=500
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 

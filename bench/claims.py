@@ -6,18 +6,19 @@ rounds. The figure must not feel how many portals have work.
 
 from __future__ import annotations
 
-import statistics
+import itertools
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import redis
 
+from bench.report import Row
 from pipeline.domain.job import Category, Due, Job, PortalId, Request, Source, Step
 from pipeline.domain.kinds import MEDIA
 from pipeline.store import Store, embedded, fields_of, job_id
@@ -25,23 +26,46 @@ from pipeline.store.records import Quota, accept_arguments
 from pipeline.store.scripts import sources
 
 SIZES = (1, 100, 1000, 5000)
+PORTALS = 100
 JOBS = 2  # per portal, but enough of them for a round
 CLAIMS, ROUNDS = 600, 5
 
 
-def main() -> None:
-    """Prints one line per number of portals."""
-    quick = "--quick" in sys.argv
+def measure(quick: bool) -> list[Row]:
+    """Claims by portals with ready work, and by jobs in the store; what a stored job takes."""
+    claims, rounds = (CLAIMS // 4, 3) if quick else (CLAIMS, ROUNDS)
+    by_portals: dict[int, list[float]] = {}
     for portals in SIZES:
-        with server() as url:
-            store = Store(url)
+        with server() as url, closing(Store(url)) as store:
             fill(store, url, portals, max(JOBS, 2 * CLAIMS // portals))
-            rates = [round_of(store, CLAIMS // 4 if quick else CLAIMS) for _ in range(2 if quick else ROUNDS)]
-            print(
-                f"{portals:6} portals   {statistics.median(rates):7.0f} claims/s   "
-                f"({min(rates):.0f} to {max(rates):.0f})"
-            )
-            store.close()
+            by_portals[portals] = [round_of(store, claims) for _ in range(rounds)]
+    rows = [
+        Row(
+            what=f"claims with ready work of {most:,} portals", unit="1/s", ours=by_portals[most],
+            beside={f"of {least:,}": by_portals[least]}, more=True, wanted=">= 3,000, flat",
+        )
+        for least, most in itertools.pairwise(SIZES)
+    ]  # fmt: skip
+    by_jobs: dict[int, list[float]] = {}
+    bytes_a_job = []
+    for jobs in (1000, 100_000) if quick else (1000, 100_000, 1_000_000):
+        with server() as url, closing(Store(url)) as store, redis.Redis.from_url(url) as raw:
+            before = raw.info("memory")["used_memory"]
+            fill(store, url, PORTALS, jobs // PORTALS)
+            bytes_a_job.append((raw.info("memory")["used_memory"] - before) / jobs)
+            by_jobs[jobs] = [round_of(store, claims) for _ in range(rounds)]
+    most, least = max(by_jobs), min(by_jobs)
+    return [
+        *rows,
+        Row(
+            what=f"claims with {most:,} jobs in the store", unit="1/s", ours=by_jobs[most],
+            beside={f"with {least:,}": by_jobs[least]}, more=True, wanted="flat up to a million",
+        ),
+        Row(
+            what=f"memory of a waiting job among {most:,}", unit="bytes", ours=bytes_a_job[-1:],
+            beside={f"among {least:,}": bytes_a_job[:1]}, wanted="flat",
+        ),
+    ]  # fmt: skip
 
 
 @contextmanager
@@ -95,4 +119,5 @@ def round_of(store: Store, claims: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    for row in measure("--quick" in sys.argv):
+        print(row.told())

@@ -1,21 +1,18 @@
 """How many engine requests a second one api process accepts, beside a bare Starlette that writes each body
 durably: the same store, server, client and requests, in one run, taking turns.
 
-    .venv/bin/python -m bench.intake [--seconds 4] [--rounds 3] [--connections 64]
+    .venv/bin/python -m bench.intake [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import json
 import multiprocessing
 import os
-import platform
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,6 +30,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from bench.report import Row
 from pipeline.store import embedded
 
 TOKEN = "bench-token-0123456789-0123456789"
@@ -203,7 +201,7 @@ def ours(
         "DATA_DIR": str(folder / "data"),
         **({"PORTALS_FILE": str(portals)} if portals else {"PORTAL_URL": PORTAL, "PORTAL_TOKEN": TOKEN}),
         "API_KEY": "bench-key",
-        "QUEUE_LIMIT": "100000000",
+        "QUEUE_LIMIT": "10000000",
         **(more or {}),
     }
     env = {name: value for name, value in os.environ.items() if not name.startswith("CALLSCRIBE_")}
@@ -230,12 +228,8 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, default=64)
-    options = parser.parse_args()
+def rounds(count: int, seconds: float, connections: int = 64) -> dict[str, list[dict[str, Any]]]:
+    """Side -> what each round saw, with the processor time of a request in us; the sides take turns."""
     first = itertools.count(1, 10_000_000)
     seen: dict[str, list[dict[str, Any]]] = {"bare": [], "callscribe": []}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -247,28 +241,37 @@ def main() -> None:
         }
         for port, _ in servers.values():
             load(port, 8, 0.5, next(first))
-        for _ in range(options.rounds):
+        for _ in range(count):
             for side, (port, pid) in servers.items():
                 used = processor_seconds(pid)
-                round_ = load(port, options.connections, options.seconds, next(first))
+                round_ = load(port, connections, seconds, next(first))
                 answered = sum(round_["statuses"].values())
                 round_["processor_us"] = (processor_seconds(pid) - used) / answered * 1e6
                 seen[side].append(round_)
-                print(side, round_, flush=True)
-    costs = {
-        side: statistics.median(round["processor_us"] for round in rounds) for side, rounds in seen.items()
+    return seen
+
+
+def measure(quick: bool) -> list[Row]:
+    """Accepted requests a second, and their cost."""
+    seen = rounds(3 if quick else 7, 2.0 if quick else 4.0)
+    figures = {
+        figure: {side: [each[figure] for each in rounds_] for side, rounds_ in seen.items()}
+        for figure in ("rate", "processor_us")
     }
-    rates = {side: statistics.median(round["rate"] for round in rounds) for side, rounds in seen.items()}
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(
-        f"accepted a second: bare {rates['bare']:.0f}, callscribe {rates['callscribe']:.0f}, "
-        f"ratio {rates['callscribe'] / rates['bare']:.2f}"
-    )
-    print(
-        f"processor time of a request in us: bare {costs['bare']:.0f}, callscribe {costs['callscribe']:.0f}, "
-        f"ratio {costs['bare'] / costs['callscribe']:.2f}"
-    )
+    floor_ = "bare Starlette, one durable write"
+    rate, cost = figures["rate"], figures["processor_us"]
+    return [
+        Row(
+            what="engine requests accepted by one process", unit="1/s", ours=rate["callscribe"],
+            beside={floor_: rate["bare"]}, more=True, wanted=">= 0.6 of the floor",
+        ),
+        Row(
+            what="processor time of an accepted request", unit="us", ours=cost["callscribe"],
+            beside={floor_: cost["bare"]}, wanted="<= 1.67 of the floor",
+        ),
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    for row in measure("--quick" in sys.argv):
+        print(row.told())

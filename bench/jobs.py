@@ -1,7 +1,7 @@
 """Jobs from a portal's POST to its callback, on parts as they run: the api, both workers and the store as
 processes of their own, beside the usual recipe (`bench/rivals/recipe.py`) on the same store.
 
-    .venv/bin/python -m bench.jobs [--seconds 5] [--rounds 3] [--quick]
+    .venv/bin/python -m bench.jobs [--quick]
 
 The portal and the provider are one process of this benchmark, and answer at once: what is measured is the
 service. A text's rate is taken with `FLIGHT` jobs under way; latencies one job at a time.
@@ -9,18 +9,21 @@ service. A text's rate is taken with `FLIGHT` jobs under way; latencies one job 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import io
 import itertools
 import json
 import multiprocessing
 import os
 import re
+import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import wave
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,10 +34,13 @@ from typing import Any
 import uvloop
 
 from bench.intake import ROOT, TOKEN, ours, processor_seconds, store
+from bench.report import Row
 
 FLIGHT = 64
 CALL = ROOT / "fixtures" / "audio" / "phone-mp3"  # 31 s of one voice, 8 kHz
-LEAST_SECONDS = 30.0  # that a job may take before the round is given up
+PATIENCE_SECONDS = (
+    120.0  # that a job may take, the start of the workers included, before the round is given up
+)
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _HASH = re.compile(rb"[?&]hash=(\w+)")
 
@@ -84,13 +90,31 @@ class Counterpart(asyncio.Protocol):
         if path.startswith(b"/v1/audio"):
             return _http(json.dumps(SAID).encode())
         if path.startswith(b"/recording"):
-            return _http(RECORDING, kind="audio/mpeg")
+            return _http(RECORDING, kind="audio/wav")
+        if path.startswith(b"/error"):
+            sys.stderr.write(f"failed: {body[:300]!r}\n")
         if path.startswith(b"/callback") and (name := _HASH.search(path)):
             self._heard(name[1])
         return _http(b'{"status":"success"}')
 
 
-RECORDING = CALL.read_bytes()
+def recording() -> bytes:
+    """The call as wav, which the recipe reads without an FFmpeg of the machine."""
+    import av
+
+    made = io.BytesIO()
+    with av.open(str(CALL)) as source, wave.open(made, "wb") as to:
+        to.setnchannels(1)
+        to.setsampwidth(2)
+        to.setframerate(8000)
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=8000)
+        for frame in source.decode(audio=0):
+            for piece in resampler.resample(frame):
+                to.writeframes(piece.to_ndarray().tobytes())
+    return made.getvalue()
+
+
+RECORDING = recording()
 
 
 def _http(body: bytes, kind: str = "application/json") -> bytes:
@@ -113,7 +137,7 @@ def posted(ask: Ask, portal: str, number: int) -> bytes:
     """A request as a portal sends it."""
     prompt: Any = "Sum up what was said."
     if ask.category == "audio":
-        prompt = {"file": f"{portal}/recording/{number}", "fields": [], "fileExtension": "mp3"}
+        prompt = {"file": f"{portal}/recording/{number}", "fields": [], "fileExtension": ""}
     callback = f"{portal}/callback?hash={number:032x}"
     body = json.dumps(
         {
@@ -157,7 +181,7 @@ async def _round(ask: Ask, portal: str, waiting: dict[bytes, asyncio.Future[floa
             heard = waiting[f"{number:032x}".encode()] = loop.create_future()
             begun = time.perf_counter()
             sender.transport.write(posted(ask, portal, number))
-            times.append(await asyncio.wait_for(heard, LEAST_SECONDS) - begun)
+            times.append(await asyncio.wait_for(heard, PATIENCE_SECONDS) - begun)
         sender.transport.close()
 
     begun = loop.time()
@@ -246,37 +270,121 @@ def workers(url: str, folder: Path, port: int) -> Iterator[list[int]]:
             process.wait(60)
 
 
-def main() -> None:
-    """Prints a line per round."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--hold", action="store_true", help="print the process ids and wait, for a profiler")
-    options = parser.parse_args()
+@contextmanager
+def recipe(url: str, folder: Path, port: int) -> Iterator[int]:
+    """The usual recipe, as uvicorn and Celery: its port."""
+    env = os.environ | {
+        "RECIPE_REDIS": url,
+        "RECIPE_ROUTER": f"http://127.0.0.1:{port}/v1",
+        "PYTHONPATH": str(ROOT),
+    }
+    celery = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "bench.rivals.recipe:tasks",
+        "--quiet",
+        "worker",
+        "-P",
+        "threads",
+    ]
+    celery += [
+        "-c",
+        "40",
+        "-Q",
+        "recipe",
+        "-n",
+        "recipe@%h",
+        "-l",
+        "ERROR",
+        "--without-gossip",
+        "--without-mingle",
+    ]
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=2048) as listener,
+        (folder / "recipe.log").open("wb") as log,
+    ):
+        fd = listener.fileno()
+        web = [sys.executable, "-m", "uvicorn", "bench.rivals.recipe:app", "--fd", str(fd), "--no-access-log"]
+        processes = [
+            subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log, pass_fds=[fd])
+            for command in (celery, web)
+        ]
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGTERM)
+            for process in processes:
+                process.wait(60)
+
+
+KINDS = {  # name -> category, jobs under way
+    "text jobs from POST to callback": ("text", FLIGHT),
+    "added latency of a text": ("text", 1),
+    "added latency of a call of 31 s, transcribed and scored": ("audio", 1),
+}
+
+
+def rounds(count: int, seconds: float) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Kind -> side -> what each round saw; the sides take turns."""
+    seen: dict[str, dict[str, list[dict[str, Any]]]] = {
+        kind: {"callscribe": [], "recipe": []} for kind in KINDS
+    }
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         url = stack.enter_context(store(folder))
         port, ask = stack.enter_context(counterpart())
         api, api_pid = stack.enter_context(ours(url, folder, more=settings_for(port)))
-        pids = stack.enter_context(workers(url, folder, port))
+        pids = [api_pid, *stack.enter_context(workers(url, folder, port))]
+        sides = {"callscribe": api, "recipe": stack.enter_context(recipe(url, folder, port))}
         first = itertools.count(1, 10_000_000)
-        for category in ("text", "audio"):
-            ask(Ask(category=category, server=api, flight=2, seconds=1, first=next(first)))
-        if options.hold:
-            sys.stderr.write(f"api {api_pid}, workers {pids}\n")
-        for _ in range(options.rounds):
-            for category, flight in (("text", FLIGHT), ("text", 1), ("audio", 1)):
-                seconds = options.seconds if flight > 1 else options.seconds / 2
-                used = [processor_seconds(pid) for pid in (api_pid, *pids)]
-                seen = ask(
-                    Ask(category=category, server=api, flight=flight, seconds=seconds, first=next(first))
-                )
-                for name, pid, before in zip(
-                    ("api", "media", "upstream"), (api_pid, *pids), used, strict=True
-                ):
-                    seen[f"{name}_ms"] = (processor_seconds(pid) - before) / seen["jobs"] * 1000
-                print(category, flight, {name: round(value, 1) for name, value in seen.items()}, flush=True)
+        for server in sides.values():
+            for category in ("text", "audio"):
+                ask(Ask(category=category, server=server, flight=2, seconds=1, first=next(first)))
+        for _ in range(count):
+            for kind, (category, flight) in KINDS.items():
+                for side, server in sides.items():
+                    used = [processor_seconds(pid) for pid in pids]
+                    what = Ask(
+                        category=category, server=server, flight=flight, seconds=seconds, first=next(first)
+                    )
+                    round_ = ask(what)
+                    if side == "callscribe":
+                        spent = sum(
+                            processor_seconds(pid) - before for pid, before in zip(pids, used, strict=True)
+                        )
+                        round_["processor_ms"] = spent / round_["jobs"] * 1000
+                    seen[kind][side].append(round_)
+    return seen
+
+
+def measure(quick: bool) -> list[Row]:
+    """Text jobs a second, and what a job waits for us alone."""
+    seen = rounds(2 if quick else 5, 2.0 if quick else 5.0)
+
+    def row(kind: str, figure: str, unit: str, wanted: str, *, more: bool = False) -> Row:
+        sides = {side: [each[figure] for each in rounds_] for side, rounds_ in seen[kind].items()}
+        return Row(
+            what=kind, unit=unit, ours=sides["callscribe"], beside={"recipe": sides["recipe"]}, more=more,
+            wanted=wanted,
+        )  # fmt: skip
+
+    rate, text, call = KINDS
+    return [
+        row(rate, "rate", "1/s", ">= 300", more=True),
+        row(text, "p50", "ms", "<= 10"),
+        row(call, "p50", "ms", "<= 40"),
+        Row(
+            what="processor time of a text job, api and workers",
+            unit="ms",
+            ours=[each["processor_ms"] for each in seen[rate]["callscribe"]],
+            wanted="as little as can be",
+        ),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    for row in measure("--quick" in sys.argv):
+        print(row.told())

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import av
 
+from bench.report import Row
 from tests.audio.signals import speech, write
 
 
@@ -122,6 +123,18 @@ def recording(folder: Path, seconds: int, *, stereo: bool) -> Path:
     other, _ = speech(44_100, 600, seed=2, start=1.7)
     times = seconds // 600
     return write(folder / "call.wav", one * times, other * times, rate=44_100)
+
+
+def measure(quick: bool) -> list[Row]:
+    """Processor time of preparing an hour (quick: ten minutes) of mp3, beside FFmpeg and bare decoding."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = recording(Path(folder), 600 if quick else 3600, stereo=False)
+        ways = [way for way in ("callscribe", "decode", "ffmpeg") if way != "ffmpeg" or shutil.which(way)]
+        runs = [{way: measured(way, path)[1] for way in ways} for _ in range(2 if quick else 3)]
+    beside = {way: [run_[way] for run_ in runs] for way in ways[1:]}
+    what = f"preparing {'ten minutes' if quick else 'an hour'} of mp3, processor time"
+    ours_ = [run_["callscribe"] for run_ in runs]
+    return [Row(what=what, unit="s", ours=ours_, beside=beside, wanted="<= 1.5 of ffmpeg")]
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from pipeline.web.auth import find_key, key_file
 
 READY_SECONDS = 60.0
 TRIES_TO_START = 3
-LOOK_SECONDS = 0.05
+LOOK_SECONDS, READY_LOOK_SECONDS = 0.1, 0.02
 log = structlog.get_logger()
 
 
@@ -122,7 +122,7 @@ def await_answer(
     end, why = time.monotonic() + seconds, "it does not answer"
     leave = leave or threading.Event()
     with httpx.Client(base_url=address, timeout=2.0, trust_env=False) as client:
-        while not leave.wait(LOOK_SECONDS):
+        while not leave.wait(READY_LOOK_SECONDS):
             supervisor.tend()
             if supervisor.deaths() >= TRIES_TO_START:
                 raise CannotStart("a process of the service keeps ending right after its start")

@@ -80,15 +80,19 @@ def test_demo_shows_everything_and_leaves_nothing(callscribe: Path, empty: Path)
     """`callscribe demo` exits 0 with transcript, score, callback entry; `--keep` serves the call's page."""
     env = environment() | {"TMPDIR": str(empty)}
     demo = Process("demo", "--keep", "--recogniser", "pocketsphinx", env=env, cwd=empty, program=callscribe)
-    line = demo.line("Still running:", seconds=200)
-    address, key = re.search(r"running: (\S+) \(the key: (\S+)\)", line).groups()  # type: ignore[union-attr]
-    page = demo.line("The call:").partition(": ")[2]
-    children = descendants(demo.pid)
-    with httpx.Client(base_url=address, follow_redirects=True, trust_env=False) as browser:
-        assert browser.post("/sign-in", data={"key": key}).status_code == 200
-        assert "What happened" in browser.get(page).text
-    assert len(children) >= 6
-    assert left_behind(empty)
+    try:
+        line = demo.line("Still running:", seconds=200)
+        address, key = re.search(r"running: (\S+) \(the key: (\S+)\)", line).groups()  # type: ignore[union-attr]
+        page = demo.line("The call:").partition(": ")[2]
+        children = descendants(demo.pid)
+        with httpx.Client(base_url=address, follow_redirects=True, trust_env=False) as browser:
+            assert browser.post("/sign-in", data={"key": key}).status_code == 200
+            assert "What happened" in browser.get(page).text
+        assert len(children) >= 6
+        assert left_behind(empty)
+    except BaseException:
+        demo.end(signal.SIGKILL)
+        raise
     assert demo.end(signal.SIGINT) == 0
     said = (empty / "demo.log").read_text(encoding="utf-8")
     for words in (

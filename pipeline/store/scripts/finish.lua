@@ -13,12 +13,12 @@ if t.rev and rev ~= t.rev then return {'stale'} end
 count(key, 'rev', 1)
 local weight = 0
 for _, field in ipairs(t.forget or {}) do
-  weight = weight - redis.call('HSTRLEN', key, field)
+  if weighs(field) then weight = weight - redis.call('HSTRLEN', key, field) end
   redis.call('HDEL', key, field)
   if field == 'held_since' then redis.call('ZREM', 'cs:held:' .. t.portal, t.id) end
 end
 for field, value in pairs(t.set or {}) do
-  weight = weight + #value - redis.call('HSTRLEN', key, field)
+  if weighs(field) then weight = weight + #value - redis.call('HSTRLEN', key, field) end
   redis.call('HSET', key, field, value)
 end
 weigh(t.portal, t.id, weight)

@@ -75,13 +75,18 @@ end
 -- the clock of leases: it stands while the store is away, since nobody can renew one meanwhile
 local function lived(at) return at - tonumber(redis.call('GET', 'cs:away') or '0') end
 
--- A portal's unfinished jobs, and the bytes of their records, which are bounded: of a new one those of its request,
--- of one that was there before (known) those of all its fields.
+-- A portal's unfinished jobs, and the bytes of their records, which are bounded: those of what outsiders make long, the
+-- request, what was found, and what was put aside.
+local function weighs(field)
+  return field == 'request' or string.match(field, '^fact:') or string.match(field, '^aside:')
+end
+
+-- known: the job was there before, and has more than its request.
 local function open(portal, id, known)
   if redis.call('SADD', 'cs:open:' .. portal, id) == 0 then return end
   local bytes = 0
   for _, field in ipairs(known and redis.call('HKEYS', job_key(id)) or {'request'}) do
-    bytes = bytes + redis.call('HSTRLEN', job_key(id), field)
+    if weighs(field) then bytes = bytes + redis.call('HSTRLEN', job_key(id), field) end
   end
   redis.call('HSET', job_key(id), 'bytes', bytes)
   redis.call('HINCRBY', 'cs:bytes', portal, bytes)

@@ -157,6 +157,10 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
                 _within_cap(plan, job, tools)
                 media = replace(media, seconds=plan.seconds)
                 told = {"plan": plan, "media": media, "manner": recognition_options}
+                if job.facts.get("plan", to_plain(plan)) != to_plain(plan):
+                    # begun by other settings, or another version: what was heard of it lies elsewhere
+                    yield Result(facts=told, forget=flow.of_pieces(job))
+                    told = {}
                 continue
             chunks += _store([part], out, job, tools)
             told[f"cut:{part.id}"] = part.size_bytes

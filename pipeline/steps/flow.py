@@ -158,6 +158,11 @@ def pieces(job: Job) -> tuple[Chunk, ...]:
     return tuple(chunk for chunk, _ in _answers(job))
 
 
+def of_pieces(job: Job) -> tuple[str, ...]:
+    """The facts that are about single pieces of the recording."""
+    return tuple(step for step in job.facts if kind_of(step) in ("cut", "transcribe", "halve"))
+
+
 def progress(job: Job) -> tuple[int, int]:
     """Parts recognised, parts in all."""
     answers = [bool(answer) for _, answer in _told(job)]

@@ -16,6 +16,37 @@ from tests.installation import Open, accept, opened, recording, run, sandbox, se
 __all__ = ["opened", "sandbox", "served"]
 
 
+def test_a_recording_is_cut_by_one_plan(
+    opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings that change in the middle of cutting begin it anew: no answer is taken for another piece."""
+    monkeypatch.setattr(audio_steps, "TOLD_EVERY_SECONDS", 0.0)
+    store, stored = audio_steps._store, []
+
+    def full(*given: Any) -> Any:
+        stored.append(given)
+        if len(stored) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return store(*given)
+
+    monkeypatch.setattr(audio_steps, "_store", full)
+    request = Request(file_url=link_to(sandbox, recording(sandbox)), language="en")
+    tools = opened(chunk_seconds=5)
+    job = accept(tools, request, Source.API)
+    run(tools, job, until=lambda job: "transcribe:1" in job.facts)
+    monkeypatch.setattr(audio_steps, "_store", store)
+    changed = opened(chunk_seconds=11)
+    (done,) = run(changed, job, until=lambda job: "callback" in job.facts)
+    plan = flow.plan(done)
+    assert plan
+    assert "anew" not in done.facts
+    assert len(sandbox.ledger.find("*/transcriptions")) == 2 + len(plan.chunks)
+    plain = run(changed, accept(changed, request, Source.API), until=lambda job: "callback" in job.facts)[0]
+    at_once = flow.plan(plain)
+    assert at_once
+    assert [chunk.span for chunk in plan.chunks] == [chunk.span for chunk in at_once.chunks]
+
+
 def test_pieces_are_heard_before_the_last_one_is_cut(
     opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

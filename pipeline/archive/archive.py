@@ -310,7 +310,7 @@ def _findable(call: Call) -> str:
 def _conditions(filters: Filters, connection: Connection) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     if filters.q and filters.q.strip():
-        wanted.append(words.found_by(filters.q, connection))
+        wanted.append(words.found_by(filters.q, connection, phones=filters.phones))
     if filters.since is not None:
         wanted.append(calls.c.started_at >= filters.since)
     if filters.until is not None:

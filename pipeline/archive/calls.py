@@ -102,6 +102,7 @@ class Filters:
     """Which calls: all that are named have to hold. since and until are moments, until is not included."""
 
     q: str | None = None  # words that were said, a phone, a deal
+    phones: bool = True  # whether `q` may find a phone: for who does not see them, that would tell them
     since: float | None = None
     until: float | None = None
     manager: str | None = None  # id or name

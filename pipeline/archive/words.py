@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Select,
     exists,
+    false,
     func,
     literal_column,
     select,
@@ -57,7 +58,7 @@ def unindex(connection: Connection, numbers: list[int]) -> None:
         connection.execute(text(f"DELETE FROM calls_words WHERE {key} = :number"), {"number": number})  # noqa: S608
 
 
-def found_by(q: str, connection: Connection) -> ColumnElement[bool]:
+def found_by(q: str, connection: Connection, *, phones: bool = True) -> ColumnElement[bool]:
     """The calls that a person means by `q`: a deal, a phone or a part of one, else all words of it."""
     q = q.strip()
     if match := _DEAL.fullmatch(q):
@@ -67,9 +68,8 @@ def found_by(q: str, connection: Connection) -> ColumnElement[bool]:
     digits = digits_of(q) if _PHONE.fullmatch(q) else None
     if digits and len(digits) >= 3:
         # by a question of its own, which the index of phones alone answers
-        phone = calls.c.number.in_(
-            select(calls.c.number).where(calls.c.phone_digits.contains(digits, autoescape=True))
-        )
+        held = select(calls.c.number).where(calls.c.phone_digits.contains(digits, autoescape=True))
+        phone = calls.c.number.in_(held) if phones else false()
         return phone | (calls.c.entity_id == int(digits)) if len(digits) <= 18 else phone
     stems = _stems(q)[:MOST_WORDS]
     if not stems:

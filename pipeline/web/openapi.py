@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, get_args
 
@@ -183,20 +184,24 @@ def _lists() -> dict[str, Any]:
     row = {"type": "object"}
     found = {}
     for page in (page for page in PAGES if page.rows):
-        name = page.path.removeprefix("/")
+        name = "".join(part.title() for part in re.findall(r"[a-z]+", page.path))
+        there = {"parameters": [_path("id", {"type": "string"}, "of the job")]} if "{" in page.path else {}
         shape = {
             "type": "object",
             "additionalProperties": _or_null({"type": ["array", "string"], "items": row}),
         }
         text = {"description": "all of it", "content": {"text/csv": {"schema": {"type": "string"}}}}
         told = f"The console's page {page.path} as "
+        answers = {"200": _answer("all of it" if there else "one page", row if there else shape)}
+        refusals = (400, 403, 404, 503)
         found[f"{page.path}.json"] = {
-            "get": _keyed(
-                f"read{name.title()}", f"{told}JSON", {"200": _answer("one page", shape)}, 400, 403, 503
-            )
+            **there,
+            "get": _keyed(f"read{name}", f"{told}JSON", answers, *refusals),
         }
+        answers = {"200": text}
         found[f"{page.path}.csv"] = {
-            "get": _keyed(f"export{name.title()}", f"{told}CSV", {"200": text}, 400, 403, 503)
+            **there,
+            "get": _keyed(f"export{name}", f"{told}CSV", answers, *refusals),
         }
     cases = _object(["cases"], cases={"type": "array", "items": row})
     told = "Calls that people judged, as a golden set"

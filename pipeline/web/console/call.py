@@ -20,10 +20,12 @@ from pipeline.domain.kinds import KINDS, kind_of
 from pipeline.domain.labels import by_turns
 from pipeline.domain.lead import Criterion
 from pipeline.domain.transcript import Segment, Transcript
+from pipeline.run.call_views import call_whole
 from pipeline.steps import flow
 from pipeline.web.answers import PRIVATE
 from pipeline.web.console.drawing import lanes
 from pipeline.web.console.states import phone_for, state_words, talkers
+from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
 from pipeline.web.jobs import job_id
 
@@ -39,7 +41,7 @@ async def shown(view: View) -> Response:
         return await _under_way(view, key)
     return view.page(
         "call.html",
-        live=5,
+        live=15,
         call=call,
         lanes=lanes(call),
         turns=turns(call),
@@ -50,6 +52,13 @@ async def shown(view: View) -> Response:
         last=_last(call.verdicts, None),
         formats=tuple(subtitles.FORMATS),
     )
+
+
+async def rows(view: View, cursor: str | None) -> Rows:
+    """The same for machines: all of the call as JSON, its sentences as CSV."""
+    call = await _call(view)
+    told = call_whole(call, phone=phone_for(view, call))
+    return Rows(name=f"call-{call.id}", rows=told["segments"], whole=told)
 
 
 async def heard(view: View) -> Response:

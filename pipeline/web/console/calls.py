@@ -12,7 +12,7 @@ from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import Category
 from pipeline.domain.lead import Quality
 from pipeline.run.call_views import call_row
-from pipeline.web.console.states import phone_for, state_words, talkers
+from pipeline.web.console.states import phone_for, sees_phones, state_words, talkers
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.under_way import calls_under_way
 from pipeline.web.console.view import View
@@ -64,6 +64,7 @@ def filters_of(view: View) -> Filters:
     state = _one_of(query, "state", STATES)
     return Filters(
         q=query.get("q"),
+        phones=sees_phones(view),
         since=moment_of(view, "from"),
         until=moment_of(view, "to"),
         manager=query.get("manager"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.responses import Response
 
 from pipeline.domain.errors import UnknownJob
-from pipeline.domain.job import Event, Job, Step
+from pipeline.domain.job import Event, Job, JobId, Step
 from pipeline.domain.kinds import KINDS, kind_of
 from pipeline.domain.recording import Chunk
 from pipeline.run.views import job_view
@@ -15,6 +16,7 @@ from pipeline.steps import flow
 from pipeline.store.records import readable
 from pipeline.web.auth import Role
 from pipeline.web.console.drawing import steps
+from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
 from pipeline.web.jobs import job_id
 
@@ -46,34 +48,49 @@ class Waiting:
 
 async def shown(view: View) -> Response:
     """GET /jobs/{id}."""
-    key, store = job_id(view.request), view.service.tools.store
+    key = job_id(view.request)
     try:
-        job = await view.blocking(store.load, key)
+        all_of = await view.blocking(_all_of, view, key)
     except UnknownJob:
         if await view.blocking(view.service.tools.archive.call, key) is None:
             raise
         return view.page("job_gone.html", id=key)
-    events = await view.blocking(store.events, key)
-    deliveries = await view.blocking(store.deliveries, key)
-    due = await view.blocking(store.waiting, key)
+    told, left = all_of["told"], all_of["left"]
+    return view.page(
+        "job.html", live=CALM_SECONDS if told.status in ENDED and not left else ACTIVE_SECONDS, **all_of
+    )
+
+
+async def rows(view: View, cursor: str | None) -> Rows:
+    """The same for machines: the job as /v1 has it as JSON, its events as CSV."""
+    all_of = await view.blocking(_all_of, view, job_id(view.request))
+    told = all_of["told"].model_dump(mode="json")
+    if not all_of["reads"]:
+        told |= {"reply": None, "images": None}
+    return Rows(name=f"job-{told['id']}", rows=told["events"], whole=told)
+
+
+def _all_of(view: View, key: JobId) -> dict[str, Any]:
+    """What its template shows; a call of hours has thousands of sentences, so not on the loop."""
+    store = view.service.tools.store
+    job, events, deliveries = store.load(key), store.events(key), store.deliveries(key)
+    due = store.waiting(key)
     with readable(key):
-        told = job_view(job, events, deliveries, due)
-        left = waiting(due, events)
-        return view.page(
-            "job.html",
-            live=CALM_SECONDS if job.status in ENDED and not left else ACTIVE_SECONDS,
-            job=job,
-            told=told,
-            picture=steps(events),
-            events=events,
-            deliveries=deliveries,
-            pieces=pieces(job),
-            left=left,
-            media=told.media,
-            retryable=job.status == "failed" or bool(told.lacks) or any(each.at for each in left),
-            reads=view.person is not None and (job.category.spoken or view.person.role >= Role.OPERATE),
-            outcome=told.reply,
-        )
+        told, left = job_view(job, events, deliveries, due), waiting(due, events)
+        return {
+            "job": job,
+            "told": told,
+            "picture": steps(events),
+            "events": events,
+            "deliveries": deliveries,
+            "pieces": pieces(job),
+            "left": left,
+            "media": told.media,
+            "retryable": job.status == "failed" or bool(told.lacks) or any(each.at for each in left),
+            # what a portal asked in writing is for operators
+            "reads": view.person is not None and (job.category.spoken or view.person.role >= Role.OPERATE),
+            "outcome": told.reply,
+        }
 
 
 def pieces(job: Job) -> list[Piece]:

@@ -44,7 +44,7 @@ class Page:
 
 PAGES = [
     Page(path="/calls", show=calls.listed, title="Calls", rows=calls.rows),
-    Page(path="/calls/{id}", show=call.shown),
+    Page(path="/calls/{id}", show=call.shown, rows=call.rows),
     Page(path="/calls/{id}/audio", show=call.heard),
     Page(path="/calls/{id}/transcript.{format}", show=call.exported),
     Page(path="/calls/{id}/verdict", show=actions.correct, method="POST", least=Role.REVIEW),
@@ -61,7 +61,7 @@ PAGES = [
     Page(path="/try", show=trying.taken, method="POST", least=Role.OPERATE),
     Page(path="/jobs", show=jobs.listed, title="Jobs", least=Role.OPERATE, rows=jobs.rows),
     Page(path="/audit", show=audits.listed, title="Audit", least=Role.OPERATE, rows=audits.rows),
-    Page(path="/jobs/{id}", show=job.shown),
+    Page(path="/jobs/{id}", show=job.shown, rows=job.rows),
     Page(path="/jobs/{id}/retry", show=actions.retry, method="POST", least=Role.OPERATE),
     Page(path="/jobs/{id}/erase", show=actions.erase, method="POST", least=Role.OPERATE),
 ]
@@ -86,7 +86,7 @@ def _routes() -> list[Route]:
         Route("/static/{name}", signing.static, methods=["GET"]),
     ]
     for page in PAGES:
-        if page.rows:  # before the page of one of them, `/calls/{id}`
+        if page.rows:  # before a page whose path they would fit as well, as `/calls/{id}`
             for ending, twin in (("json", as_json), ("csv", as_csv)):
                 routes.append(
                     Route(f"{page.path}.{ending}", partial(_twin, page=page, twin=twin), methods=["GET"])

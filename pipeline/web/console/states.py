@@ -44,10 +44,13 @@ def state_words(call: Call, words: Words) -> list[str]:
 
 def phone_for(view: View, call: Call) -> str | None:
     """The phone as this reader may see it; else its ends alone."""
+    return call.phone if sees_phones(view) else mask_phone(call.phone)
+
+
+def sees_phones(view: View) -> bool:
+    """Whether this reader sees phones whole, and finds calls by them."""
     least = view.service.settings.phones_for
-    if call.phone is None or (least != "nobody" and view.person and view.person.may(least)):
-        return call.phone
-    return mask_phone(call.phone)
+    return least != "nobody" and view.person is not None and view.person.may(least)
 
 
 def talkers(call: Call, words: Words) -> tuple[str, ...]:

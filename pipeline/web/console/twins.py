@@ -24,15 +24,21 @@ class Rows:
     name: str
     rows: list[dict[str, Any]]
     next: str | None = None
+    whole: dict[str, Any] | None = None  # of a page about one thing: all of it, as JSON has it
 
 
 Source = Callable[[View, str | None], Awaitable[Rows]]  # from a cursor on
 
 
 async def as_json(view: View, source: Source) -> Response:
-    """{name: [...], "next"}: one page of the list."""
+    """{name: [...], "next"}: one page of the list; or the one thing that a page is about."""
     found = await source(view, view.query.get("cursor"))
-    return Json(to_reader({found.name: found.rows, "next": found.next}, spoken=False))
+    return Json(await view.blocking(_told, found))
+
+
+def _told(found: Rows) -> Any:
+    whole = {found.name: found.rows, "next": found.next} if found.whole is None else found.whole
+    return to_reader(whole, spoken=False)
 
 
 async def as_csv(view: View, source: Source) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import cache
@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from pipeline.contract.php import read_form
 from pipeline.domain.labels import clock, speaker_word
@@ -76,26 +77,7 @@ class View:
 
     def page(self, template: str, *, status: int = 200, live: float = 0, **context: Any) -> Response:
         """The page. live: seconds after which it is asked for again, in vain while nothing changed."""
-        text = (
-            environment()
-            .get_template(template)
-            .render(
-                **context,
-                view=self,
-                _=self.words,
-                person=self.person,
-                live=live,
-                template=template,
-                nav=_navigation(self),
-            )
-        )
-        tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
-        if status == 200 and self.request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers={**HEADERS, "ETag": tag})
-        answer = HTMLResponse(text, status, {**HEADERS, "ETag": tag})
-        if self.said:
-            answer.delete_cookie("said", httponly=True, samesite="strict")
-        return answer
+        return _Page(self, template, status, {**context, "live": live})
 
     async def form(self) -> dict[str, str]:
         """The fields of a form that was sent; raises HTTPException 403 when it is not one of ours."""
@@ -142,6 +124,43 @@ class View:
         changed = {**kept, **{name.rstrip("_"): value for name, value in changes.items()}}
         asked = urlencode({name: value for name, value in changed.items() if value not in (None, "")})
         return self.request.url.path + (f"?{asked}" if asked else "")
+
+
+class _Page(Response):
+    """A page that is made in a thread, as it is sent: a call of hours has thousands of sentences."""
+
+    def __init__(self, view: View, template: str, status: int, context: Mapping[str, Any]) -> None:
+        super().__init__(status_code=status)
+        self._view, self._template, self._context = view, template, context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._view.blocking(self._made)
+        for name in ("retry-after", "allow"):
+            if name in self.headers:
+                answer.headers[name] = self.headers[name]
+        await answer(scope, receive, send)
+
+    def _made(self) -> Response:
+        view = self._view
+        text = (
+            environment()
+            .get_template(self._template)
+            .render(
+                **self._context,
+                view=view,
+                _=view.words,
+                person=view.person,
+                template=self._template,
+                nav=_navigation(view),
+            )
+        )
+        tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
+        if self.status_code == 200 and view.request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={**HEADERS, "ETag": tag})
+        answer = HTMLResponse(text, self.status_code, {**HEADERS, "ETag": tag})
+        if view.said:
+            answer.delete_cookie("said", httponly=True, samesite="strict")
+        return answer
 
 
 async def view_of(request: Request, *, least: Role = Role.READ) -> View:

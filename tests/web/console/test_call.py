@@ -341,3 +341,17 @@ def test_a_quote_plays_the_sentence_that_it_stands_in() -> None:
     assert place(12.5) == (12.2, 14.5)
     assert place(0.1) == (0.0, 8.6)
     assert place(None) is None
+
+
+def test_a_call_and_its_sentences_are_there_as_data(
+    archive: Archive, reader: Browser, operator: Browser
+) -> None:
+    """All of it as JSON, with the phone as the reader may see it; what was said as CSV."""
+    archive.put(whole())
+    told = reader.get(f"/calls/{whole().id}.json").json()
+    assert (told["id"], told["score"], len(told["criteria"])) == (whole().id, 75, 2)
+    assert [line["text"] for line in told["segments"]] == [segment.text for segment in whole().segments]
+    assert "345-67" not in told["phone"]
+    assert operator.get(f"/calls/{whole().id}.json").json()["phone"] == whole().phone
+    assert reader.get(f"/calls/{whole().id}.csv").text.splitlines()[0] == "start,end,speaker,text"
+    assert reader.get("/calls/job_none.json").status_code == 404

@@ -180,7 +180,7 @@ def test_the_csv_is_the_whole_list_and_holds_no_formula(archive: Archive, client
 def test_phones_are_seen_by_who_may(
     make_settings: Callable[..., Settings], phones_for: str, seen: list[int]
 ) -> None:
-    """On the page and in both twins; others see the last two digits."""
+    """On the page and in both twins; others see their ends alone, and find no call by them."""
     with running(make_settings(read_key=READ_KEY, phones_for=phones_for)) as client:
         client.app.state.service.tools.archive.put(call(1, segments=(), reason="-"))
         for key, whole in zip((READ_KEY, API_KEY), seen, strict=True):
@@ -188,6 +188,8 @@ def test_phones_are_seen_by_who_may(
                 text = client.get(path, headers={"X-Api-Key": key, "Accept": "text/html"}).text
                 assert ("345-67" in text) == bool(whole), (path, key)
                 assert "89" in text
+            found = client.get("/calls.json?q=912345", headers={"X-Api-Key": key}).json()["calls"]
+            assert len(found) == whole, "digits would be guessed one by one"
 
 
 def test_a_page_that_has_not_changed_is_not_sent_again(archive: Archive, reader: Browser) -> None:

@@ -197,3 +197,13 @@ def test_calls_under_way_stand_above_the_list(store: Store, archive: Archive, re
     assert alone.count('class="open"') == 2
     assert call(4).id not in alone
     assert "ждём: " in reader.get("/calls", **{"Accept-Language": "ru"}).text
+
+
+def test_a_job_and_its_events_are_there_as_data(store: Store, operator: Browser, reader: Browser) -> None:
+    """As /v1 has it, and as CSV; what was answered to a portal's text is for operators."""
+    request = Request(prompt="Write", callback_url="https://portal.example/c")
+    facts = {"reply": {"text": "Dear Sir"}, "callback": {"accepted": True, "asked": True}}
+    job = happened(store, 1, facts, job={"category": Category.TEXT, "request": request})
+    assert operator.get(f"/jobs/{job}.json").json()["reply"] == "Dear Sir"
+    assert reader.get(f"/jobs/{job}.json").json()["reply"] is None
+    assert reader.get(f"/jobs/{job}.csv").text.startswith("at,step,what,")

@@ -252,7 +252,7 @@ def test_each_sink_has_its_writers() -> None:
     assert used["to_crm"] == {"bitrix24/timeline.py", "bitrix24/attach.py"}
     compare = {"steps/search.py", "steps/said.py"}  # what comes back with what was sent
     assert used["to_callback"] - compare == {"steps/outcome_steps.py", "contract/sinks.py"}
-    assert used["to_reader"] == {"run/views.py", "web/console/twins.py"}
+    assert used["to_reader"] == {"run/views.py", "web/console/twins.py", "cli/calls.py"}
     assert used["to_archive"] == {"steps/archived.py"}
     assert used["to_file"] == {"contract/subtitles.py"}
 

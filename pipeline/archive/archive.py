@@ -30,8 +30,8 @@ from pipeline.domain.plain import from_plain, to_plain
 
 LACKS: tuple[Lack, ...] = ("failed", "undelivered", "unscored", "unlinked", "unwritten", "partial")
 # what only the page of one call shows; the rest has columns
-_BODY = ("segments", "missing", "empty_spans", "levels", "criteria", "speakers")
-_ELSEWHERE = (*_BODY, "gaps", "verdicts", "entity", "talk", "order")
+_BODY = ("segments", "missing", "empty_spans", "levels", "criteria")
+_ELSEWHERE = (*_BODY, "gaps", "verdicts", "entity", "talk", "order", "speakers")
 _COLUMNS = [name for name in Call.__dataclass_fields__ if name not in _ELSEWHERE]
 
 
@@ -262,6 +262,7 @@ def _values(call: Call) -> dict[str, Any]:
         "entity_id": call.entity.id if call.entity else None,
         "talk_first": talk[0],
         "talk_second": talk[1],
+        "speakers": ",".join(call.speakers) or None,
     }
 
 
@@ -358,7 +359,8 @@ def call_of(row: Row[Any], **rest: Any) -> Call:
     plain = {name: getattr(row, name) for name in _COLUMNS}
     talk = tuple(each for each in (row.talk_first, row.talk_second) if each is not None)
     entity = Entity(type=row.entity_type, id=row.entity_id) if row.entity_type else None
-    call = from_plain(Call, plain | {"order": row.ordering, "talk": talk, "entity": to_plain(entity)})
+    plain |= {"order": row.ordering, "talk": talk, "entity": to_plain(entity)}
+    call = from_plain(Call, plain | {"speakers": row.speakers.split(",") if row.speakers else ()})
     return Call(**{**{name: getattr(call, name) for name in Call.__dataclass_fields__}, **rest})
 
 

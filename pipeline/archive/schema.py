@@ -46,6 +46,7 @@ calls = Table(
     Column("entity_title", String(255)),
     Column("entity_url", Text),
     Column("activity_id", BigInteger),
+    Column("speakers", String(32)),  # who is on each channel: "manager,client"
     Column("talk_first", Double),
     Column("talk_second", Double),
     Column("silence", Double),

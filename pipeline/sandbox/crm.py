@@ -57,7 +57,7 @@ class CRM:
     """State; the methods that change it are called by REST, by callbacks and by tests."""
 
     def __init__(self) -> None:
-        self.users = {1: ("Sandbox", "Portal")}  # by id: name and last name
+        self.users = {1: ("Robert", "Miller")}  # by id: name and last name
         self.entities: dict[tuple[int, int], dict[str, Any]] = {}
         self.activities: dict[int, Activity] = {}
         self.calls: dict[str, dict[str, Any]] = {}
@@ -167,7 +167,8 @@ class CRM:
         for name, bound in dict.fromkeys(((kind, entity), *bindings)):
             made.bindings.append((ENTITY_TYPES[name], bound))
             if (ENTITY_TYPES[name], bound) not in self.entities:
-                self.add_entity(name, bound)
+                named = {"NAME": "Client", "LAST_NAME": str(bound)} if name == "contact" else {}
+                self.add_entity(name, bound, **named)
         self.activities[number] = made
         self.calls[call] = {
             "ID": str(number),

@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("calls", sa.Column("speakers", sa.String(32)))
     op.create_index("calls_by_name", "calls", ["manager", "started_at"])
     op.create_index("calls_by_managers", "calls", ["manager_id", "manager"])
     op.create_table(
@@ -37,3 +38,4 @@ def downgrade() -> None:
     op.drop_table("tallied")
     op.drop_index("calls_by_managers", "calls")
     op.drop_index("calls_by_name", "calls")
+    op.drop_column("calls", "speakers")

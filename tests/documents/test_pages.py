@@ -28,7 +28,6 @@ ELSEWHERE = {
     "whisper.md": "tests/whisper",
     "archive.md": "tests/cli/test_calls.py",
     "operating.md": "tests/deploy/test_operating.py",
-    "sizing.md": "bench",  # what it names takes minutes
 }
 # what takes a registry or a host of its own: which test does the same here
 NOT_HERE = {

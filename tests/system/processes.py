@@ -88,6 +88,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+def _heeds_interrupts() -> None:
+    """As at a terminal: whoever runs the tests with `&` has them, and all they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Process:
     """A command of ours; `line` waits for a line of its output that holds some words.
 
@@ -98,7 +103,14 @@ class Process:
         words = [str(program), *args] if program else command(*args)
         self._log = (cwd / f"{args[0]}.log").open("a+", encoding="utf-8")
         self._from = self._log.tell()
-        self.process = subprocess.Popen(words, env=env, cwd=cwd, stdout=self._log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            words,
+            env=env,
+            cwd=cwd,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_heeds_interrupts,
+        )
 
     @property
     def pid(self) -> int:

@@ -154,7 +154,7 @@ def measure(quick: bool) -> list[Row]:
     calm = [worst.pop("nothing")]
     return [
         Row(
-            what=f"p99 of a portal's requests while another sends {what}", unit="ms", ours=[value],
+            what=f"p99 of a portal beside {what}", unit="ms", ours=[value],
             beside={"nothing": calm}, wanted="< 250",
         )
         for what, value in worst.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
     columns = 2
     lines = -(-len(rows) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(12, 1.5 * lines), squeeze=False)
+    figure, axes = plt.subplots(lines, columns, figsize=(12, 1.6 * lines), squeeze=False)
     for axis in axes.flat[len(rows) :]:
         axis.axis("off")
     for axis, row in zip(axes.flat, rows, strict=False):
@@ -98,7 +99,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         axis.tick_params(axis="x", labelsize=7)
         axis.set_xlim(left=0)
         better = "more is better" if row.more else "less is better"
-        axis.set_title(f"{row.what}, {row.unit} ({better}; wanted {row.wanted})", fontsize=7.5, loc="left")
+        title = f"{row.what}, {row.unit} ({better}; wanted {row.wanted})"
+        axis.set_title(textwrap.fill(title, 80), fontsize=7.5, loc="left")
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     figure.tight_layout()

@@ -56,9 +56,15 @@ def machine(load: float) -> str:
         platform.machine(),
     )
     day = time.strftime("%Y-%m-%d", time.gmtime())
+    cores = os.cpu_count() or 1
+    busy = (
+        " Rates and times are worse than on a machine of its own by about as much: compare the columns."
+        if load > cores
+        else ""
+    )
     return (
-        f"{day}, {os.cpu_count()} cores ({model}), Python {platform.python_version()}; "
-        f"{load:.1f} processes wanted to run beside it when it began."
+        f"{day}, {cores} cores ({model}), Python {platform.python_version()}; "
+        f"{load:.1f} processes wanted to run beside it when it began.{busy}"
     )
 
 

@@ -99,7 +99,8 @@ def added_up(
 ) -> dict[Key, Sums]:
     """What was done from `since` on and before `until`, by manager, criterion and week.
 
-    A week: that many seconds, from `offset` seconds after the epoch on; both are whole days.
+    Criteria that were counted by days are all of week 0. A week: that many seconds, from `offset` seconds
+    after the epoch on; both are whole days.
     """
     first, last = math.ceil(since / DAY_SECONDS), math.floor(until / DAY_SECONDS)
     counted = connection.scalars(
@@ -109,20 +110,24 @@ def added_up(
     days, start = int(week / DAY_SECONDS), int(offset / DAY_SECONDS)
     if counted:
         number = cast(func.floor((tallies.c.day - start) * 1.0 / days), Integer)
-        asked = (
-            select(
-                tallies.c.portal,
-                tallies.c.manager_id,
-                tallies.c.name,
-                func.max(tallies.c.manager).label("manager"),
-                *(func.sum(tallies.c[name]).label(name) for name in _SUMS),
-                number.label("week"),
+        within_days = (tallies.c.day >= first, tallies.c.day < last)
+        for name, at in ((tallies.c.name == "", number), (tallies.c.name != "", literal_column("0"))):
+            grouped: list[ColumnElement[Any]] = [tallies.c.portal, tallies.c.manager_id, tallies.c.name]
+            grouped += [number] if at is number else []  # criteria have no weeks: that is twenty times less
+            asked = (
+                select(
+                    tallies.c.portal,
+                    tallies.c.manager_id,
+                    tallies.c.name,
+                    func.max(tallies.c.manager).label("manager"),
+                    *(func.sum(tallies.c[each]).label(each) for each in _SUMS),
+                    at.label("week"),
+                )
+                .join(tallied, tallied.c.day == tallies.c.day)
+                .where(name, *within_days)
+                .group_by(*grouped)
             )
-            .join(tallied, tallied.c.day == tallies.c.day)
-            .where(tallies.c.day >= first, tallies.c.day < last)
-            .group_by(tallies.c.portal, tallies.c.manager_id, tallies.c.name, number)
-        )
-        _add(found, connection, asked)
+            _add(found, connection, asked)
     within = or_(
         *(
             and_(calls.c.started_at >= begin, calls.c.started_at < end)

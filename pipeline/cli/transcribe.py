@@ -28,7 +28,7 @@ from pipeline.cli.up import await_answer
 from pipeline.contract import subtitles
 from pipeline.contract.sinks import to_terminal
 from pipeline.domain.errors import BadRequest, SettingsError, StoreUnavailable
-from pipeline.domain.job import Category, Event, Job, Request, Source
+from pipeline.domain.job import Category, Claim, Event, Job, Request, Source
 from pipeline.domain.languages import iso639
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Fetched
@@ -244,14 +244,23 @@ def accept(tools: Tools, portal: Portal, file: Path, request: Request) -> Job:
     return made
 
 
+class _ToTheTranscript(Runner):
+    """Beyond the transcript nothing is wanted: no score, no callback."""
+
+    def run(self, claim: Claim) -> None:
+        """Runs the step, unless another thread has put the transcript together since it was looked for."""
+        if not flow.has_outcome(self.tools.store.load(claim.job)):
+            super().run(claim)
+
+
 def work(tools: Tools, job: Job, *, patience_seconds: float = 60 * PATIENCE_MINUTES) -> Transcript:
     """Runs the steps up to the transcript, which it returns; raises WorkFailed with what went wrong.
 
     patience_seconds: how long it waits without any progress.
     """
-    runner, leave = Runner(tools), threading.Event()
+    runner, leave = _ToTheTranscript(tools), threading.Event()
 
-    def ended() -> bool:  # beyond the transcript nothing is wanted: no score, no callback
+    def ended() -> bool:
         return leave.is_set() or flow.has_outcome(tools.store.load(job.id))
 
     threads = [

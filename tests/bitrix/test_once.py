@@ -200,7 +200,9 @@ def test_a_language_that_is_refused_is_not_handed_on(tools: Tools, sandbox: Sand
     """It is left out, and the next job has that answer; what a person asked for is nobody else's either."""
     sandbox.script.clear()
     refused = {"error": {"code": "invalid_language", "message": "no"}}
-    sandbox.script.add(path="*/transcriptions", contains="kk", status=400, body=refused, times=None)
+    sandbox.script.add(
+        path="*/transcriptions", contains='"language"\r\n\r\nkk', status=400, body=refused, times=None
+    )
     sandbox.script.add(path="*/transcriptions", text=SAYS, times=None)
     url = link_to(sandbox, recording(sandbox))
     wishes = (("kk", Source.ENGINE), (None, Source.API), ("de", Source.API), (None, Source.API))

@@ -80,7 +80,7 @@ def register(
             outside.close()
         outcomes = logic.register(rest, wishes, required=bool(categories), sleep=_wait)
         _show(outcomes)
-        standing = {engine.category for engine in logic.listing(rest)}
+        standing = {engine.category for engine in logic.listing(rest, sleep=_wait)}
     echo()
     echo(logic.REMINDERS["select"])
     if Category.AUDIO in chosen and Category.TEXT not in standing:
@@ -109,7 +109,7 @@ def list_(
         wanted[name] = meant
     settings = load()
     with _rest(settings, load_portals(settings).one(portal_id)) as (rest, _):
-        found = logic.listing(rest, wanted, limit)
+        found = logic.listing(rest, wanted, limit, sleep=_wait)
     rows = [
         {
             "id": engine.id,

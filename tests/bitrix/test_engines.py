@@ -221,14 +221,20 @@ def test_the_command_registers_lists_and_takes_back(run: Any, portal: Portal) ->
     assert portal.engines == {}
 
 
-def test_the_command_tells_that_it_waits(run: Any, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("args", "ends"),
+    [(("register", "--category", "audio"), "callscribe_audio: registered"), (("list",), "category")],
+)
+def test_the_command_tells_that_it_waits(
+    run: Any, portal: Portal, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], ends: str
+) -> None:
     """Nobody looks at a silent terminal for a minute."""
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     portal.fails(FOR_A_MOMENT, FOR_A_MOMENT)
-    done = run("register", "--category", "audio")
+    done = run(*args)
     assert done.exit_code == 0, done.output
     assert done.output.count("the portal is not ready: trying again in 5 s") == 2
-    assert "callscribe_audio: registered" in done.output
+    assert ends in done.output
 
 
 def test_audio_alone_brings_the_reminder(run: Any) -> None:

@@ -52,7 +52,9 @@ def demo(keep: bool, recogniser: Name | None) -> None:
         hears = stack.enter_context(local(name, model=MODEL)) if name == "whisper" else None
         beside = f", and Whisper ({MODEL})" if hears else ""
         _title(f"Starting the store, the api, two workers, a sandbox of portal and AI router{beside}")
-        whole = stack.enter_context(rehearse(say=lambda line: echo(f"  {line}"), hears=hears))
+        whole = stack.enter_context(
+            rehearse(say=lambda line: echo(f"  {line}"), hears=hears, rubric="default")
+        )
         echo(f"  ready at {whole.api_url} after {time.monotonic() - begun:.1f} s")
         _title("The portal registers our engines")
         for category in whole.register():

@@ -69,6 +69,17 @@ def test_the_page_shows_all_of_a_call(archive: Archive, reader: Browser) -> None
     assert "<audio" not in page
 
 
+def test_a_score_without_criteria_says_why_there_are_none(
+    archive: Archive, reader: Browser, operator: Browser
+) -> None:
+    """Who misses the quotes learns that no rubric was set, and an operator which setting that is."""
+    archive.put(call(1, criteria=()))
+    archive.put(call(2))
+    assert "scored without a rubric" in reader.get(f"/calls/{call(1).id}").text
+    assert "CALLSCRIBE_RUBRIC" in operator.get(f"/calls/{call(1).id}").text
+    assert "without a rubric" not in operator.get(f"/calls/{call(2).id}").text
+
+
 def test_outsiders_text_is_text_everywhere_on_it(archive: Archive, operator: Browser) -> None:
     """In names, reason, criteria, quotes, sentences, verdicts and errors."""
     poison = "<img src=x onerror=alert(1)>\u202e\u0007{{ 7*7 }}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sqlite3
 import threading
 import zlib
@@ -21,7 +20,6 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, 
 
 from pipeline.domain.errors import CallscribeError, SettingsError
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each look at the tables
 BUSY_SECONDS = 5.0
 _WRITING = "callscribe_writing"
 _TOLD = (exc.OperationalError, exc.DatabaseError)  # what they say is of the database, and not of its rows

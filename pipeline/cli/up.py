@@ -140,9 +140,11 @@ def await_answer(
 def _greet(settings: Settings, address: str) -> None:
     echo(f"callscribe is ready at {address}")
     if attached.is_terminal():
-        echo(f"jobs: {address}/ (the key: {find_key(settings)})")
+        echo(f"the console: {address}/ (the key: {find_key(settings)})")
     elif settings.api_key is None:
-        echo(f"the key of /v1 and of the list of jobs lies in {key_file(settings).resolve()}")
+        echo(
+            f"the console: {address}/ (its key, which /v1 takes too, lies in {key_file(settings).resolve()})"
+        )
 
 
 def _say(line: str) -> None:

@@ -188,7 +188,7 @@ def configure(
     # its lines hold whole paths, and engine URLs carry the portal's secret; we write our own
     logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn.error").addFilter(_of_ours)
-    for noisy in ("httpx", "httpcore", "celery.worker.strategy", "celery.app.trace"):
+    for noisy in ("httpx", "httpcore", "celery.worker.strategy", "celery.app.trace", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, render],

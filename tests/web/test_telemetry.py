@@ -62,6 +62,13 @@ def test_strangers_fill_no_log(lines: Callable[[], list[dict[str, Any]]]) -> Non
     assert [line["event"] for line in lines()] == ["Started"]
 
 
+def test_libraries_do_not_tell_what_they_set_up(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    """The first lines of a start are our own, not those of the archive's library."""
+    logging.getLogger("alembic.runtime.plugins").info("setup plugin alembic.autogenerate.schemas")
+    logging.getLogger("alembic.runtime.migration").warning("heard")
+    assert [line["event"] for line in lines()] == ["heard"]
+
+
 def test_a_jobs_id_is_in_every_line(lines: Callable[[], list[dict[str, Any]]]) -> None:
     """What is bound to the context stands in the lines of libraries too."""
     with structlog.contextvars.bound_contextvars(job="job_1"):

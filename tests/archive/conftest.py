@@ -37,22 +37,28 @@ def _run(program: str, *arguments: str) -> None:
 
 
 @contextmanager
-def served(home: Path) -> Iterator[str]:
-    """The URL of an empty server on a unix socket in that folder, whose path is short."""
+def served(home: Path, *, address: str = "") -> Iterator[str]:
+    """The URL of an empty server on a unix socket in that folder, whose path is short.
+
+    address: where it listens, too, for all of a /24 network.
+    """
     data = str(home / "data")
     _run(
         "initdb", "-D", data, "-U", "callscribe", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
     )
-    start(home)
+    if address:
+        with (home / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {address}/24 trust\n")
+    start(home, address=address)
     try:
         yield f"postgresql://callscribe@/postgres?host={home}"
     finally:
         stop(home)
 
 
-def start(home: Path) -> None:
+def start(home: Path, *, address: str = "") -> None:
     """Starts the server of that folder, and waits for it."""
-    options = f"-k {home} -c listen_addresses= -c fsync=off"
+    options = f"-k {home} -c listen_addresses={address} -c fsync=off"
     _run("pg_ctl", "start", "-w", "-D", str(home / "data"), "-l", str(home / "log"), "-o", options)
 
 

@@ -58,6 +58,7 @@ OF_ONE_PORTAL = ("PORTAL_URL", "PORTAL_TOKEN", "BITRIX24_WEBHOOK", "TIMELINE")
 class Service:
     """Its processes, its sandbox and its ledger.
 
+    host: the address of the sandbox, where it is another than loopback.
     telephony: further portals, whose calls are in their CRM.
     relayed: the store is reached through `relay`. frees: leases of a dead worker are freed at once, as a
     supervisor does; otherwise they end by themselves, as those of a lost host.
@@ -66,6 +67,7 @@ class Service:
     def __init__(
         self,
         *,
+        host: str = "127.0.0.1",
         relayed: bool = False,
         frees: bool = False,
         data_dir: Path | None = None,
@@ -76,7 +78,7 @@ class Service:
         self.telephony = telephony
         self.folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
         self.data = data_dir or self.folder / "data"
-        self.sandbox = Sandbox()
+        self.sandbox = Sandbox(host=host)
         self.token = secrets.token_urlsafe(24)
         self.api_key = secrets.token_urlsafe(24)
         self.jobs: list[Job] = []

@@ -163,8 +163,10 @@ class Hosts(Service):
     def start_part(self, name: str, *, failpoints: str = "", **env: str) -> None:
         """The api or a worker of a host, in its network, with its DATA_DIR."""
         host, kind = name.split("-")
+        (self.folder / "tmp" / host).mkdir(exist_ok=True)
         own = {
             "CALLSCRIBE_DATA_DIR": str(self.folder / host),
+            "TMPDIR": str(self.folder / "tmp" / host),
             "CALLSCRIBE_PUBLIC_URL": f"http://{HOSTS[host]}:{API}",
         }
         api = (sys.executable, "-m", "pipeline", "api", "--host", HOSTS[host], "--port", str(API))
@@ -234,6 +236,8 @@ def for_long(service: Hosts) -> dict[str, Any]:
     late = service.spread(16)
     service.until(lambda: service.held("one") > 0, 90, "host one works again")
     service.settle(120)
+    # what it was reading from the object store ends when its driver gives that connection up
+    service.until(lambda: not service.files(), 180, f"no file is left: {service.files()}")
     service.check(repaid=held, repeated=delivering)
     return {
         "held": held,

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVER = Path(sys.prefix) / "s3" / "node_modules" / ".bin" / "s3rver"
+pytestmark = pytest.mark.timeout(900)  # the first one waits for all of it: two minutes
 ALONE = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 

@@ -115,16 +115,19 @@ def _kept(job: Job, tools: Tools) -> dict[str, object]:
         return {"state": "off"}
     if "split" not in job.facts:  # what could not be read once is not read again
         return {"state": "none", "why": "it was never read to its end"}
-    key, fetched = keeping.key_of(job.id), from_plain(Fetched, job.facts["fetch"])
+    key, source = keeping.key_of(job.id), from_plain(Fetched, job.facts["fetch"]).blob
+    if not tools.blobs.exists(source) and tools.blobs.exists(key):
+        source = key  # a worker that was lost before its record has made the copy, and let the recording go
     try:
-        with tools.blobs.get(fetched.blob) as path, scratch() as folder:
+        with tools.blobs.get(source) as path, scratch() as folder:
             if not keeping.make_room(tools, path.stat().st_size):
                 return {"state": "none", "why": "the disk of the audio storage is nearly full"}
             limit = tools.settings.max_audio_seconds
             levels = tools.decoder.run(keep_stage, path, out=folder, max_seconds=limit)
-            made = written(folder, NAME)
+            made = path if source == key else written(folder, NAME)
             size = made.stat().st_size
-            tools.blobs.put(key, made)
+            if source != key:
+                tools.blobs.put(key, made)
     except (BlobMissing, NotAudio, TooLong) as error:
         return {"state": "none", "why": error.message}
     try:

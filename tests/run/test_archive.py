@@ -223,6 +223,27 @@ def test_a_recording_that_waits_for_its_copy_is_no_leftover(tools: Tools, sandbo
     assert leftovers(tools, leftovers(tools)) == frozenset()
 
 
+def test_a_copy_whose_worker_was_lost_before_its_record_is_found(tools: Tools, sandbox: Sandbox) -> None:
+    """The recording is gone already, and the copy stands as it was made, with how loud it is."""
+    place = f"keep:{socket.gethostname()}"
+    assert tools.store.known.first(place, "another", seconds=600) == "another"
+    (job,) = run(tools, call(tools, sandbox), until=lambda job: "callback" in job.facts)
+    tools.store.known.forget_first(place)
+    lost = archive_steps.keep(job, _claim(job, Step("keep")), tools).facts["keep"]
+    with tools.blobs.get(lost["audio"]) as copy:
+        made = copy.read_bytes()
+    assert "keep" not in tools.store.load(job.id).facts
+    (job,) = run(tools, job.id, until=over)
+    kept = job.facts["keep"]
+    assert (kept["state"], kept["audio"], kept["bytes"]) == ("kept", lost["audio"], lost["bytes"])
+    assert [len(channel) for channel in kept["levels"]] == [len(channel) for channel in lost["levels"]]
+    with tools.blobs.get(kept["audio"]) as copy:
+        assert copy.read_bytes() == made
+    found = tools.archive.call(job.id)
+    assert found is not None
+    assert found.audio == kept["audio"]
+
+
 def test_found_by_what_was_said(tools: Tools, sandbox: Sandbox) -> None:
     """The words of the call find it."""
     (job,) = run(tools, call(tools, sandbox), until=over)

@@ -28,6 +28,7 @@ log = structlog.get_logger()
 BREAKER = "archive"
 LONGEST_PAUSE_SECONDS = 120.0
 LONGEST_SECONDS = 300  # that a copy holds up the next one, should its worker have died
+LONGEST_TURN_SECONDS = 4.0  # until it is looked again whether another copy is still made; most take less
 DAY_SECONDS = 86_400
 
 
@@ -95,7 +96,8 @@ def keep(job: Job, claim: Claim, tools: Tools) -> Result:
     place = f"keep:{socket.gethostname()}"
     if tools.store.known.first(place, claim.fence, seconds=LONGEST_SECONDS) != claim.fence:
         waited = tools.store.now() - job.accepted_at
-        raise Snooze(random.uniform(1.0, 1.5) * min(max(2.0, waited / 10), 30.0), "other copies are made")  # noqa: S311
+        pause = min(max(1.0, waited / 10), LONGEST_TURN_SECONDS)
+        raise Snooze(random.uniform(1.0, 1.5) * pause, "other copies are made")  # noqa: S311
     try:
         kept = _kept(job, tools)
     finally:

@@ -79,11 +79,11 @@ def lacks(job: Job) -> tuple[str, ...]:
 def plan(job: Job) -> Plan | None:
     """How the recording was cut, or is being cut."""
     found = _planned(job)
-    return from_plain(Plan, found) if found else None
+    return None if found is None else from_plain(Plan, found)
 
 
 def _planned(job: Job) -> Mapping[str, Any] | None:
-    return job.facts.get("split") or job.facts.get("plan")
+    return job.facts["split"] if "split" in job.facts else job.facts.get("plan")
 
 
 def _is_cut(job: Job, chunk: Mapping[str, Any]) -> bool:

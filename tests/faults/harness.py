@@ -51,6 +51,7 @@ from tests.faults.telephony import Call, Talk, Telephony
 
 ROOT = Path(__file__).resolve().parents[2]
 HEARD = "we need the phone system before the first of march and the budget is there"
+DYING_SECONDS = 10.0  # a killed process is there until the kernel has taken its memory back
 HEARING = "/v1/audio/transcriptions"
 OF_ONE_PORTAL = ("PORTAL_URL", "PORTAL_TOKEN", "BITRIX24_WEBHOOK", "TIMELINE")
 
@@ -149,6 +150,9 @@ class Service:
             for part in self.parts.values():
                 self._end(part)
             if kind is None:
+                end = time.monotonic() + DYING_SECONDS
+                while self.leftovers() and time.monotonic() < end:
+                    time.sleep(0.05)
                 assert not self.leftovers(), f"processes left behind: {self.leftovers()}"
             else:
                 print(self.last_words())  # noqa: T201 (pytest shows it with the failure)

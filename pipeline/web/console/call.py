@@ -140,8 +140,8 @@ def heard_at(criterion: Criterion, call: Call) -> tuple[float, float] | None:
 
 
 def shares(view: View, call: Call) -> list[tuple[str, float, float]]:
-    """Who spoke how long: name, seconds, share of the call's length."""
-    whole = call.seconds or sum(call.talk) or 1.0
+    """Who spoke how long: name, seconds, share of what was said."""
+    whole = sum(call.talk) or 1.0  # as the timeline has it
     return [
         (name, seconds, min(seconds / whole, 1.0))
         for name, seconds in zip(talkers(call, view.words), call.talk, strict=False)

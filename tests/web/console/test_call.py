@@ -62,7 +62,7 @@ def test_the_page_shows_all_of_a_call(archive: Archive, reader: Browser) -> None
     assert 'rect class="missing"' in page
     assert 'rect class="empty"' in page
     assert "00:50–01:00" in page
-    assert "33 %" in page
+    assert "40 %" in page
     for segment in whole().segments:
         assert f'data-start="{segment.start}" data-end="{segment.end}"' in page
     assert "The recording is not kept." in page

@@ -27,7 +27,8 @@ log = structlog.get_logger()
 
 BREAKER = "archive"
 LONGEST_PAUSE_SECONDS = 120.0
-LONGEST_SECONDS = 300  # that a copy holds up the next one, should its worker have died
+# that a copy holds up the next one: a worker may die while it makes one, and two at a time do no harm
+LONGEST_SECONDS = 20
 LONGEST_TURN_SECONDS = 4.0  # until it is looked again whether another copy is still made; most take less
 DAY_SECONDS = 86_400
 

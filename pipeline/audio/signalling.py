@@ -65,11 +65,8 @@ def signals(pcm: bytes, rate: int, levels: Sequence[int], floor: int, *, going_o
 def voiced(pcm: bytes, rate: int, levels: Sequence[int], floor: int) -> bool:
     """Whether anything in it has a pitch, as every voice has; arguments as for `signals`.
 
-    The loudest moments are tried first: of speech, one is enough. Of less than one moment it cannot be told,
-    and nothing is held against it.
+    The loudest moments are tried first: of speech, one is enough.
     """
-    if len(pcm) // 2 * RATE < VOICED_FRAME * rate:
-        return True
     places = sorted((at for at, level in enumerate(levels) if level > floor), key=levels.__getitem__)
     return any(
         _repeats(_frame(pcm, rate, (at + 0.5) / len(levels), VOICED_FRAME))

@@ -26,6 +26,7 @@ LONG = 100  # from here on a sound is judged block by block: it may be a voice o
 BLOCK = 50
 SOME = 5  # every fifth window is looked at where looking at all of them would take too long
 NEAR = 75  # a faint sound this close to speech is taken for part of it
+FEWEST_WINDOWS = 5  # less than a tenth of a second is too short to tell a pitch by
 NEIGHBOURHOOD = 500
 
 LEVEL_RATIO = 1.19  # 1.5 dB
@@ -200,6 +201,8 @@ def _keep_near(found: bytearray, sounds: bytearray, clear: bytearray, apart: Seq
 
 def _drop_unpitched(found: bytearray, pitched: bytearray) -> None:
     """Where for seconds nothing has a pitch, nobody speaks, but for the beginnings and ends of words."""
+    if len(pitched) < FEWEST_WINDOWS:
+        return
     first = pitched.find(0)
     while first >= 0:
         last = pitched.find(1, first)

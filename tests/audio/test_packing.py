@@ -134,7 +134,7 @@ def mono(rests: list[float]) -> tuple[Speaking, float]:
 def mono_plan(rests: list[float], *, longest: float = 600.0) -> list[Upload]:
     speaking, seconds = mono(rests)
     uploads = whole(speaking.channels[0], STEP, seconds, longest=longest)
-    return spared(speaking, uploads, STEP, seconds, longest=longest, places=8)
+    return spared(speaking, uploads, STEP, seconds, longest=longest, places=1)
 
 
 def test_one_voice_with_few_rests_is_sent_whole() -> None:
@@ -173,7 +173,7 @@ def test_a_faint_speaker_beside_a_loud_one_stays() -> None:
     heard = Speaking([channel], [sentences(talk(channel, STEP), ())], [], [3000], [None])
     seconds = len(windows) * STEP
     sent_whole = whole(channel, STEP, seconds, longest=600.0)
-    uploads = spared(heard, sent_whole, STEP, seconds, longest=600.0, places=8)
+    uploads = spared(heard, sent_whole, STEP, seconds, longest=600.0, places=1)
     assert len(uploads[0].spans) > 5
     assert any(span.start <= 4.0 and span.end >= 5.0 for span in uploads[0].spans)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -20,15 +20,24 @@ from sqlalchemy import (
     update,
 )
 
-from pipeline.archive import words
-from pipeline.archive.calls import Audited, Call, Filters, Gap, Lack, Page, Verdict
+from pipeline.archive import reports, words
+from pipeline.archive.calls import (
+    LACKS,
+    Agreement,
+    Audited,
+    Call,
+    Filters,
+    Gap,
+    Member,
+    Page,
+    Verdict,
+)
 from pipeline.archive.database import Database
 from pipeline.archive.schema import audits, bodies, calls, criteria, gaps, verdicts
 from pipeline.archive.tallies import forget, tally
 from pipeline.domain.job import Entity, JobId
 from pipeline.domain.plain import from_plain, to_plain
 
-LACKS: tuple[Lack, ...] = ("failed", "undelivered", "unscored", "unlinked", "unwritten", "partial")
 # what only the page of one call shows; the rest has columns
 _BODY = ("segments", "missing", "empty_spans", "levels", "criteria")
 _ELSEWHERE = (*_BODY, "gaps", "verdicts", "entity", "talk", "order", "speakers")
@@ -165,6 +174,26 @@ class Archive:
                 Audited(at=row.at, who=row.who, what=row.what, call=row.call_id, detail=row.detail)
                 for row in rows
             ]
+
+    def judged(self, *, since: float, until: float, limit: int = 200) -> list[Call]:
+        """The calls of that time whose score people have judged, newest first, without their segments."""
+        said = exists().where(
+            verdicts.c.call == calls.c.number, verdicts.c.criterion.is_(None), verdicts.c.band.is_not(None)
+        )
+        wanted = select(calls).where(calls.c.started_at >= since, calls.c.started_at < until, said)
+        with self.database.reading() as connection:
+            found = connection.execute(
+                wanted.order_by(calls.c.started_at.desc(), calls.c.number.desc()).limit(limit)
+            )
+            return [call_of(row) for row in found]
+
+    def team(self, *, since: float, until: float, told: Collection[str] | None = None) -> list[Member]:
+        """Managers by their calls; see `reports.team`."""
+        return reports.team(self.database, since=since, until=until, told=told)
+
+    def quality(self, *, since: float, until: float) -> list[Agreement]:
+        """How far people and the machine agree; see `reports.quality`."""
+        return reports.quality(self.database, since=since, until=until)
 
     def managers(self) -> list[tuple[str | None, str | None]]:
         """Whose calls there are: id and name."""

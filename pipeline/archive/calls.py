@@ -6,7 +6,7 @@ Moments are unix seconds (UTC); times inside a recording are seconds from its st
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from pipeline.domain.job import Category, Entity, JobId, PortalId, Source
 from pipeline.domain.lead import Criterion, Quality
@@ -15,8 +15,10 @@ from pipeline.domain.transcript import Segment, Speaker
 
 Direction = Literal["in", "out"]
 State = Literal["done", "failed", "undelivered"]
+WEEK_SECONDS = 7 * 86_400
 # what a call may lack: each is something that a person can do about it
 Lack = Literal["failed", "undelivered", "unscored", "unlinked", "unwritten", "partial"]
+LACKS: tuple[Lack, ...] = get_args(Lack)  # the first in need of somebody first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,3 +154,20 @@ class Member:
     talk_share: float | None  # of what both speakers said
     met: dict[str, float] = field(default_factory=dict)
     weeks: tuple[Week, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far people and the machine agree on one criterion, or on the score's band.
+
+    kappa: Cohen's; 1 = always, 0 = as by chance; None where it cannot be told (all are of one kind).
+    low, high: its 95 % interval. few: too few verdicts to rely on.
+    """
+
+    name: str | None  # None: the band of the score
+    pairs: int
+    agreed: float  # share
+    kappa: float | None
+    low: float | None
+    high: float | None
+    few: bool

@@ -5,39 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
-from pipeline.archive.archive import call_of
-from pipeline.archive.calls import Call, Member, Week
+from pipeline.archive.calls import WEEK_SECONDS, Agreement, Member, Week
 from pipeline.archive.database import Database
 from pipeline.archive.schema import calls, criteria, verdicts
 from pipeline.archive.tallies import Sums, added_up
 
-WEEK_SECONDS = 7 * 86_400
 MONDAY = 4 * 86_400  # the first one after the epoch began, UTC
 FEWEST_PAIRS = 20  # below it an agreement says nothing
 PAIRS = 50_000
 MOST_MEMBERS = 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """How far people and the machine agree on one criterion, or on the score's band.
-
-    kappa: Cohen's; 1 = always, 0 = as by chance; None where it cannot be told (all are of one kind).
-    low, high: its 95 % interval. few: too few verdicts to rely on.
-    """
-
-    name: str | None  # None: the band of the score
-    pairs: int
-    agreed: float  # share
-    kappa: float | None
-    low: float | None
-    high: float | None
-    few: bool
 
 
 def team(
@@ -105,19 +86,6 @@ def quality(database: Database, *, since: float, until: float) -> list[Agreement
         for row in said:
             pairs[row.name][row.id] = (bool(row.met), bool(row.really))
     return found + [agreement(name, pairs[name].values()) for name in sorted(pairs)]
-
-
-def judged(database: Database, *, since: float, until: float, limit: int = 200) -> list[Call]:
-    """The calls of that time whose score people have judged, newest first, without their segments."""
-    said = exists().where(
-        verdicts.c.call == calls.c.number, verdicts.c.criterion.is_(None), verdicts.c.band.is_not(None)
-    )
-    wanted = select(calls).where(calls.c.started_at >= since, calls.c.started_at < until, said)
-    with database.reading() as connection:
-        found = connection.execute(
-            wanted.order_by(calls.c.started_at.desc(), calls.c.number.desc()).limit(limit)
-        )
-        return [call_of(row) for row in found]
 
 
 def agreement(name: str | None, pairs: Iterable[tuple[Any, Any]]) -> Agreement:

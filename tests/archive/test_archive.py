@@ -13,9 +13,9 @@ from sqlalchemy import delete
 
 from pipeline.archive import words
 from pipeline.archive.archive import Archive
-from pipeline.archive.calls import Audited, Call, Filters, Gap, Verdict
+from pipeline.archive.calls import WEEK_SECONDS, Audited, Call, Filters, Gap, Verdict
 from pipeline.archive.database import ArchiveUnavailable, Database
-from pipeline.archive.reports import WEEK_SECONDS, agreement, quality, team
+from pipeline.archive.reports import agreement, quality, team
 from pipeline.archive.schema import tallied
 from pipeline.archive.tallies import tally
 from pipeline.domain.errors import SettingsError

@@ -33,4 +33,4 @@ async def rows(view: View, cursor: str | None) -> Rows:
 
 
 async def _entries(view: View) -> list[Audited]:
-    return await view.blocking(view.service.tools.archive.audited, view.asked("call"), limit=MOST)
+    return await view.archived(lambda archive: archive.audited(view.asked("call"), limit=MOST))

@@ -36,7 +36,7 @@ BEFORE_SECONDS, AFTER_SECONDS = 0.3, 0.5  # around a quote
 async def shown(view: View) -> Response:
     """GET /calls/{id}: the call as archived; while it is under way, how far it is."""
     key = job_id(view.request)
-    call = await view.blocking(view.service.tools.archive.call, key)
+    call = await view.archived(lambda archive: archive.call(key))
     if call is None:
         return await _under_way(view, key)
     return view.page(
@@ -64,7 +64,7 @@ async def rows(view: View, cursor: str | None) -> Rows:
 async def heard(view: View) -> Response:
     """GET /calls/{id}/audio: the kept copy, or the part of it that a Range asks for. Listening is audited."""
     key, tools = job_id(view.request), view.service.tools
-    call = await view.blocking(tools.archive.call, key)
+    call = await view.archived(lambda archive: archive.call(key))
     if call is None or call.audio is None:
         raise HTTPException(404, "The recording is not kept.")
     with contextlib.ExitStack() as opened:
@@ -92,7 +92,7 @@ async def audit(view: View, what: str, call: JobId | None, detail: str = "") -> 
     """Writes down who did what with a call, or with none in particular."""
     assert view.person
     entry = Audited(at=view.now, who=view.person.who, what=what, call=call, detail=detail)
-    await view.blocking(view.service.tools.archive.audit, entry)
+    await view.archived(lambda archive: archive.audit(entry))
 
 
 async def _note_listening(view: View, call: JobId) -> None:
@@ -167,7 +167,7 @@ def _transcript(call: Call, language: str) -> Transcript:
 
 async def _call(view: View) -> Call:
     key = job_id(view.request)
-    call = await view.blocking(view.service.tools.archive.call, key)
+    call = await view.archived(lambda archive: archive.call(key))
     if call is None:
         raise UnknownJob(f"no call {key}")
     return call

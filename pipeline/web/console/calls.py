@@ -28,7 +28,7 @@ async def listed(view: View) -> Response:
     """GET /calls."""
     page = await _page(view, view.query.get("cursor"))
     under_way = await calls_under_way(view)
-    managers = await view.blocking(view.service.tools.archive.managers)
+    managers = await view.archived(lambda archive: archive.managers())
     return view.page(
         "calls.html",
         live=10,
@@ -80,10 +80,9 @@ async def _page(view: View, cursor: str | None) -> Page:
     filters = filters_of(view)
     if filters.state is None and view.query.get("state"):
         return Page(calls=())
+    limit = _limit(view)
     try:
-        return await view.blocking(
-            view.service.tools.archive.calls, filters, cursor=cursor, limit=_limit(view)
-        )
+        return await view.archived(lambda archive: archive.calls(filters, cursor=cursor, limit=limit))
     except ValueError as error:
         raise BadRequest(str(error), field="cursor") from None
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.archive.calls import Call
+from pipeline.archive.calls import WEEK_SECONDS, Call
 from pipeline.domain.job import Event
 from pipeline.domain.kinds import kind_of
 from pipeline.domain.recording import Span
@@ -15,7 +15,6 @@ from pipeline.domain.transcript import Speaker
 WIDTH = 1000.0  # of every picture; SVG stretches it to the page
 LANE = 44.0  # height of a lane
 GAP = 8.0
-WEEK_SECONDS = 7 * 86_400
 LEAST = 0.6  # what silence is drawn as, so that a lane is seen
 UNKNOWN: tuple[Speaker, ...] = ("speaker_1", "speaker_2")  # of two channels, where nobody has a role
 PIECES = ("transcribe", "halve")  # kinds of steps that there are several of

@@ -52,7 +52,7 @@ async def shown(view: View) -> Response:
     try:
         all_of = await view.blocking(_all_of, view, key)
     except UnknownJob:
-        if await view.blocking(view.service.tools.archive.call, key) is None:
+        if await view.archived(lambda archive: archive.call(key)) is None:
             raise
         return view.page("job_gone.html", id=key)
     told, left = all_of["told"], all_of["left"]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
-from pipeline.archive.calls import Call
-from pipeline.archive.reports import Agreement, judged, quality
+from pipeline.archive.calls import Agreement, Call
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import JobId
 from pipeline.scoring.golden import as_case
@@ -47,7 +45,7 @@ async def golden(view: View) -> Response:
     if len(wanted) > MOST_CASES:
         raise BadRequest(f"call: expected {MOST_CASES} of them at the most", field="call")
     ids = [JobId(key) for key in wanted] or [call.id for call in await _judged(view)]
-    found = [await view.blocking(view.service.tools.archive.call, key) for key in ids]
+    found = await view.archived(lambda archive: [archive.call(key) for key in ids])
     cases = [case for call in found if call and (case := _case(view, call))]
     named = {"Content-Disposition": 'attachment; filename="callscribe-golden.json"'}
     return Json({"cases": cases}, 200, headers={**PRIVATE, **named})
@@ -70,13 +68,9 @@ def _case(view: View, call: Call) -> dict[str, Any] | None:
 
 async def _agreements(view: View) -> list[Agreement]:
     period = period_of(view)
-    return await view.blocking(
-        partial(quality, view.service.tools.archive.database, since=period.since, until=period.until)
-    )
+    return await view.archived(lambda archive: archive.quality(since=period.since, until=period.until))
 
 
 async def _judged(view: View) -> list[Call]:
     period = period_of(view)
-    return await view.blocking(
-        partial(judged, view.service.tools.archive.database, since=period.since, until=period.until)
-    )
+    return await view.archived(lambda archive: archive.judged(since=period.since, until=period.until))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from pipeline.archive.calls import Member
-from pipeline.archive.reports import team
 from pipeline.domain.errors import BadRequest
 from pipeline.run.views import moment
 from pipeline.web.console.drawing import trend
@@ -28,7 +26,6 @@ async def listed(view: View) -> Response:
         "team.html",
         members=members,
         trends=[trend([(w.begins_at, w.score, w.calls) for w in member.weeks]) for member in members],
-        criteria=sorted({name for member in members for name in member.met}),
         days=DAYS,
         chosen=period.days,
         orders=ORDERS,
@@ -54,8 +51,9 @@ def row(member: Member) -> dict[str, Any]:
 async def _members(view: View) -> list[Member]:
     period, order = period_of(view), _order(view)
     told = [portal.id for portal in view.service.portals.values() if portal.channels]
-    database = view.service.tools.archive.database
-    found = await view.blocking(partial(team, database, since=period.since, until=period.until, told=told))
+    found = await view.archived(
+        lambda archive: archive.team(since=period.since, until=period.until, told=told)
+    )
     if order == "calls":
         return found
     keys = {"score": lambda m: m.score, "talk": lambda m: m.talk_share}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from pipeline.archive.archive import LACKS
-from pipeline.archive.calls import Call, Filters, Gap
+from pipeline.archive.calls import LACKS, Call, Filters, Gap
 from pipeline.domain.errors import BadRequest, UnknownJob, UnreadableRecord
 from pipeline.domain.job import JobId
 from pipeline.domain.kinds import KINDS, kind_of
@@ -18,6 +16,9 @@ from pipeline.web.console.call import audit
 from pipeline.web.console.states import gap_words, phone_for
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
+
+if TYPE_CHECKING:
+    from pipeline.archive.archive import Archive
 
 SHOWN = 5  # calls of a group
 MOST_RETRIED = 500  # by one press
@@ -34,11 +35,7 @@ class Group:
 
 async def listed(view: View) -> Response:
     """GET /todo."""
-    archive = view.service.tools.archive
-    groups = []
-    for gap, many in await view.blocking(archive.todo):
-        newest = partial(archive.calls, Filters(state=gap.kind, why=gap.why), limit=SHOWN)
-        groups.append(Group(gap=gap, many=many, calls=(await view.blocking(newest)).calls))
+    groups = await view.archived(_groups)
     kinds = [(kind, [group for group in groups if group.gap.kind == kind]) for kind in LACKS]
     return view.page(
         "todo.html",
@@ -49,9 +46,20 @@ async def listed(view: View) -> Response:
     )
 
 
+def _groups(archive: Archive) -> list[Group]:
+    return [
+        Group(
+            gap=gap,
+            many=many,
+            calls=archive.calls(Filters(state=gap.kind, why=gap.why), limit=SHOWN).calls,
+        )
+        for gap, many in archive.todo()
+    ]
+
+
 async def rows(view: View, cursor: str | None) -> Rows:
     """The groups as rows."""
-    found = await view.blocking(view.service.tools.archive.todo)
+    found = await view.archived(lambda archive: archive.todo())
     return Rows(name="todo", rows=[_row(gap, many) for gap, many in found])
 
 
@@ -62,8 +70,7 @@ async def retried(view: View) -> Response:
     if kind not in LACKS:
         raise BadRequest(f"kind: expected one of {', '.join(LACKS)}", field="kind")
     gap = Gap(kind=kind, why=form.get("why", ""))
-    archive = view.service.tools.archive
-    found = await view.blocking(partial(archive.lacking, gap, limit=MOST_RETRIED))
+    found = await view.archived(lambda archive: archive.lacking(gap, limit=MOST_RETRIED))
     begun = await view.blocking(_retry, view, found)
     await view.service.notify(begun)
     await audit(view, "retried", None, f"all of: {kind}: {gap.why}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import cache
 from importlib.resources import files
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import quote_plus, unquote_plus, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -30,6 +30,9 @@ from pipeline.web.bodies import whole
 from pipeline.web.console.people import Person, person_of
 from pipeline.web.console.words import Words, wished, zone_of
 from pipeline.web.service import Service, service_of
+
+if TYPE_CHECKING:
+    from pipeline.archive.archive import Archive
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,6 +77,10 @@ class View:
     async def blocking(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs what waits for the archive or the store in a thread."""
         return await self.service.blocking(call, *args, **kwargs)
+
+    async def archived(self, ask: Callable[[Archive], R]) -> R:
+        """What the archive answers. It is opened in that thread, too, since the first time takes a second."""
+        return await self.blocking(lambda: ask(self.service.tools.archive))
 
     def page(self, template: str, *, status: int = 200, live: float = 0, **context: Any) -> Response:
         """The page. live: seconds after which it is asked for again, in vain while nothing changed."""

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from pipeline.archive.archive import Archive
-from pipeline.archive.calls import Gap, Verdict
+from pipeline.archive.calls import WEEK_SECONDS, Gap, Verdict
 from pipeline.domain.job import PortalId
 from pipeline.scoring.golden import read_cases
 from pipeline.settings.installation import Settings
-from pipeline.web.console.drawing import WEEK_SECONDS, trend
+from pipeline.web.console.drawing import trend
 from tests.archive.test_archive import call
 from tests.web.conftest import TOKEN, Client, audio_request, running
 from tests.web.console.conftest import API_KEY, READ_KEY, Browser

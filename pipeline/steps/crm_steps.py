@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import structlog
@@ -140,16 +140,7 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
         _attach(job, claim, portal, rest)
         return Result(facts={claim.step: replace(where, state="written")})
     plan = from_plain(Plan, job.facts["split"])
-    # a plain refusal wrote nothing: only after a lost answer or a crash is an entry looked for, and where the
-    # store has gone back, which may have forgotten that it was written
-    again = claim.lost > 0 or job.attempts_at(claim.step).ambiguous > 0
-    again = again or tools.store.unsettled_since() is not None
-    if again and (wait := _settled_at(claim, tools) - tools.store.now()) > 0:
-        raise Snooze(wait, "what a dead worker wrote may still come to stand")
-    failpoints.hit("timeline.before")
-    if not tools.store.renew(claim, tools.settings.lease_seconds):
-        raise LeaseLost("another worker writes the entry by now")
-    try:
+    with _written_once(job, claim, tools) as again:
         written = timeline_stage(
             where.entity,
             Entry(
@@ -166,11 +157,6 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
             again=again,
             activity_id=where.activity_id,
         )
-    except Upstream as error:
-        if error.ambiguous:
-            error.retry_after_seconds = max(error.retry_after_seconds or 0.0, _settle_seconds(tools))
-        raise
-    failpoints.hit("timeline.after")
     if written.state == "written" and portal.attach_transcript:
         tools.store.known.remember(mark, "yes")
     _attach(job, claim, portal, rest)
@@ -205,24 +191,24 @@ def correct(job: Job, claim: Claim, tools: Tools) -> Result:
     if not portal.correct_timeline or holds.score == before or where.entity is None:
         return Result(facts={claim.step: {"state": "off"}})
     journals = list(_journals(portal, rest_of(portal, tools, who=who(claim)), tools))
-    again = claim.lost > 0 or job.attempts_at(claim.step).ambiguous > 0
     last = next(verdict for verdict in reversed(said) if verdict.score == holds.score)
-    why = correction(
-        where.entity,
-        Correction(
-            before=lead,
-            after=holds,
-            who=last.who,
-            why=last.why,
-            job=job.id,
-            number=len(said),
-            language=portal.language,
-            redact=portal.redact,
-        ),
-        writer=journals[0],
-        readers=journals[1:],
-        again=again or tools.store.unsettled_since() is not None,
-    )
+    with _written_once(job, claim, tools) as again:
+        why = correction(
+            where.entity,
+            Correction(
+                before=lead,
+                after=holds,
+                who=last.who,
+                why=last.why,
+                job=job.id,
+                number=len(said),
+                language=portal.language,
+                redact=portal.redact,
+            ),
+            writer=journals[0],
+            readers=journals[1:],
+            again=again,
+        )
     fact = {"state": "failed", "why": why} if why else {"state": "written", "score": holds.score}
     return Result(facts={claim.step: fact})
 
@@ -245,6 +231,30 @@ def _by_another(owner: JobId, where: Timeline, journals: Sequence[Journal], tool
     if standing:
         return replace(where, state="written", why=f"by {owner}")
     return replace(where, state="failed", why=f"{owner} may have written it, and entries cannot be read back")
+
+
+@contextmanager
+def _written_once(job: Job, claim: Claim, tools: Tools) -> Iterator[bool]:
+    """Around the writing of an entry: whether one that was written before has to be looked for first.
+
+    A plain refusal wrote nothing: only after a lost answer or a crash is an entry looked for, and where the
+    store has gone back, which may have forgotten that it was written. Raises Snooze while what a dead worker
+    wrote may still come to stand, LeaseLost where another worker writes by now.
+    """
+    again = claim.lost > 0 or job.attempts_at(claim.step).ambiguous > 0
+    again = again or tools.store.unsettled_since() is not None
+    if again and (wait := _settled_at(claim, tools) - tools.store.now()) > 0:
+        raise Snooze(wait, "what a dead worker wrote may still come to stand")
+    failpoints.hit("timeline.before")
+    if not tools.store.renew(claim, tools.settings.lease_seconds):
+        raise LeaseLost("another worker writes the entry by now")
+    try:
+        yield again
+    except Upstream as error:
+        if error.ambiguous:
+            error.retry_after_seconds = max(error.retry_after_seconds or 0.0, _settle_seconds(tools))
+        raise
+    failpoints.hit("timeline.after")
 
 
 def _settle_seconds(tools: Tools) -> float:

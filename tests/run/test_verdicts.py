@@ -16,8 +16,9 @@ from pipeline.run.verdicts import judge, weighed
 from pipeline.run.views import job_view
 from pipeline.sandbox.app import Sandbox
 from pipeline.scoring.rubric import band
-from pipeline.steps import flow
+from pipeline.steps import crm_steps, flow
 from pipeline.steps.tools import Tools
+from pipeline.telemetry import failpoints
 from tests.installation import Open, accept, recording, run
 
 CRITERIA = (
@@ -150,3 +151,41 @@ def test_a_score_of_a_person_stays_until_another(tools: Tools) -> None:
     assert (both.score, both.band) == (0, "low")
     with pytest.raises(BadRequest, match="a score, or a criterion"):
         weighed(said(), (), CRITERIA, None)
+
+
+def test_a_correction_whose_answer_was_lost_stands_once(
+    opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come to stand a moment later: it is looked for after that, as the machine's entry is."""
+    monkeypatch.setattr(flow, "CORRECT_SECONDS", 0.0)
+    sandbox.crm.add_entity("deal", 42)
+    tools = opened(archive_days=365, rubric="default", lease_seconds=4)
+    link = sandbox.crm.link(sandbox.base_url, recording(sandbox))
+    request = Request(file_url=link, language="en", entity=Entity(type="deal", id=42))
+    (done,) = run(tools, accept(tools, request, Source.API), until=over)
+    sandbox.script.add(path="*crm.timeline.logmessage.add", reset="after", times=1)
+    judge(tools, done.id, said(score=12))
+    run(tools, done.id, until=lambda job: "correct:1" in job.facts)
+    assert len(sandbox.crm.log_entries) == 2
+    at = {event.what: event.at for event in tools.store.events(done.id) if event.step == "correct:1"}
+    assert at["done"] - at["deferred"] >= 2.0  # half of the lease
+
+
+def test_a_worker_that_lost_its_lease_corrects_nothing(
+    tools: Tools, sandbox: Sandbox, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before its write and awake again afterwards, it finds that the step is another's."""
+    monkeypatch.setattr(crm_steps, "SETTLE_SECONDS", 0.0)
+    stopped: list[str] = []
+
+    def stop(name: str) -> None:
+        if name == "timeline.before" and not stopped:
+            stopped.append(name)
+            tools.store.release("test", crashed=True)
+            run(tools, job.id, until=lambda job: "correct:1" in job.facts)
+
+    monkeypatch.setattr(failpoints, "hit", stop)
+    judge(tools, job.id, said(score=12))
+    run(tools, job.id, until=lambda job: "correct:1" in job.facts)
+    assert stopped
+    assert len(sandbox.crm.log_entries) == 2

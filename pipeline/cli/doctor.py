@@ -16,7 +16,7 @@ from pipeline.cli import WorkFailed, attached, drawing
 from pipeline.cli.store_checks import store_checks
 from pipeline.cli.terminal import echo, echo_json, json_option
 from pipeline.clients.transport import Transport
-from pipeline.health import other_checks
+from pipeline.health.checks import other_checks
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import Portal
 from pipeline.steps.tools import checked_portals

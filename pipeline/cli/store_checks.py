@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.bitrix24.checks import Check
 from pipeline.cli import attached
 from pipeline.domain.errors import CallscribeError
-from pipeline.health.machine import durability, processes, work
+from pipeline.health.stands import durability, processes, work
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal
 

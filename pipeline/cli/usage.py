@@ -11,7 +11,7 @@ from pipeline.cli import attached, drawing
 from pipeline.cli.terminal import echo, echo_json, echo_lines, json_option
 from pipeline.clients.transport import Transport, Unreachable
 from pipeline.domain.errors import CallscribeError
-from pipeline.run.spending import AMOUNTS, rows_of, used_by
+from pipeline.run.spending import AMOUNTS, added, rows_of, used_on
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import Portal, load_portals
 from pipeline.settings.prices import read_prices
@@ -33,7 +33,7 @@ def usage(days: int, only: str | None, as_json: bool) -> None:
     used: dict[str, Mapping[str, Mapping[str, float]]] = {}
     try:
         with attached.opened_store(settings) as store:
-            used = {portal.id: used_by(store, portal, days) for portal in chosen}
+            used = {portal.id: added(used_on(store, portal, days)) for portal in chosen}
     except attached.NoStore as error:
         echo(f"{error.message}: {error.hint}", err=True)
     rows = [row for portal in chosen for row in rows_of(portal, used.get(portal.id, {}), prices)]

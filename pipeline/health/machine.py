@@ -1,4 +1,4 @@
-"""The machine and what lies on it: store, archive, storage, room, libraries. No folder is made."""
+"""The machine and what lies on it: archive, storage, room, libraries. No folder is made."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import os
 import shutil
 import struct
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,20 +15,11 @@ from urllib.parse import unquote, urlsplit
 from pipeline.audio.decoder import Decoder
 from pipeline.audio.sniff import sniff
 from pipeline.bitrix24.checks import Check
-from pipeline.domain.errors import CallscribeError, ProviderAccount
-from pipeline.domain.labels import clock
-from pipeline.run.views import moment
+from pipeline.domain.errors import CallscribeError
 from pipeline.settings.installation import Settings
-from pipeline.settings.portals import Portal
 from pipeline.storage.blobs import Blobs
-from pipeline.store import Store
 
 LOW_BYTES = 1 << 30
-LONG_SECONDS = 60.0  # of a step that is ready, and that nobody has taken
-MORE = (
-    "More places: CALLSCRIBE_UPSTREAM_THREADS, CALLSCRIBE_MEDIA_PROCESSES, or `callscribe worker` on another "
-    "machine; a provider that is slow shows in `callscribe jobs list --status running`."
-)
 # by what the driver calls its errors; its settings are the standard ones of AWS
 S3_MENDS = {
     "SSLError": "Name the authority of the storage's certificate in AWS_CA_BUNDLE.",
@@ -39,12 +28,10 @@ S3_MENDS = {
     "PermissionError": "The key of AWS_ACCESS_KEY_ID may not write there: mend its rights, or the key.",
     "FileNotFoundError": "Make the bucket that CALLSCRIBE_STORAGE_URL names.",
 }
-START_SECONDS = 15.0
-ROLES = ("api", "media", "upstream")
 
 
 def machine_checks(settings: Settings) -> Iterator[Check]:
-    """All but the store, which whoever asks has opened; none raises."""
+    """In the order of a call's way; none raises."""
     yield _archive(settings)
     yield _audio_storage(settings)
     yield _room("disk of the data", settings.data_dir, "CALLSCRIBE_DATA_DIR")
@@ -58,54 +45,6 @@ def _tried(name: str, check: Callable[[], object], well: str) -> Check:
     except CallscribeError as error:
         return Check(name=name, state="failed", says=error.message, hint=error.hint)
     return Check(name=name, state="ok", says=well)
-
-
-def durability(kind: str, store: Store, where: str = "") -> Check:
-    """Whether what is accepted is kept. Raises StoreUnavailable."""
-    store.ping()  # takes writes
-    found = store.durability()
-    return Check(
-        name=kind, state="ok" if found.is_safe else "failed", says=found.says + where, hint=found.hint
-    )
-
-
-def processes(store: Store) -> Check:
-    """Who has told lately that it lives; a service that starts at this moment is given time."""
-    end = time.monotonic() + START_SECONDS
-    while True:
-        alive = Counter(str(told.get("role")) for told in store.processes.alive().values())
-        missing = [role for role in ROLES if role not in alive]
-        # none at all is a service that is not there
-        if not missing or not alive or time.monotonic() > end:
-            break
-        time.sleep(1.0)
-    if missing:
-        says = f"no process is alive that is {' or '.join(missing)}"
-        hint = "Start what is missing: `callscribe up`, or `callscribe api` and `callscribe worker`."
-        return Check(name="processes", state="failed", says=says, hint=hint)
-    says = ", ".join(f"{role} {count}" for role, count in sorted(alive.items()))
-    return Check(name="processes", state="ok", says=f"alive are {says}")
-
-
-def work(store: Store, portals: Sequence[Portal]) -> Iterator[Check]:
-    """Whether the store has gone back, accounts are refused, or steps wait long. Raises StoreUnavailable."""
-    store.tick()
-    if at := store.unsettled_since():
-        says = f"it has gone back, seen at {moment(at)}: jobs may be missing, or run again"
-        hint = "For a day from then on timeline entries are looked up before they are written."
-        yield Check(name="the store's past", state="failed", says=says, hint=hint)
-    stands = store.gauges.overview([portal.id for portal in portals])
-    for held_portal, held in stands.held.items():
-        says = f"{held.jobs} calls wait since {moment(held.since)}: the provider refuses the account"
-        yield Check(name=f"{held_portal}: held", state="failed", says=says, hint=ProviderAccount.hint)
-    longest = stands.now - min(stands.waits.values(), default=stands.now)
-    steps = ", ".join(f"{queue} {count}" for queue, count in stands.ready.items())
-    yield Check(
-        name="steps that wait for a worker",
-        state="failed" if longest > LONG_SECONDS else "ok",
-        says=steps + (f"; one waits for {clock(longest)}" if longest else ""),
-        hint=MORE if longest > LONG_SECONDS else "",
-    )
 
 
 def _archive(settings: Settings) -> Check:

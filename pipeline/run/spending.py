@@ -16,20 +16,20 @@ AMOUNTS = ("paid_seconds", "prompt_tokens", "completion_tokens", "images")
 Used = Mapping[str, Mapping[str, float]]  # model -> what -> amount; "" for what has no model
 
 
-def used_by(store: Store, portal: Portal, days: int) -> Used:
-    """What the portal has used over the last days, all together."""
+def used_on(store: Store, portal: Portal, days: int) -> dict[str, Used]:
+    """What the portal has used on each of the last days, today first."""
+    named = last_days(days)
+    return dict(zip(named, store.usage.over(portal.id, named), strict=True))
+
+
+def added(by_day: Mapping[str, Used]) -> Used:
+    """What was used on all these days together."""
     used: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for taken in used_on(store, portal, days).values():
+    for taken in by_day.values():
         for model, amounts in taken.items():
             for what, amount in amounts.items():
                 used[model][what] += amount
     return used
-
-
-def used_on(store: Store, portal: Portal, days: int) -> dict[str, Used]:
-    """The same by day, today first."""
-    named = last_days(days)
-    return dict(zip(named, store.usage.over(portal.id, named), strict=True))
 
 
 def rows_of(portal: Portal, used: Used, prices: Mapping[str, Price]) -> list[dict[str, Any]]:

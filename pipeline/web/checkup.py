@@ -12,6 +12,7 @@ import structlog
 from pipeline.bitrix24.checks import Check
 from pipeline.clients.transport import Transport
 from pipeline.domain.errors import StoreUnavailable
+from pipeline.health.stands import durability, work
 from pipeline.steps.tools import Tools
 
 log = structlog.get_logger()
@@ -51,7 +52,7 @@ class Checkup:
             self._lock.release()
 
     def _checks(self) -> list[Check]:
-        from pipeline.health import durability, other_checks, work  # half a second, which intake does without
+        from pipeline.health.checks import other_checks  # half a second, which intake does without
 
         settings, store = self._tools.settings, self._tools.store
         portals = list(self._tools.portals.values())

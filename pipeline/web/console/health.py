@@ -10,13 +10,12 @@ from starlette.responses import Response
 
 from pipeline.bitrix24.checks import Check
 from pipeline.domain.job import JobId, PortalId
+from pipeline.health.stands import LONG_SECONDS, alive, missing, process_check
 from pipeline.store.gauges import Overview
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
 
-LONG_SECONDS = 60.0  # of a step that is ready, and that nobody has taken
 NEAR_SECONDS = 600.0  # of a deadline
-ROLES = ("api", "media", "upstream")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ class Deadline:
 
 async def board(view: View) -> Response:
     """GET /health-board."""
-    stands, alive = await view.blocking(_now, view)
+    stands, living = await view.blocking(_now, view)
     found = view.service.checkup.latest()
     return view.page(
         "health.html",
@@ -52,8 +51,8 @@ async def board(view: View) -> Response:
         memory=(stands.memory_bytes, stands.memory_limit_bytes),
         waiting=_waiting(stands),
         deadlines=_deadlines(stands),
-        alive=alive,
-        missing=[role for role in ROLES if not alive.get(role)],
+        alive=living,
+        missing=missing(living),
         found=found,
         bad=[check for check in found.checks if check.state == "failed"] if found else [],
         fine=[check for check in found.checks if check.state != "failed"] if found else [],
@@ -64,30 +63,20 @@ async def board(view: View) -> Response:
 
 async def rows(view: View, cursor: str | None) -> Rows:
     """What was found, as lines: each has `name`, `state` (ok, failed, unknown), `says` and `hint`."""
-    stands, alive = await view.blocking(_now, view)
+    stands, living = await view.blocking(_now, view)
     found = view.service.checkup.latest()
-    checks = [*_live(stands, alive), *(found.checks if found else ())]
+    checks = [*_live(stands, living), *(found.checks if found else ())]
     return Rows(name="checks", rows=[*map(_row, checks)])
 
 
 def _now(view: View) -> tuple[Overview, Counter[str]]:
     store = view.service.tools.store
-    told = store.processes.alive().values()
-    return store.gauges.overview(list(view.service.portals)), Counter(str(one.get("role")) for one in told)
+    return store.gauges.overview(list(view.service.portals)), alive(store)
 
 
-def _live(stands: Overview, alive: Counter[str]) -> list[Check]:
+def _live(stands: Overview, living: Counter[str]) -> list[Check]:
     """What no round of checks is waited for."""
-    missing = [role for role in ROLES if not alive.get(role)]
-    lines = [
-        Check(
-            name="processes",
-            state="failed" if missing else "ok",
-            says=", ".join(f"{role} {count}" for role, count in sorted(alive.items())) or "none is alive",
-            hint=f"Start what is missing: {', '.join(missing)}." if missing else "",
-        ),
-    ]
-    return lines + [
+    return [process_check(living)] + [
         Check(
             name=f"nearest deadline of {each.category}",
             state="failed" if each.seconds < NEAR_SECONDS else "ok",

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from pipeline.domain.errors import BadRequest
-from pipeline.run.spending import cost_of, last_days, rows_of, used_by, used_on
+from pipeline.run.spending import added, cost_of, last_days, rows_of, used_on
 from pipeline.settings.portals import Portal
 from pipeline.settings.prices import Price, read_prices
 from pipeline.web.console.drawing import Column, columns
@@ -55,7 +55,8 @@ async def rows(view: View, cursor: str | None) -> Rows:
 
 def _rows(view: View, days: int) -> list[dict[str, Any]]:
     store, prices = view.service.tools.store, _prices(view)
-    return [row for portal in _portals(view) for row in rows_of(portal, used_by(store, portal, days), prices)]
+    used = ((portal, added(used_on(store, portal, days))) for portal in _portals(view))
+    return [row for portal, amounts in used for row in rows_of(portal, amounts, prices)]
 
 
 def _spent(view: View, days: int) -> list[Spent]:
@@ -70,7 +71,7 @@ def _spent(view: View, days: int) -> list[Spent]:
         found.append(
             Spent(
                 portal=portal.id,
-                rows=rows_of(portal, used_by(store, portal, days), prices),
+                rows=rows_of(portal, added(by_day), prices),
                 days=columns(told),
                 today=seconds[last_days(1)[0]],
                 cap=portal.daily_paid_seconds,

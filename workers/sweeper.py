@@ -14,7 +14,7 @@ from pipeline.run.notifier import Notifier
 from pipeline.run.runner import Runner
 from pipeline.settings.installation import Settings
 from pipeline.storage.scratch import tidy
-from pipeline.store.store import FILE_SECONDS
+from pipeline.store.durability import FILE_SECONDS
 from pipeline.store.watermark import keep_mark
 
 log = structlog.get_logger()
@@ -52,7 +52,7 @@ class Sweeper(threading.Thread):
                     keep_mark(self._data_dir, self._store.watermark.mark)
                 if time.monotonic() >= self._renew_at:
                     self._renew_at += FILE_SECONDS
-                    self._renew_at = time.monotonic() + self._store.renew_file()
+                    self._renew_at = time.monotonic() + self._store.disk.renew()
             except CallscribeError as error:
                 log.warning("sweep_failed", error=error.slug)
             except Exception:

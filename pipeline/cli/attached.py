@@ -187,7 +187,7 @@ def unreachable(settings: Settings) -> StoreUnavailable | None:
 def durability(settings: Settings) -> str:
     """What the store's settings mean for an accepted job, and the remedy; raises StoreUnavailable."""
     with contextlib.closing(Store(settings.store_url, timeout_seconds=2.0)) as store:
-        found = store.durability()
+        found = store.disk.durability()
     return " ".join(filter(None, (f"the store: {found.says}.", found.hint)))
 
 

@@ -56,7 +56,7 @@ def _copy_store(store: Store, source: Path, target: Path) -> None:
     """The append-only files, which only grow: a copy is good unless they were written anew meanwhile."""
     for _ in range(TRIES):
         end = time.monotonic() + REWRITE_SECONDS
-        while store.rewriting() and time.monotonic() < end:
+        while store.disk.rewriting() and time.monotonic() < end:
             time.sleep(LOOK_SECONDS)
         before = _manifest(source)
         shutil.rmtree(target, ignore_errors=True)

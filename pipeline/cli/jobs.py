@@ -230,5 +230,5 @@ def at_the_shell() -> str:
 def settle(store: Store, *, seconds: float = 10.0) -> None:
     """Waits a while for the store's file to be written anew, should we be the ones to stop the store."""
     end = time.monotonic() + seconds
-    while store.rewriting() and time.monotonic() < end:
+    while store.disk.rewriting() and time.monotonic() < end:
         time.sleep(0.05)

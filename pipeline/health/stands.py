@@ -25,7 +25,7 @@ ROLES = ("api", "media", "upstream")
 def durability(kind: str, store: Store, where: str = "") -> Check:
     """Whether what is accepted is kept. Raises StoreUnavailable."""
     store.ping()  # takes writes
-    found = store.durability()
+    found = store.disk.durability()
     return Check(
         name=kind, state="ok" if found.is_safe else "failed", says=found.says + where, hint=found.hint
     )

@@ -164,7 +164,7 @@ def erase_job(tools: Tools, job_id: JobId, *, who: str) -> bool:
     tools.blobs.delete_prefix(keeping.key_of(job_id))
     erased = tools.store.erase(job_id)
     if erased:
-        tools.store.rewrite()
+        tools.store.disk.rewrite()
     if tools.archive.erase([job_id]) or erased:
         tools.archive.audit(Audited(at=tools.store.now(), who=who, what="erased", call=job_id))
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from pipeline.domain.errors import (
 from pipeline.domain.job import Claim, Event, Failure, Job, Request
 from pipeline.domain.kinds import BACKGROUND, KINDS, QUEUES, URGENT_BELOW, kind_of
 from pipeline.domain.plain import to_plain
+from pipeline.run.leases import Leases
 from pipeline.run.salvage import audio_anew, give_up
 from pipeline.settings.portals import Portals
 from pipeline.steps import flow, outcome_steps
@@ -85,13 +85,12 @@ class Runner:
         self._unheard: set[str] = set()  # told of work while all places were taken
         self._lock = threading.Lock()
         self._limited_by: Portals | None = None
-        self._held: dict[str, Claim] = {}
-        self._heart: threading.Thread | None = None
+        self._leases = Leases(tools)
 
     @property
     def holds(self) -> int:
         """How many steps are under way here."""
-        return len(self._held)
+        return len(self._leases)
 
     def drain(self, queue: str, owner: str, *, seconds: float, stop: Callable[[], bool]) -> int:
         """Runs steps until none is due, `seconds` have passed or `stop()`; how many were run.
@@ -139,14 +138,14 @@ class Runner:
         )
         if claim is None:
             return False
-        self._beat(claim)
+        self._leases.keep(claim)
         try:
             self.run(claim)
         except DecoderDied as died:  # as if it had been this process
             log.error("decoder_died", job=claim.job, step=claim.step, why=died.message)
             persist(self.tools.store.release, owner, crashed=True, alone=True)
         finally:
-            self._held.pop(claim.fence, None)
+            self._leases.drop(claim)
         return True
 
     def _limit(self) -> None:
@@ -375,23 +374,6 @@ class Runner:
             log.warning("audio_not_deleted", why=error.message)
             return False
         return True
-
-    def _beat(self, claim: Claim) -> None:
-        """Keeps the claim's lease alive as long as this process lives."""
-        self._held[claim.fence] = claim
-        if self._heart is None or not self._heart.is_alive():
-            self._heart = threading.Thread(target=self._beats, name="leases", daemon=True)
-            self._heart.start()
-
-    def _beats(self) -> None:
-        lease, pid = self.tools.settings.lease_seconds, os.getpid()
-        while pid == os.getpid():
-            time.sleep(lease / 4)
-            for claim in list(self._held.values()):
-                try:
-                    self.tools.store.renew(claim, lease)
-                except CallscribeError as error:
-                    log.warning("lease_not_renewed", job=claim.job, step=claim.step, error=error.slug)
 
 
 def _is_due(job: Job, claim: Claim, now: float) -> bool:

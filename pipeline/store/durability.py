@@ -1,9 +1,16 @@
-"""What the server's settings mean for a job that was accepted: all that its durability rests on."""
+"""How the store lies on the server's disk, and what the server's settings mean for accepted jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
+
+import redis
+
+from pipeline.store.connect import Server, guarded
+
+FILE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +46,45 @@ def judge(config: Mapping[str, str]) -> Durability:
         says="; ".join(what for what, _ in faults),
         hint=" ".join(hint for _, hint in faults),
     )
+
+
+class Disk:
+    """The server's append-only file."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @guarded
+    def rewrite(self) -> None:
+        """Asks the server to write its append-only file anew, so that what was erased leaves the disk."""
+        try:
+            self._server.redis.bgrewriteaof()
+        except redis.ResponseError as error:
+            if "in progress" not in str(error) and "scheduled" not in str(error):
+                raise
+
+    @guarded
+    def rewriting(self) -> bool:
+        """Whether that is still under way."""
+        info = cast(dict[str, int], self._server.redis.info("persistence"))
+        return bool(info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled"))
+
+    @guarded
+    def renew(self) -> float:
+        """Has the append-only file written anew if it grew: until then it holds what records have lost.
+
+        Returns the seconds until that is worth a look again; more where a rewrite takes long.
+        """
+        info = cast(dict[str, int], self._server.redis.info("persistence"))
+        if info.get("aof_current_size", 0) > info.get("aof_base_size", 0):
+            self.rewrite()
+        return max(FILE_SECONDS, 50.0 * info.get("aof_last_rewrite_time_sec", 0))
+
+    @guarded
+    def durability(self) -> Durability:
+        """What the server's settings mean for an accepted job."""
+        try:
+            config = cast(dict[str, str], self._server.redis.config_get("append*", "maxmemory-policy"))
+        except redis.ResponseError:
+            config = {}
+        return judge(config)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
 
-import redis
 import structlog
 
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob
@@ -17,7 +16,7 @@ from pipeline.domain.job import Category, Claim, Delivery, Due, Event, Job, JobI
 from pipeline.domain.kinds import A_PERSON_WAITS, KINDS, QUEUES
 from pipeline.store.connect import Server, guarded
 from pipeline.store.counters import Counters, Processes
-from pipeline.store.durability import Durability, judge
+from pipeline.store.durability import Disk
 from pipeline.store.gauges import Gauges
 from pipeline.store.known import Known, Lately
 from pipeline.store.ledger import Ledger
@@ -30,6 +29,7 @@ from pipeline.store.records import (
     read_event,
     read_job,
 )
+from pipeline.store.sessions import Sessions
 from pipeline.store.throttles import Breakers, Limits
 from pipeline.store.usage import Usage
 from pipeline.store.watermark import Mark, Watermark
@@ -39,7 +39,6 @@ log = structlog.get_logger()
 BACK_SECONDS = 86_400  # about as long as the portals' time for a job
 LAYOUT = "2"  # of the keys, as scripts/prelude.lua lists them
 PERSIST_SECONDS = 1800.0
-FILE_SECONDS = 10.0
 # A worker that dies takes down steps that did no wrong, so it counts once against each; when the process of
 # one step alone dies, that step is probably to blame, and it counts three times.
 ALONE = 3
@@ -98,7 +97,8 @@ class Stale(Exception):
 
 class Store:
     """Records in Redis or Valkey; every change is one Lua script. Its parts hold what workers share besides:
-    the ledger of paid answers, usage, what is known, breakers and limits, what was counted and who lives.
+    the ledger of paid answers, usage, what is known, breakers and limits, sessions, what was counted,
+    who lives, and how all of it lies on the disk.
 
     url: `redis://`, `rediss://`, `unix://` or `redis+sentinel://`.
     Raises StoreUnavailable wherever the server does not serve.
@@ -112,6 +112,7 @@ class Store:
         self.ledger, self.usage, self.known = Ledger(server), Usage(server), Known(server)
         self.lately = Lately(self.known)
         self.breakers, self.limits = Breakers(server), Limits(server)
+        self.sessions, self.disk = Sessions(server), Disk(server)
         self.counters, self.processes, self.gauges = Counters(server), Processes(server), Gauges(server)
 
     # -- records
@@ -215,35 +216,9 @@ class Store:
         return bool(self._run("erase", job))
 
     @guarded
-    def rewrite(self) -> None:
-        """Asks the server to write its append-only file anew, so that what was erased leaves the disk."""
-        try:
-            self._redis.bgrewriteaof()
-        except redis.ResponseError as error:
-            if "in progress" not in str(error) and "scheduled" not in str(error):
-                raise
-
-    @guarded
     def count(self) -> int:
         """How many jobs are kept, ended ones among them."""
         return int(self._redis.zcard("cs:jobs"))
-
-    @guarded
-    def rewriting(self) -> bool:
-        """Whether that is still under way."""
-        info = cast(dict[str, int], self._redis.info("persistence"))
-        return bool(info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled"))
-
-    @guarded
-    def renew_file(self) -> float:
-        """Has the append-only file written anew if it grew: until then it holds what records have lost.
-
-        Returns the seconds until that is worth a look again; more where a rewrite takes long.
-        """
-        info = cast(dict[str, int], self._redis.info("persistence"))
-        if info.get("aof_current_size", 0) > info.get("aof_base_size", 0):
-            self.rewrite()
-        return max(FILE_SECONDS, 50.0 * info.get("aof_last_rewrite_time_sec", 0))
 
     # -- claims
 
@@ -416,36 +391,9 @@ class Store:
         if answer == "fenced":
             raise LeaseLost
 
-    # -- sessions of browsers
-
-    @guarded
-    def open_session(self, name: str, *, seconds: int, who: str = "") -> None:
-        """Keeps a session for so long. who: as the person calls herself."""
-        self._redis.set(f"cs:session:{name}", f"1{who}", ex=seconds)
-
-    @guarded
-    def in_session(self, name: str) -> str | None:
-        """Who it is that has it open, "" for who gave no name; None: it is not open."""
-        found = cast("str | None", self._redis.get(f"cs:session:{name}"))
-        return found[1:] if found else None
-
-    @guarded
-    def end_session(self, name: str) -> None:
-        """Ends it."""
-        self._redis.delete(f"cs:session:{name}")
-
     # -- the server
 
     @guarded
     def ping(self) -> None:
         """Proves that the store takes writes; raises StoreUnavailable."""
         self._redis.set("cs:ping", f"{time.time():.3f}", ex=60)
-
-    @guarded
-    def durability(self) -> Durability:
-        """What the server's settings mean for an accepted job."""
-        try:
-            config = cast(dict[str, str], self._redis.config_get("append*", "maxmemory-policy"))
-        except redis.ResponseError:
-            config = {}
-        return judge(config)

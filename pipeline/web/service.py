@@ -111,7 +111,8 @@ class Service:
         if not fits and request.method in ("GET", "HEAD"):
             session = self.keys.session(request.cookies.get(COOKIE, ""), Role.OPERATE)
             fits = (
-                session is not None and await self.blocking(self.tools.store.in_session, session) is not None
+                session is not None
+                and await self.blocking(self.tools.store.sessions.who, session) is not None
             )
         if not fits:
             raise self.keys.refuse(request)

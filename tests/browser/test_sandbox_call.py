@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,25 @@ from playwright.sync_api import Browser, expect
 
 from pipeline.cli.rehearsal import Rehearsal, rehearse
 from tests.browser.conftest import SIZES
+from tests.system.processes import until
 
 PICTURES = Path(__file__).parents[2] / "docs" / "img"
 
 
 def archived(whole: Rehearsal, *, seconds: float = 120) -> dict[str, Any]:
     """The one call, once it is archived with its deal and a copy to be heard."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+
+    def looked() -> dict[str, Any] | None:
         whole.look()
         found = whole.api.get("/calls.json").json()["calls"]
-        if found and found[0]["entity"]["id"]:
-            heard = whole.api.get(f"/calls/{found[0]['id']}/audio", headers={"Range": "bytes=0-1"})
-            if heard.status_code == 206:
-                call: dict[str, Any] = found[0]
-                return call
-        time.sleep(0.5)
-    raise AssertionError(f"no call was archived\n{whole.last_words()}")
+        if not (found and found[0]["entity"]["id"]):
+            return None
+        heard = whole.api.get(f"/calls/{found[0]['id']}/audio", headers={"Range": "bytes=0-1"})
+        return dict(found[0]) if heard.status_code == 206 else None
+
+    call = until(looked, seconds=seconds, tell=whole.last_words)
+    assert call
+    return call
 
 
 @pytest.mark.timeout(240)

@@ -68,7 +68,7 @@ def test_what_is_written_meanwhile_breaks_no_copy(run: Run, kept: list[JobId]) -
                 number += 1
                 put(store, f"more-{number % 9}", {})
                 if number % 50 == 0:
-                    store.rewrite()
+                    store.disk.rewrite()
 
         writer = threading.Thread(target=write)
         writer.start()

@@ -48,6 +48,7 @@ from tests.faults import recordings
 from tests.faults.part import QUICK, Part
 from tests.faults.relay import Relay
 from tests.faults.telephony import Call, Talk, Telephony
+from tests.system.processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
 HEARD = "we need the phone system before the first of march and the budget is there"
@@ -150,10 +151,11 @@ class Service:
             for part in self.parts.values():
                 self._end(part)
             if kind is None:
-                end = time.monotonic() + DYING_SECONDS
-                while self.leftovers() and time.monotonic() < end:
-                    time.sleep(0.05)
-                assert not self.leftovers(), f"processes left behind: {self.leftovers()}"
+                until(
+                    lambda: not self.leftovers(),
+                    seconds=DYING_SECONDS,
+                    tell=lambda: f"processes left behind: {self.leftovers()}",
+                )
             else:
                 print(self.last_words())  # noqa: T201 (pytest shows it with the failure)
         finally:

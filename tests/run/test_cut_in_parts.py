@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -16,20 +18,25 @@ from tests.installation import Open, accept, opened, recording, run, sandbox, se
 __all__ = ["opened", "sandbox", "served"]
 
 
+def disk_full(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
+    """Each piece is told of at once, and the disk is full for those whose number, from one, `when` names."""
+    monkeypatch.setattr(audio_steps, "TOLD_EVERY_SECONDS", 0.0)
+    store, numbers = audio_steps._store, count(1)
+
+    def storing(*given: Any) -> Any:
+        if when(next(numbers)):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return store(*given)
+
+    monkeypatch.setattr(audio_steps, "_store", storing)
+
+
 def test_a_recording_is_cut_by_one_plan(
     opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settings that change in the middle of cutting begin it anew: no answer is taken for another piece."""
-    monkeypatch.setattr(audio_steps, "TOLD_EVERY_SECONDS", 0.0)
-    store, stored = audio_steps._store, []
-
-    def full(*given: Any) -> Any:
-        stored.append(given)
-        if len(stored) > 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return store(*given)
-
-    monkeypatch.setattr(audio_steps, "_store", full)
+    store = audio_steps._store
+    disk_full(monkeypatch, lambda number: number > 2)
     request = Request(file_url=link_to(sandbox, recording(sandbox)), language="en")
     tools = opened(chunk_seconds=5)
     job = accept(tools, request, Source.API)
@@ -51,22 +58,13 @@ def test_pieces_are_heard_before_the_last_one_is_cut(
     opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cutting that breaks off goes on with what is there: all is heard, and nothing is paid twice."""
-    monkeypatch.setattr(audio_steps, "TOLD_EVERY_SECONDS", 0.0)
-    store, stored = audio_steps._store, []
-
-    def full_once(*given: Any) -> Any:
-        stored.append(given)
-        if len(stored) == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return store(*given)
-
     tools = opened(chunk_seconds=5)
     request = Request(file_url=link_to(sandbox, recording(sandbox)), language="en")
     plain = run(tools, accept(tools, request, Source.API), until=lambda job: "callback" in job.facts)[0]
     at_once = flow.plan(plain)
     sandbox.ledger.clear()
     tools.store._redis.flushall()
-    monkeypatch.setattr(audio_steps, "_store", full_once)
+    disk_full(monkeypatch, lambda number: number == 3)
     job = accept(tools, request, Source.API)
     (done,) = run(tools, job, until=lambda job: "callback" in job.facts)
     plan = flow.plan(done)

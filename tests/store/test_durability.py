@@ -13,11 +13,11 @@ SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noevi
 
 def test_the_servers_own_settings_are_judged(store: Store, valkey: str) -> None:
     """The embedded store is safe; one setting changed, and it is not."""
-    assert store.durability().is_safe
+    assert store.disk.durability().is_safe
     with redis.Redis.from_url(valkey) as raw:
         raw.config_set("maxmemory-policy", "allkeys-lru")
         try:
-            found = store.durability()
+            found = store.disk.durability()
         finally:
             raw.config_set("maxmemory-policy", "noeviction")
     assert not found.is_safe

@@ -54,7 +54,7 @@ def test_a_link_that_the_record_has_lost_leaves_the_disk(short_path: Path) -> No
             retention_seconds=3600,
         )
         assert held(short_path, SIGNED)
-        assert store.renew_file() >= 10
+        assert store.disk.renew() >= 10
         end = time.monotonic() + 20
         while held(short_path, SIGNED) and time.monotonic() < end:
             time.sleep(0.02)

@@ -88,7 +88,7 @@ async def _found(request: Request, service: Service) -> Person | None:
         by_key = keys.role_of(given)
         return Person(role=by_key, name="", form_token=None) if by_key else None
     for role, session in keys.sessions(request.cookies.get(COOKIE, "")):
-        who = await service.blocking(service.tools.store.in_session, session)
+        who = await service.blocking(service.tools.store.sessions.who, session)
         if who is not None:
             return Person(role=role, name=who, form_token=keys.form_token(f"session:{session}"))
     return None

@@ -48,7 +48,7 @@ async def sign_in(request: Request) -> Response:
     session = service.keys.session(secret, role)
     assert session
     await service.blocking(
-        service.tools.store.open_session, session, seconds=SESSION_SECONDS, who=name_of(given.get("name"))
+        service.tools.store.sessions.open, session, seconds=SESSION_SECONDS, who=name_of(given.get("name"))
     )
     answer = RedirectResponse(to, 303, HEADERS)
     secure = request.url.scheme == "https"
@@ -62,7 +62,7 @@ async def sign_out(request: Request) -> Response:
     """POST /sign-out: the session ends, for whoever still has its cookie."""
     service = service_of(request)
     for _, session in service.keys.sessions(request.cookies.get(COOKIE, "")):
-        await service.blocking(service.tools.store.end_session, session)
+        await service.blocking(service.tools.store.sessions.end, session)
     answer = RedirectResponse("/", 303, HEADERS)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.system.processes import Portal, Service, sandbox, short_folder
+from tests.system.processes import Portal, Service, sandbox, short_folder, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +66,10 @@ def test_every_process_of_the_service_has_given_up() -> None:
 def check_all(portal: Portal, service: Service) -> None:
     token, _ = portal.call(service.engines, service.folder)
     assert portal.outcome(token)["outcome"] == "success"
+    # a decoder at work has the pipes of that as well: the last thing that a call asks of one is awaited
+    until(
+        lambda: any(event["step"] == "keep" for event in service.job()["events"] if event["what"] == "done")
+    )
     parts = service.parts()
     assert len(parts["pool"]) == len(parts["decoders"]) == 2
     ours = ("api", "media", "upstream", "pool", "decoders")

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -238,24 +238,25 @@ class Service:
 
     def parts(self) -> dict[str, list[int]]:
         """Process ids by part: store, api, media, upstream, pool (media's children), decoders (theirs)."""
-        found: dict[str, list[int]] = {
-            part: [] for part in ("store", "api", "media", "upstream", "pool", "decoders")
+        lines = descendants(self.up.pid)
+        parents = {}
+        for pid in lines:
+            with suppress(OSError):  # it has just ended
+                parents[pid] = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+        def below(over: list[int], words: str = "") -> list[int]:
+            return sorted(pid for pid, parent in parents.items() if parent in over and words in lines[pid])
+
+        up = [self.up.pid]
+        words = {
+            "store": "-server",
+            "api": "pipeline api",
+            "media": "--queues media",
+            "upstream": "--queues upstream",
         }
-        for pid, line in sorted(descendants(self.up.pid).items()):
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            if parent != self.up.pid:
-                if parent in found["media"]:
-                    found["pool"].append(pid)
-                elif parent in found["pool"]:
-                    found["decoders"].append(pid)
-            elif "--queues media" in line:
-                found["media"].append(pid)
-            elif "--queues upstream" in line:
-                found["upstream"].append(pid)
-            elif "pipeline api" in line:
-                found["api"].append(pid)
-            elif "valkey-server" in line or "redis-server" in line:
-                found["store"].append(pid)
+        found = {part: below(up, said) for part, said in words.items()}
+        found["pool"] = below(found["media"])  # a child's number may be lower than its parent's
+        found["decoders"] = below(found["pool"])
         return found
 
     def report(self) -> str:

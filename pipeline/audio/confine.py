@@ -28,6 +28,7 @@ class Limits:
 
     grace_seconds: of processor time, from the exception to the end of the process. wall_seconds: by the clock
     on the wall, after which whoever started it ends it: native code may also hang without working.
+    folder_bytes, folder_files: what its files take together; whoever started it looks, and ends it.
     """
 
     memory_bytes: int = 768 << 20  # preparing hours of stereo takes less than 100 MB
@@ -35,6 +36,8 @@ class Limits:
     grace_seconds: float = 30.0
     wall_seconds: float = 1800.0
     file_bytes: int = 2 << 30  # one channel's sound of 18 hours
+    folder_bytes: int = 8 << 30  # eight channels of four hours, and their pieces twice
+    folder_files: int = 10_000  # a call of a day has a tenth
 
 
 @contextmanager

@@ -13,9 +13,10 @@ BLOCK_SECONDS = 1.0
 
 
 class Pcm:
-    """16 bit samples of native order, a file without a name per channel; it goes with the process.
+    """16 bit samples of native order, a file per channel, emptied at the end; it goes with its folder.
 
-    folder: where there is room for it: 32 KB a second and channel at the most. rate: samples a second, known
+    folder: where there is room for it: 32 KB a second and channel at the most. The files have names, so that
+    whoever started this process can tell what it takes. rate: samples a second, known
     once something was added.
     """
 
@@ -31,13 +32,17 @@ class Pcm:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for file in self._files:
+            file.truncate(0)
             file.close()
 
     def add(self, block: Sequence[bytes], rate: int) -> None:
         """What was decoded next, a run of bytes per channel."""
         if not self._files:
             self.rate = rate
-            self._files = [tempfile.TemporaryFile(dir=self._folder) for _ in block]  # noqa: SIM115
+            self._files = [
+                tempfile.NamedTemporaryFile(dir=self._folder, delete=False)  # noqa: SIM115
+                for _ in block
+            ]
         for file, pcm in zip(self._files, block, strict=True):
             file.write(pcm)
 

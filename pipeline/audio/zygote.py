@@ -4,6 +4,7 @@ It begins with an empty environment and knows no settings, no store and no key. 
 memory and forks a process for each call, since importing them anew takes longer than reading a short call.
 What a recording breaks into is that process: it reads one recording, in limits that cannot be raised, without
 network, sockets, other files, other programs or other processes, says what it found in JSON, and ends.
+What its files take together is looked at from here.
 
 On the standard input comes a call after the other, pickled by our own worker; on the standard output go
 frames: HEAD, then what is told. A first one names what the system cannot confine; then, for each call, one
@@ -13,6 +14,7 @@ are closed in the process that reads.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -24,6 +26,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,6 +41,7 @@ from pipeline.domain.plain import to_plain
 # signal); then the bytes that follow
 HEAD = struct.Struct(">iQ")
 MORE = 1 << 16
+LOOK_SECONDS = 0.5  # between two looks at what its files take
 MOST_BYTES = 64 << 20  # of all answers; the plan of four hours of two channels takes a twentieth
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Limits]
 
@@ -60,7 +64,8 @@ def main() -> None:
     _put(answers, 0, json.dumps(lacks).encode())
     while head := calls.read(HEAD.size):
         milliseconds, size = HEAD.unpack(head)
-        for frame in _apart(calls.read(size), milliseconds / 1000, calls, answers):
+        called: Call = pickle.loads(calls.read(size))  # noqa: S301 (of our own worker, never of a recording)
+        for frame in _apart(called, milliseconds / 1000, calls, answers):
             _put(answers, *frame)
 
 
@@ -81,7 +86,7 @@ def _put(answers: BinaryIO, ended: int, answer: bytes) -> None:
     answers.flush()
 
 
-def _apart(call: bytes, seconds: float, calls: BinaryIO, answers: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _apart(call: Call, seconds: float, calls: BinaryIO, answers: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """What a process of its own answers, as it comes, and how it ended; it does not outlive the worker."""
     parent = os.getpid()
     try:
@@ -110,17 +115,24 @@ def _apart(call: bytes, seconds: float, calls: BinaryIO, answers: BinaryIO) -> I
             os._exit(0)
     os.close(its)
     line = bytearray()  # that is not whole yet
-    total = 0
+    total, look, short = 0, 0.0, 0
+    _, args, kwargs, limits = call
+    folders = [path for path in _paths([args, kwargs]) if path.is_dir()]
     with os.fdopen(mine, "rb", buffering=0) as pipe:
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
         poll.register(calls, 0)  # tells when the worker has gone
         end = time.monotonic() + seconds
         while True:
-            ready = [number for number, _ in poll.poll(max(0.0, end - time.monotonic()) * 1000)]
-            if not ready or calls.fileno() in ready or total > MOST_BYTES:
+            pause = min(LOOK_SECONDS, max(0.0, end - time.monotonic()))
+            ready = [number for number, _ in poll.poll(pause * 1000)]
+            if (now := time.monotonic()) >= look:
+                short, look = _short_of(folders, limits), now + LOOK_SECONDS
+            if short or now >= end or calls.fileno() in ready or total > MOST_BYTES:
                 os.kill(child, signal.SIGKILL)
                 break
+            if not ready:
+                continue
             if not (more := pipe.read(1 << 16)):
                 break
             total += len(more)
@@ -129,10 +141,34 @@ def _apart(call: bytes, seconds: float, calls: BinaryIO, answers: BinaryIO) -> I
                 yield MORE, bytes(line) + part
                 line.clear()
             line += rest
+    _, status = os.waitpid(child, 0)
+    if short == errno.ENOSPC:
+        yield from _passing(OSError(short, ""))
+        return
     if line:
         yield MORE, bytes(line)
-    _, status = os.waitpid(child, 0)
     yield os.waitstatus_to_exitcode(status), b""
+
+
+def _short_of(folders: list[Path], limits: Limits) -> int:
+    """EDQUOT where the files that it made there take more than they may; ENOSPC where the disk has less left
+    than a quarter of what they take, before others who write there feel it; else 0.
+    """
+    for folder in folders:
+        try:
+            with os.scandir(folder) as found:
+                sizes = [
+                    file.stat(follow_symlinks=False).st_blocks * 512
+                    for file in islice(found, limits.folder_files)
+                ]
+            disk = os.statvfs(folder)
+        except OSError:  # the folder went, and the worker with it
+            continue
+        if len(sizes) >= limits.folder_files or sum(sizes) > limits.folder_bytes:
+            return errno.EDQUOT
+        if sum(sizes) > 4 * disk.f_bavail * disk.f_frsize:
+            return errno.ENOSPC
+    return 0
 
 
 def _passing(error: OSError) -> Iterator[tuple[int, bytes]]:
@@ -141,13 +177,12 @@ def _passing(error: OSError) -> Iterator[tuple[int, bytes]]:
     yield 0, b""
 
 
-def _done(call: bytes) -> Iterator[dict[str, Any]]:
+def _done(call: Call) -> Iterator[dict[str, Any]]:
     """The call's answers in plain values: what it yields and returns, how the recording is refused, or what
     broke.
     """
     try:
-        called: Call = pickle.loads(call)  # noqa: S301 (of our own worker, never of a recording)
-        function, args, kwargs, limits = called
+        function, args, kwargs, limits = call
         with confined(limits):
             paths = list(_paths([args, kwargs]))
             restrict_files(

@@ -15,10 +15,10 @@ import pipeline
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same numbers on every machine
 RULESET_VERSION, PATH_BENEATH = 1, 1  # linux/landlock.h
-EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_FILE, MAKE_REG = (1 << at for at in (0, 1, 2, 3, 5, 8))
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, MAKE_REG = (1 << at for at in (0, 1, 2, 3, 8))
 TRUNCATE = 1 << 14
 READ = READ_FILE | READ_DIR
-WRITE = READ | WRITE_FILE | REMOVE_FILE | MAKE_REG | TRUNCATE
+WRITE = READ | WRITE_FILE | MAKE_REG | TRUNCATE  # what is made there stays, so that it can be counted
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE  # what can be allowed of a file, not of a folder
 RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many kinds of access each version knows; 5 and later: 16
 CONNECT_AND_BIND = 3  # TCP, from version 4 on
@@ -36,8 +36,8 @@ def landlock_version() -> int:
 def restrict_files(*, read: Iterable[Path], write: Iterable[Path] = ()) -> bool:
     """From now on this process opens no other file; False where the system has no such restriction.
 
-    read: files and folders. write: folders, in which files may be made, read and removed. Python's own code
-    stays readable. What is open already stays open. Missing paths are passed over. After `give_up`.
+    read: files and folders. write: folders, in which files may be made and read, not removed. Python's own
+    code stays readable. What is open already stays open. Missing paths are passed over. After `give_up`.
     """
     version = landlock_version()
     if not version:

@@ -14,8 +14,8 @@ import sys
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2  # linux/prctl.h, linux/seccomp.h
 RET_ALLOW, RET_ERRNO, RET_KILL_PROCESS = 0x7FFF_0000, 0x0005_0000, 0x8000_0000
-LOAD, EQUAL, AT_LEAST, HAS_BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # linux/bpf_common.h: opcodes
-NUMBER_AT, MACHINE_AT, FIRST_ARGUMENT_AT = 0, 4, 16  # struct seccomp_data, little endian
+LOAD, AND, EQUAL, AT_LEAST, RETURN = 0x20, 0x54, 0x15, 0x35, 0x06  # linux/bpf_common.h: opcodes
+NUMBER_AT, MACHINE_AT, ARGUMENTS_AT = 0, 4, 16  # struct seccomp_data, little endian
 OTHER_NUMBERS = 0x4000_0000  # x86_64: the x32 interface begins there
 
 # name: number on x86_64, on aarch64 (asm/unistd_64.h, asm-generic/unistd.h)
@@ -34,14 +34,27 @@ REFUSED = {
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131),
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438),
+    # memory and queues that no limit of this process counts, or that outlive it
+    "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "shmat": (30, 196),
+    "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
     # ways into the kernel that have been holes before
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
     "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
 }  # fmt: skip
 FORK = (57, 58)  # and vfork: x86_64 alone has them
-CLONE, CLONE3 = (56, 220), (435, 435)
+# calls whose flags lie in memory, where no filter sees them: the C library then takes the older call
+HIDDEN = {"clone3": (435, 435), "openat2": (437, 437)}
 CLONE_THREAD = 0x1_0000  # linux/sched.h: a thread; without it a process, which would outlive its call
-PRLIMIT = (302, 261)  # of itself alone: its first argument is 0
+SHARED_WITHOUT_FILE = 0x21  # asm/mman.h: MAP_SHARED | MAP_ANONYMOUS: counted by no limit
+WITHOUT_NAME = 0x40_0000  # asm/fcntl.h: O_TMPFILE: found in no folder
+# name: on x86_64, on aarch64; which argument; allowed where its BITS are VALUE (True), or are not (False)
+CHECKED: dict[str, tuple[tuple[int, int], int, int, int, bool]] = {
+    "prlimit64": ((302, 261), 0, 0xFFFF_FFFF, 0, True),  # of itself alone
+    "clone": ((56, 220), 0, CLONE_THREAD, CLONE_THREAD, True),
+    "mmap": ((9, 222), 3, SHARED_WITHOUT_FILE, SHARED_WITHOUT_FILE, False),
+    "open": ((2, -1), 1, WITHOUT_NAME, WITHOUT_NAME, False),  # x86_64 alone has it
+    "openat": ((257, 56), 2, WITHOUT_NAME, WITHOUT_NAME, False),
+}
 MACHINES = {"x86_64": (0, 0xC000_003E), "aarch64": (1, 0xC000_00B7)}  # column above, AUDIT_ARCH_*
 
 
@@ -72,17 +85,16 @@ def _program(column: int, machine: int) -> bytes:
     def step(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:
         return struct.pack("<HBBI", code, yes, no, value)
 
-    def only(number: int, code: int, value: int) -> bytes:
-        """A call that is allowed where its first argument is so."""
-        return b"".join(
-            [
-                step(EQUAL, number, no=4),
-                step(LOAD, FIRST_ARGUMENT_AT),
-                step(code, value, yes=1),
-                refuse,
-                allow,
-            ]
-        )
+    def only(number: int, argument: int, bits: int, value: int, so: bool) -> bytes:
+        """A call that is allowed where those bits of its argument are so, or where they are not."""
+        checked = [
+            step(LOAD, ARGUMENTS_AT + 8 * argument),
+            step(AND, bits),
+            step(EQUAL, value, yes=int(so), no=int(not so)),
+            refuse,
+            allow,
+        ]
+        return step(EQUAL, number, no=len(checked)) + b"".join(checked)
 
     refuse, allow = step(RETURN, RET_ERRNO | errno.EPERM), step(RETURN, RET_ALLOW)
     numbers = [row[column] for row in REFUSED.values()] + ([] if column else list(FORK))
@@ -94,11 +106,8 @@ def _program(column: int, machine: int) -> bytes:
         step(AT_LEAST, OTHER_NUMBERS, no=1),
         refuse,
         *(step(EQUAL, number, no=1) + refuse for number in numbers),
-        only(PRLIMIT[column], EQUAL, 0),
-        only(CLONE[column], HAS_BITS, CLONE_THREAD),
-        # its flags lie in memory, where no filter sees them: the C library then takes the older call
-        step(EQUAL, CLONE3[column], no=1),
-        step(RETURN, RET_ERRNO | errno.ENOSYS),
+        *(only(one[0][column], *one[1:]) for one in CHECKED.values() if one[0][column] >= 0),
+        *(step(EQUAL, row[column], no=1) + step(RETURN, RET_ERRNO | errno.ENOSYS) for row in HIDDEN.values()),
         allow,
     ]
     return b"".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import mmap
 import os
 import resource
 import signal
@@ -75,6 +76,16 @@ def refused(secret: Path, near: str, port: int, worker: int, folder: Path) -> di
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (soft + (1 << 30), hard + (1 << 30)))
 
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def ok(found: int) -> None:
+        if found < 0:
+            raise OSError(ctypes.get_errno(), "")
+
+    def unlinked(path: Path) -> None:
+        path.write_bytes(b"x")
+        path.unlink()
+
     tries: dict[str, Callable[[], object]] = {
         "connect by TCP": connect_tcp,
         "connect to a socket of a file": connect_unix,
@@ -95,6 +106,14 @@ def refused(secret: Path, near: str, port: int, worker: int, folder: Path) -> di
         "limits of the worker": lambda: resource.prlimit(worker, resource.RLIMIT_CORE, (0, 0)),
         "its own limits": raise_limit,
         "a process of its own": os.fork,
+        "memory of a file": lambda: os.memfd_create("x"),
+        "memory that is shared": lambda: mmap.mmap(-1, 4096),
+        "memory that outlives it": lambda: ok(libc.shmget(0, 4096, 0o1600)),
+        "a queue that outlives it": lambda: ok(libc.msgget(0, 0o1600)),
+        "semaphores that outlive it": lambda: ok(libc.semget(0, 1, 0o1600)),
+        "a file without a name": lambda: os.open(folder, os.O_TMPFILE | os.O_RDWR),
+        "a file that is open without its name": lambda: unlinked(folder / "made"),
+        "another folder": lambda: (folder / "more").mkdir(),
         "another program": lambda: subprocess.run([sys.executable, "-c", ""], check=True),
     }
     told = {}
@@ -139,6 +158,15 @@ def kill_itself(number: int) -> int:
 def spin() -> int:
     """Native code that is deaf to signals."""
     return sum(range(10**13))
+
+
+def fill(folder: Path, files: int, size: int) -> int:
+    """So many files of that size, then a wait."""
+    for number in range(files):
+        with (folder / str(number)).open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size) if size else None
+    time.sleep(60)
+    return files
 
 
 def thread() -> int:

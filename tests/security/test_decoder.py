@@ -14,9 +14,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pipeline.audio import zygote
 from pipeline.audio.confine import Limits
 from pipeline.audio.decoder import Decoder, written
 from pipeline.audio.limits import UploadLimits
@@ -120,7 +122,7 @@ def test_there_is_no_way_out_of_it(decoder: Decoder, short_path: Path) -> None:
         )  # fmt: skip
     assert {what: how for what, how in told.items() if how == "done"} == {}
     assert set(told.values()) <= {"PermissionError", "ValueError", "OSError"}
-    assert list((short_path / "out").iterdir()) == []
+    assert [path.name for path in (short_path / "out").iterdir()] == ["made"]  # its name cannot be taken away
     assert not (short_path / "new").exists()
 
 
@@ -165,6 +167,26 @@ def test_what_hangs_without_working_is_ended(tmp_path: Path) -> None:
         with pytest.raises(DecoderDied, match=f"-{int(signal.SIGKILL)}"):
             decoder.run(inside.wait, tmp_path)
         assert decoder.run(inside.thread) == 7
+
+
+@pytest.mark.parametrize(("files", "size"), [(3, 1 << 20), (100, 0)])
+def test_a_folder_is_not_filled_without_end(tmp_path: Path, files: int, size: int) -> None:
+    """Whose files take more room than they may, or are too many, is ended; the next call is served."""
+    limits = Limits(folder_bytes=2 << 20, folder_files=100)
+    with contextlib.closing(Decoder(limits)) as decoder:
+        with pytest.raises(DecoderDied, match=f"-{int(signal.SIGKILL)}"):
+            decoder.run(inside.fill, tmp_path, files, size)
+        assert decoder.run(inside.thread) == 7
+
+
+def test_a_disk_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes more than four times of what is left on the disk has no room, which may pass; less has."""
+    for name, size in (("a", 3 << 20), ("b", 2 << 20)):
+        with (tmp_path / name).open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    for free, short in ((1 << 20, errno.ENOSPC), (2 << 20, 0)):
+        monkeypatch.setattr(os, "statvfs", lambda _, free=free: SimpleNamespace(f_bavail=free, f_frsize=1))
+        assert zygote._short_of([tmp_path], Limits()) == short
 
 
 def test_whatever_reads_recordings_is_run_apart() -> None:

@@ -14,6 +14,7 @@ from itertools import accumulate
 
 from pipeline.domain.transcript import Segment, Transcript
 from pipeline.scoring.quotes import Place, words
+from pipeline.scoring.roundabout import ROUNDABOUT
 
 _N = r"(?:\w{1,24} ){0,4}"  # a few words between
 
@@ -128,7 +129,16 @@ _SPARED = re.compile(
 
 @lru_cache(maxsize=1)
 def _strong() -> re.Pattern[str]:
-    return re.compile("|".join(pattern for some in _STRONG.values() for pattern in some))
+    """All of them, tried where a word begins, and only those that a word of its letters may begin: a fifth of
+    the work.
+    """
+    every = [*(pattern for some in _STRONG.values() for pattern in some), *ROUNDABOUT]
+    plain = {pattern: re.sub(r"\\.|\{[\d,]*\}", "", pattern) for pattern in every}
+    cyrillic = [pattern for pattern in every if re.search("[\u0400-\u04ff]", plain[pattern])]
+    other = [pattern for pattern in every if re.search("[^\\W\u0400-\u04ff]", plain[pattern])]
+    return re.compile(
+        rf"\b(?:(?=[\u0400-\u04ff])(?:{'|'.join(cyrillic)})|(?=[^\W\u0400-\u04ff])(?:{'|'.join(other)}))"
+    )
 
 
 @lru_cache(maxsize=1)

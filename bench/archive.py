@@ -1,10 +1,12 @@
 """How long the archive's questions take with many calls in it, on either database.
 
-    .venv/bin/python -m bench.archive [--calls 100000] [--database URL]
+    .venv/bin/python -m bench.archive [--calls 100000] [--database URL] [--keep FOLDER]
 
-Without a URL: SQLite in a temporary file, then the PostgreSQL of the tests' wheel. The calls are a thousand,
-copied over a year: twenty managers, three portals, sixty turns whose common words are in all of them. Each
-question is asked five times after a first one; the median and the slowest are told. Exit 1 for a median
+Without a URL: SQLite in a file, then the PostgreSQL of the tests' wheel. The calls are a thousand, copied
+over a year: twenty managers, three portals, sixty turns whose common words are in all of them. Filling takes
+minutes: --keep leaves both databases in that folder, of a short path, and finds them there the next time.
+
+Each question is asked five times after a first one; the median and the slowest are told. Exit 1 for a median
 above 200 ms.
 """
 
@@ -17,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pipeline.archive.archive import Archive
@@ -29,18 +31,19 @@ from pipeline.domain.lead import Criterion
 from pipeline.domain.transcript import Segment
 from tests.archive import conftest as postgres
 
-NOW, DAY = 1_790_000_000.0, 86_400.0
+DAY = 86_400.0
 TURNS = 60
 BASE = 1_000
 MOST_SECONDS = 0.2
 RUSSIAN = ["договор", "цена", "поставка", "бюджет", "срок", "менеджер", "окно", "дверь", "скидка", "оплата"]
 ENGLISH = ["budget", "price", "delivery", "contract", "need", "team", "week", "offer", "invoice", "meeting"]
 RARE = [f"слово{number}" for number in range(5_000)]
+WHOSE = (("CAST(manager_id AS INTEGER)", 20), ("CAST(substr(portal, 7) AS INTEGER)", 3))
 CRITERIA = ("need", "budget", "decision maker", "timing", "next step", "objection")
 
 
-def made(number: int, chance: random.Random, many: int) -> Call:
-    """A call of the last year."""
+def made(number: int, chance: random.Random, many: int, now: float) -> Call:
+    """A call of the year before `now`."""
     common = RUSSIAN if chance.random() < 0.7 else ENGLISH
     turns = tuple(
         Segment(
@@ -59,8 +62,8 @@ def made(number: int, chance: random.Random, many: int) -> Call:
         category=Category.AUDIO,
         source=Source.ENGINE,
         state="failed" if chance.random() < 0.01 else "done",
-        started_at=NOW - 365 * DAY * number / many,
-        accepted_at=NOW,
+        started_at=now - 365 * DAY * number / many,
+        accepted_at=now,
         seconds=240.0,
         manager_id=str(manager),
         manager=f"Менеджер {manager}",
@@ -82,15 +85,19 @@ def made(number: int, chance: random.Random, many: int) -> Call:
 
 
 def fill(archive: Archive, many: int) -> None:
-    """Puts BASE calls in as steps do, some with verdicts; the rest are copies made by the database."""
-    chance = random.Random(7)
+    """Puts BASE calls in as steps do, some with verdicts; the rest are copies made by the database.
+
+    A copy is another manager's, of another portal, and its phone another one with the same end.
+    """
+    chance, now = random.Random(7), time.time()
     base = min(BASE, many)
     for first in range(0, base, 100):
-        archive.put(*(made(number, chance, base) for number in range(first, first + 100)))
+        archive.put(*(made(number, chance, base, now) for number in range(first, first + 100)))
     for number in range(0, base, 50):
         key = JobId(f"job_{number:026}")
-        archive.judge(key, Verdict(at=NOW, who="Olga", why="w", score=number % 101, band="low"))
-        archive.judge(key, Verdict(at=NOW, who="Olga", why="w", criterion="need", met=True))
+        archive.judge(key, Verdict(at=now, who="Olga", why="w", score=number % 101, band="low"))
+        archive.judge(key, Verdict(at=now, who="Olga", why="w", criterion="need", met=True))
+    rest = "%" if archive.database.dialect == "sqlite" else "%%"
     for copy in range(1, many // base):
         with archive.database.writing() as connection:
             for table in (calls, bodies, gaps, criteria, verdicts):
@@ -100,7 +107,18 @@ def fill(archive: Archive, many: int) -> None:
                 else:
                     new[next(iter(new))] = f"{next(iter(new))} + {copy * base}"
                 if table is calls:
-                    new |= {"id": f"id || '_{copy}'", "started_at": f"started_at - {copy} * 61.0"}
+                    manager, portal = (f"({of} + {copy}) {rest} {of_all}" for of, of_all in WHOSE)
+                    new |= {
+                        "id": f"id || '_{copy}'",
+                        "started_at": f"started_at - {copy} * 61.0",
+                        "manager_id": f"CAST({manager} AS TEXT)",
+                        "manager": f"'Менеджер ' || CAST({manager} AS TEXT)",
+                        "portal": f"'portal' || CAST({portal} AS TEXT)",
+                    }
+                    for name, ahead in (("phone_digits", 2), ("phone", 4)):
+                        new[name] = (
+                            f"substr({name}, 1, {ahead}) || '{copy:03}' || substr({name}, {ahead + 4})"
+                        )
                 if "call" in new:
                     new["call"] = f'"call" + {copy * base}'
                 names = ", ".join(f'"{name}"' for name in new)
@@ -114,8 +132,13 @@ def fill(archive: Archive, many: int) -> None:
                 f"INSERT INTO calls_words ({key}, words) SELECT {key} + {copy * base}, words FROM calls_words"
                 f" WHERE {key} <= {base}"
             )
-    with archive.database.writing() as connection:
-        connection.exec_driver_sql("ANALYZE")
+    with archive.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        for said in (
+            ("ANALYZE",) if archive.database.dialect == "sqlite" else ("VACUUM ANALYZE", "CHECKPOINT")
+        ):
+            connection.exec_driver_sql(said)
+    while archive.tally(now + DAY):  # as the maintenance does
+        pass
 
 
 def questions(archive: Archive, many: int) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -124,11 +147,12 @@ def questions(archive: Archive, many: int) -> Iterator[tuple[str, Callable[[], o
     def listed(**filters: object) -> Callable[[], object]:
         return lambda: archive.calls(Filters(**filters))  # type: ignore[arg-type]
 
-    month = {"since": NOW - 30 * DAY, "until": NOW}
+    now = archive.calls(limit=1).calls[0].started_at + 1
+    month = {"since": now - 30 * DAY, "until": now}
     yield "list", listed()
     yield (
         "list of a manager's weak calls of a day",
-        listed(manager="7", band="low", since=NOW - 2 * DAY, until=NOW),
+        listed(manager="7", band="low", since=now - 2 * DAY, until=now),
     )
     yield "list of a manager by name", listed(manager="Менеджер 7")
     yield "list of a portal", listed(portal="portal1")
@@ -152,10 +176,10 @@ def questions(archive: Archive, many: int) -> Iterator[tuple[str, Callable[[], o
     yield "todo: calls of a reason", lambda: archive.lacking(Gap(kind="unlinked", why="two equal calls"))
     yield "managers", archive.managers
     yield "team, 30 days", lambda: team(archive.database, **month)
-    yield "team, 90 days", lambda: team(archive.database, since=NOW - 90 * DAY, until=NOW)
-    yield "team, a year", lambda: team(archive.database, since=NOW - 366 * DAY, until=NOW)
+    yield "team, 90 days", lambda: team(archive.database, since=now - 90 * DAY, until=now)
+    yield "team, a year", lambda: team(archive.database, since=now - 366 * DAY, until=now)
     yield "quality, 30 days", lambda: quality(archive.database, **month)
-    yield "quality, a year", lambda: quality(archive.database, since=NOW - 366 * DAY, until=NOW)
+    yield "quality, a year", lambda: quality(archive.database, since=now - 366 * DAY, until=now)
     yield "count", archive.count
 
 
@@ -180,39 +204,51 @@ def measure(archive: Archive, many: int) -> bool:
 
 
 @contextmanager
-def databases(url: str | None) -> Iterator[Iterator[str]]:
-    """The URLs to measure."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+def filled(many: int, *, url: str | None = None, keep: Path | None = None) -> Iterator[Iterator[Archive]]:
+    """Archives with that many calls, one after the other: of that URL, else of each database.
 
-        def urls() -> Iterator[str]:
+    keep: a folder in which they stay, and are found again.
+    """
+    with ExitStack() as left:
+        folder = keep or Path(left.enter_context(tempfile.TemporaryDirectory(dir="/tmp")))
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def served() -> Iterator[Archive]:
             if url:
-                yield url
+                yield _filled(Archive.open(url), many)
                 return
-            yield f"sqlite:///{folder}/archive.sqlite"
-            with postgres.served(Path(folder) / "pg") as served:
-                yield served
+            yield _filled(Archive.open(f"sqlite:///{folder}/archive.sqlite"), many)
+            with postgres.served(folder / "pg") as there:
+                yield _filled(Archive.open(there), many)
 
-        yield urls()
+        yield served()
+
+
+def _filled(archive: Archive, many: int) -> Archive:
+    if not archive.count():
+        begun = time.perf_counter()
+        fill(archive, many)
+        sys.stdout.write(f"{archive.database.dialect}: filled in {time.perf_counter() - begun:.0f} s\n")
+    return archive
+
+
+def asked(about: str, *, report: bool = False) -> argparse.Namespace:
+    """What the command line names; report: whether a report can be asked for."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=100_000)
+    parser.add_argument("--database")
+    parser.add_argument("--keep", type=Path)
+    if report:
+        parser.add_argument("--report", action="store_true")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--calls", type=int, default=100_000)
-    parser.add_argument("--database")
-    asked = parser.parse_args()
-    good = True
-    with databases(asked.database) as urls:
-        for url in urls:
-            archive = Archive.open(url)
-            begun = time.perf_counter()
-            fill(archive, asked.calls)
-            while archive.tally(NOW + DAY):  # as the maintenance does
-                pass
-            took = time.perf_counter() - begun
-            sys.stdout.write(f"{archive.database.dialect}: {asked.calls} calls in {took:.0f} s\n")
-            good &= measure(archive, asked.calls)
+    given, good = asked(__doc__ or ""), True
+    with filled(given.calls, url=given.database, keep=given.keep) as archives:
+        for archive in archives:
+            sys.stdout.write(f"{archive.database.dialect}: {archive.count()} calls\n")
+            good &= measure(archive, given.calls)
             archive.close()
     sys.exit(not good)
 

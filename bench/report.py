@@ -70,15 +70,20 @@ def machine(load: float) -> str:
 
 def write(rows: Sequence[Row], where: str) -> None:
     """Puts table and picture in the place of those before."""
-    path = FOLDER / "README.md"
-    text = path.read_text(encoding="utf-8")
-    head, tail = text.partition(BEGIN)[0], text.partition(END)[2]
     table = "\n".join(
         ["| what | callscribe | beside it, in the same run | wanted |", "|---|---|---|---|"]
         + [row.told() for row in rows]
     )
-    path.write_text(f"{head}{BEGIN}\n{where}\n\n{table}\n{END}{tail}", encoding="utf-8")
+    put(f"{where}\n\n{table}", BEGIN, END)
     draw(rows, FOLDER / "report.svg")
+
+
+def put(told: str, begin: str, end: str) -> None:
+    """Puts it between two marks of bench/README.md, in the place of what stands there."""
+    path = FOLDER / "README.md"
+    text = path.read_text(encoding="utf-8")
+    head, tail = text.partition(begin)[0], text.partition(end)[2]
+    path.write_text(f"{head}{begin}\n{told}\n{end}{tail}", encoding="utf-8")
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

@@ -73,16 +73,17 @@ class Archive:
     def judge(self, call: JobId, verdict: Verdict) -> bool:
         """Writes a person's verdict down; a verdict on the score holds from now on. False: no such call."""
         with self.database.writing() as connection:
-            number = connection.scalar(select(calls.c.number).where(calls.c.id == call))
-            if number is None:
+            known = connection.execute(
+                select(calls.c.number, calls.c.started_at).where(calls.c.id == call)
+            ).first()
+            if known is None:
                 return False
-            _add_verdicts(connection, number, [verdict])
+            forget(connection, [known.started_at])
+            _add_verdicts(connection, known.number, [verdict])
             if verdict.score is not None:
-                at = connection.scalar(select(calls.c.started_at).where(calls.c.number == number))
-                forget(connection, [at] if at is not None else [])
                 connection.execute(
                     update(calls)
-                    .where(calls.c.number == number)
+                    .where(calls.c.number == known.number)
                     .values(score=verdict.score, band=verdict.band)
                 )
             return True
@@ -234,7 +235,7 @@ class Archive:
             return _erase(connection, connection.scalars(find).all())
 
     def tally(self, before: float) -> int:
-        """Counts days that have ended by then: how many. Again while it finds any."""
+        """Counts days, and weeks, that have ended by then: how many. Again while it finds any."""
         with self.database.writing() as connection:
             return tally(connection, before=before)
 

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from pipeline.archive.calls import WEEK_SECONDS, Agreement, Member, Week
+from pipeline.archive.calls import Agreement, Member, Week
 from pipeline.archive.database import Database
 from pipeline.archive.schema import calls, criteria, verdicts
-from pipeline.archive.tallies import Sums, added_up
+from pipeline.archive.tallies import DAY_SECONDS, MONDAY, WEEK_DAYS, Sums, added_up
 
-MONDAY = 4 * 86_400  # the first one after the epoch began, UTC
 FEWEST_PAIRS = 20  # below it an agreement says nothing
-PAIRS = 50_000
 MOST_MEMBERS = 500
 
 
 def team(
     database: Database, *, since: float, until: float, told: Collection[str] | None = None
 ) -> list[Member]:
-    """Managers by their calls in that time, the most first; criteria as the machine judged them.
+    """Managers by their calls in that time, the most first; criteria as people corrected them.
 
     told: the portals of which it is known who is on which channel, None: all; how much managers talk is told
     of their calls alone.
     """
     with database.reading() as connection:
-        found = added_up(connection, since=since, until=until, week=WEEK_SECONDS, offset=MONDAY)
+        found = added_up(connection, since=since, until=until)
     whole: dict[str, Sums] = defaultdict(Sums)
     weeks: dict[str, dict[int, Sums]] = defaultdict(lambda: defaultdict(Sums))
     judged: dict[str, dict[str, Sums]] = defaultdict(lambda: defaultdict(Sums))
@@ -51,7 +49,7 @@ def team(
             talk_share=round(some.own / some.talked, 3) if some.talked else None,
             met={name: round(each.met / each.calls, 3) for name, each in sorted(judged[manager].items())},
             weeks=tuple(
-                Week(begins_at=float(week * WEEK_SECONDS + MONDAY), calls=each.calls, score=each.mean)
+                Week(begins_at=(week * WEEK_DAYS + MONDAY) * DAY_SECONDS, calls=each.calls, score=each.mean)
                 for week, each in sorted(weeks[manager].items())
             ),
         )
@@ -63,34 +61,34 @@ def team(
 def quality(database: Database, *, since: float, until: float) -> list[Agreement]:
     """People against the machine: the score's band first, then each criterion; last verdicts count."""
     within = (calls.c.started_at >= since, calls.c.started_at < until)
+    lasts = select(func.max(verdicts.c.number)).join(calls, calls.c.number == verdicts.c.call).where(*within)
+    scores = lasts.where(verdicts.c.criterion.is_(None), verdicts.c.band.is_not(None))
+    met = lasts.where(verdicts.c.met.is_not(None)).group_by(verdicts.c.criterion)
     with database.reading() as connection:
         bands = connection.execute(
-            select(calls.c.id, calls.c.machine_band, verdicts.c.band)
+            select(calls.c.machine_band, verdicts.c.band, func.count())
             .join(verdicts, verdicts.c.call == calls.c.number)
-            .where(*within, verdicts.c.criterion.is_(None), calls.c.machine_band.is_not(None))
-            .where(verdicts.c.band.is_not(None))
-            .order_by(verdicts.c.number)
-            .limit(PAIRS)
+            .where(verdicts.c.number.in_(scores.group_by(verdicts.c.call)), calls.c.machine_band.is_not(None))
+            .group_by(calls.c.machine_band, verdicts.c.band)
         )
-        last = {row.id: (row.machine_band, row.band) for row in bands}
-        found = [agreement(None, last.values())] if last else []
+        by_band = {(machine, person): many for machine, person, many in bands}
         said = connection.execute(
-            select(calls.c.id, criteria.c.name, criteria.c.met, verdicts.c.met.label("really"))
-            .join(verdicts, verdicts.c.call == calls.c.number)
-            .join(criteria, (criteria.c.call == calls.c.number) & (criteria.c.name == verdicts.c.criterion))
-            .where(*within, verdicts.c.met.is_not(None))
-            .order_by(verdicts.c.number)
-            .limit(PAIRS)
+            select(criteria.c.name, criteria.c.met, verdicts.c.met, func.count())
+            .join(verdicts, (criteria.c.call == verdicts.c.call) & (criteria.c.name == verdicts.c.criterion))
+            .where(verdicts.c.number.in_(met.group_by(verdicts.c.call)))
+            .group_by(criteria.c.name, criteria.c.met, verdicts.c.met)
         )
-        pairs: dict[str, dict[str, tuple[Any, Any]]] = defaultdict(dict)
-        for row in said:
-            pairs[row.name][row.id] = (bool(row.met), bool(row.really))
-    return found + [agreement(name, pairs[name].values()) for name in sorted(pairs)]
+        pairs: dict[str, dict[tuple[Any, Any], int]] = defaultdict(dict)
+        for name, machine, person, many in said:
+            pairs[name][machine, person] = many
+    found = [agreement(None, by_band)] if by_band else []
+    return found + [agreement(name, pairs[name]) for name in sorted(pairs)]
 
 
-def agreement(name: str | None, pairs: Iterable[tuple[Any, Any]]) -> Agreement:
-    """Cohen's kappa of (machine, person) pairs, with the interval of its large-sample standard error."""
-    counted = Counter(pairs)
+def agreement(name: str | None, counted: Mapping[tuple[Any, Any], int]) -> Agreement:
+    """Cohen's kappa of (machine, person) pairs by how often each is, with the interval of its large-sample
+    standard error.
+    """
     n = sum(counted.values())
     agreed = sum(many for (one, other), many in counted.items() if one == other) / n
     kinds = {kind for pair in counted for kind in pair}

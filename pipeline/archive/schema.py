@@ -133,13 +133,19 @@ audits = Table(
     Index("audits_by_call", "call_id"),
 )
 
-# days whose sums stand in `tallies`, and are those of their calls
-tallied = Table("tallied", metadata, Column("day", Integer, primary_key=True, autoincrement=False))
+# stretches of days whose sums stand in `tallies`, and are those of their calls
+tallied = Table(
+    "tallied",
+    metadata,
+    Column("days", Integer, primary_key=True, autoincrement=False),  # how many: 1 or 7
+    Column("day", Integer, primary_key=True, autoincrement=False),  # the first, since 1970-01-01, UTC
+)
 
 tallies = Table(
     "tallies",
     metadata,
-    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970-01-01, UTC
+    Column("days", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
     Column("portal", String(255), primary_key=True),
     Column("manager_id", String(64), primary_key=True),  # empty: unknown
     Column("name", String(255), primary_key=True),  # of a criterion; empty: of the calls themselves

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Callable
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -28,38 +29,45 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-@cache
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
-
-
-@cache
-def _names(cls: type) -> dict[str, str]:
-    """A class's fields by their names, and by those that they had in records written before."""
-    names = {f.metadata["was"]: f.name for f in dataclasses.fields(cls) if "was" in f.metadata}
-    return names | {f.name: f.name for f in dataclasses.fields(cls)}
-
-
 def from_plain(cls: type[T], plain: Any) -> T:
     """The inverse of `to_plain` for a dataclass; unknown keys are ignored, older names are known."""
-    hints, names = _hints(cls), _names(cls)  # type: ignore[arg-type]
-    known = {names[key]: item for key, item in plain.items() if key in names}
-    return cls(**{name: _read(hints[name], item) for name, item in known.items()})
+    fields = _fields(cls)  # type: ignore[arg-type]
+    known = {}
+    for key, item in plain.items():
+        if field := fields.get(key):
+            name, read = field
+            known[name] = item if read is None else read(item)
+    return cls(**known)
 
 
-def _read(hint: Any, plain: Any) -> Any:
+Read = Callable[[Any], Any]
+
+
+@cache
+def _fields(cls: type) -> dict[str, tuple[str, Read | None]]:
+    """A class's fields by their names, and by those that they had in records written before; and how each
+    is read, None: as it is.
+    """
+    hints = get_type_hints(cls)
+    names = {f.metadata["was"]: f.name for f in dataclasses.fields(cls) if "was" in f.metadata}
+    names |= {f.name: f.name for f in dataclasses.fields(cls)}
+    return {key: (name, _reader(hints[name])) for key, name in names.items()}
+
+
+@cache
+def _reader(hint: Any) -> Read | None:
     origin = get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        if plain is None:
-            return None
-        return _read(next(arg for arg in get_args(hint) if arg is not type(None)), plain)
+        read = _reader(next(arg for arg in get_args(hint) if arg is not type(None)))
+        return read and (lambda plain: None if plain is None else read(plain))
     if origin is tuple:
-        return tuple(_read(get_args(hint)[0], item) for item in plain)
+        each = _reader(get_args(hint)[0])
+        return tuple if each is None else (lambda plain: tuple(map(each, plain)))
     if isinstance(hint, type):
         if dataclasses.is_dataclass(hint):
-            return from_plain(hint, plain)
+            return partial(from_plain, hint)
         if issubclass(hint, StrEnum):
-            return hint(plain)
-        if hint is float and plain is not None:
-            return float(plain)
-    return plain
+            return hint
+        if hint is float:
+            return lambda plain: None if plain is None else float(plain)
+    return None

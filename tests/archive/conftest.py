@@ -38,17 +38,19 @@ def _run(program: str, *arguments: str) -> None:
 
 @contextmanager
 def served(home: Path, *, address: str = "") -> Iterator[str]:
-    """The URL of an empty server on a unix socket in that folder, whose path is short.
+    """The URL of a server on a unix socket in that folder, whose path is short; empty, or as it was left.
 
     address: where it listens, too, for all of a /24 network.
     """
-    data = str(home / "data")
-    _run(
-        "initdb", "-D", data, "-U", "callscribe", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
-    )
-    if address:
-        with (home / "data" / "pg_hba.conf").open("a") as rules:
-            rules.write(f"host all all {address}/24 trust\n")
+    data = home / "data"
+    if not data.exists():
+        _run(
+            "initdb", "-D", str(data), "-U", "callscribe", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
+            "--no-sync",
+        )  # fmt: skip
+        if address:
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {address}/24 trust\n")
     start(home, address=address)
     try:
         yield f"postgresql://callscribe@/postgres?host={home}"

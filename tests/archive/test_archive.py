@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -253,6 +254,18 @@ def test_a_team_by_its_calls(archive: Archive) -> None:
     assert archive.managers() == [("8", "Boris"), ("7", "Анна Петрова")]
 
 
+def test_a_teams_criteria_are_as_people_corrected_them(archive: Archive) -> None:
+    """The last verdict on a criterion counts in a manager's share, counted before or not."""
+    archive.put(call(1), call(2))
+    within = {"since": NOW, "until": NOW + 86_400}
+    for at, (met, share) in enumerate(((True, 0.5), (False, 0.0), (True, 0.5))):
+        archive.judge(call(1).id, Verdict(at=NOW + at, who="O", why="w", criterion="time", met=met))
+        for _ in range(2):
+            (anna,) = team(archive.database, **within)
+            assert anna.met == {"budget": 1.0, "time": share}
+            archive.tally(NOW + 8 * 86_400)
+
+
 def test_counted_days_give_the_same_figures(archive: Archive) -> None:
     """Whatever of a time is counted by days, by calls or in between; a change is in the figures at once."""
     chance = random.Random(1)
@@ -282,6 +295,7 @@ def test_counted_days_give_the_same_figures(archive: Archive) -> None:
     assert archive.tally(NOW + 2_000_000) == 0
     archive.put(some(3, criteria=()))
     archive.judge(call(5).id, Verdict(at=NOW, who="Olga", why="w", score=1, band="low"))
+    archive.judge(call(6).id, Verdict(at=NOW, who="Olga", why="w", criterion="time", met=True))
     archive.erase([call(8).id])
     archive.put(call(9, started_at=NOW + 777_777))
     changed = figures()
@@ -310,11 +324,11 @@ def test_a_day_is_never_counted_beside_a_change(archive: Archive) -> None:
 def test_agreement_is_cohens_kappa() -> None:
     """The textbook's example, its interval, and the cases in which it cannot be told."""
     pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
-    found = agreement("budget", pairs)
+    found = agreement("budget", Counter(pairs))
     assert (found.agreed, found.kappa, found.few) == (0.7, 0.4, False)
     assert (found.low, found.high) == (0.146, 0.654)
-    assert agreement("x", [(True, True)] * 3).kappa is None
-    assert agreement("x", [(True, True), (False, False)]).few
+    assert agreement("x", {(True, True): 3}).kappa is None
+    assert agreement("x", {(True, True): 1, (False, False): 1}).few
 
 
 def test_people_against_the_machine(archive: Archive) -> None:

@@ -31,6 +31,7 @@ MAX_HOLE_SECONDS = 60.0  # a damaged packet that claims more is not believed
 WORTH_SECONDS = 0.25
 PAUSE_SECONDS = 0.5  # codecs that send nothing while nobody speaks leave up to 0.4 s between two frames
 JUMP_SECONDS = 1.0  # times that jump back by so much are another recording's
+LUMP_SECONDS = 4  # a conversion has a price of its own
 MAX_SKIPPED_SECONDS = 3600.0  # in all; times that claim more are not believed
 CLAIMING = {"wav", "caf"}  # FFmpeg tells what is there, not what is meant to be
 DECLARING = {"w64", "mov", "flac", "aiff", "au", "matroska", "avi", "wv", "ape", "tta"}
@@ -88,7 +89,7 @@ class Decoding:
     _heard: float = 0.0  # seconds decoded and stood in for so far
     _began: float | None = None  # the recording's own time at second 0 of ours
     _width: int = 0  # channels that go into the FIFO
-    _second: int = 1 << 30  # samples of a second, a multiple of fifty
+    _lump: int = 1 << 30  # samples that are converted at a time
 
     def blocks(self) -> Iterator[tuple[bytes, ...]]:
         """About a second of PCM at a time: native 16 bit samples, one `bytes` per channel.
@@ -156,10 +157,10 @@ class Decoding:
                         log.size.append(size)
                         log.samples.append(decoded)
                 ready += decoded
-                if ready >= self._second:
+                if ready >= self._lump:
                     ready = 0
-                    while self._fifo.samples >= self._second:
-                        yield from self._convert(self._fifo.read(self._second))
+                    while self._fifo.samples >= self._lump:
+                        yield from self._convert(self._fifo.read(self._lump))
         except Broken:
             self.broken = True
         yield from self._drain()
@@ -240,7 +241,7 @@ class Decoding:
             self.out_rate = self.wanted_rate or heard_rate(rate)
             self.out_channels = 2 if channels == 2 and self.mix == "channels" else 1
         self.uniform = self.uniform and (channels, rate) == (self.channels, self.sample_rate)
-        self._second, self._width = rate // 50 * 50, channels
+        self._lump, self._width = LUMP_SECONDS * rate, channels
         self._resampler = AudioResampler(
             format="s16p",
             layout="stereo" if self.out_channels == 2 or self.mix == "left" else "mono",
@@ -249,10 +250,13 @@ class Decoding:
 
     def _convert(self, frame: AudioFrame | None) -> Iterator[tuple[bytes, ...]]:
         assert self._resampler
+        second = self.out_rate // 50 * 50
         for block in self._resampler.resample(frame):
-            self._count(block.samples)
-            size = block.samples * 2
-            yield tuple(bytes(memoryview(plane)[:size]) for plane in block.planes[: self.out_channels])
+            planes = [memoryview(plane) for plane in block.planes[: self.out_channels]]
+            for at in range(0, block.samples, second):
+                samples = min(second, block.samples - at)
+                self._count(samples)
+                yield tuple(bytes(plane[2 * at : 2 * (at + samples)]) for plane in planes)
 
     def _drain(self) -> Iterator[tuple[bytes, ...]]:
         if self._resampler is None:

@@ -35,7 +35,8 @@ class Channel:
     crossings: how often the sound crosses zero in each window; none where nobody counted. signals: 1 where a
     signal of the telephone system sounds; pitched: 1 in seconds with a voice or anything else of a pitch.
     peak: its loudest sample, measured where there are two channels. offset: of the converter, the mean of the
-    quietest moment so far (a voice has a mean of its own); quietest: how much moves in that moment. looked:
+    quietest moment so far in which there may be one (a voice has a mean of its own); quietest: how much moves
+    in that moment. looked:
     whether the last second was looked at for a pitch.
     """
 
@@ -140,13 +141,8 @@ def scan(path: Path, *, max_seconds: float, pcm: Pcm | None = None) -> Scan:
 
 def _measure(channel: Channel, pcm: bytes, rate: int, hop: int) -> bytes:
     """Takes what there is to know of all whole windows; gives what is left over."""
-    quarter = max(hop, len(pcm) // 8 * 2)
-    for at in range(0, len(pcm) - quarter + 1, quarter) if channel.quietest > STILL else ():
-        part = pcm[at : at + quarter]
-        mean = audioop.avg(part, 2)
-        moving = math.sqrt(max(0, audioop.rms(part, 2) ** 2 - mean**2))
-        if moving < channel.quietest:
-            channel.quietest, channel.offset = moving, mean
+    if channel.quietest > STILL and max(abs(channel.offset), 2 * abs(audioop.avg(pcm, 2))) > BIAS:
+        _seek_offset(channel, pcm, hop)
     level = audioop.bias(pcm, 2, -channel.offset) if abs(channel.offset) > BIAS else pcm
     count = len(pcm) // hop
     whole = count * hop
@@ -168,6 +164,17 @@ def _measure(channel: Channel, pcm: bytes, rate: int, hop: int) -> bytes:
     return pcm[whole:]
 
 
+def _seek_offset(channel: Channel, pcm: bytes, hop: int) -> None:
+    """The converter's offset, if a quarter of the second is the quietest moment so far."""
+    quarter = max(hop, len(pcm) // 8 * 2)
+    for at in range(0, len(pcm) - quarter + 1, quarter):
+        part = pcm[at : at + quarter]
+        mean = audioop.avg(part, 2)
+        moving = math.sqrt(max(0, audioop.rms(part, 2) ** 2 - mean**2))
+        if moving < channel.quietest:
+            channel.quietest, channel.offset = moving, mean
+
+
 def percentile(levels: Sequence[int], part: float, *, above: float = -1) -> int:
     """The level that `part` of those above a threshold do not exceed; 0 where there are none.
 
@@ -186,17 +193,14 @@ def runs(
     windows: Sequence[int], threshold: float, first: int, last: int, *, above: bool
 ) -> list[tuple[int, int]]:
     """Maximal runs [from, to) of windows above (or not above) the threshold within [first, last)."""
+    loud = bytes(map(math.floor(threshold).__lt__, windows[first:last]))
     found = []
-    start = None
-    for index in range(first, last):
-        if (windows[index] > threshold) == above:
-            if start is None:
-                start = index
-        elif start is not None:
-            found.append((start, index))
-            start = None
-    if start is not None:
-        found.append((start, last))
+    start = loud.find(above)
+    while start >= 0:
+        end = loud.find(not above, start)
+        end = len(loud) if end < 0 else end
+        found.append((first + start, first + end))
+        start = loud.find(above, end)
     return found
 
 

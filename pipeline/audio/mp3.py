@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.audio.headers import KILOBITS, RATES, id3_bytes
 
 DECODER_DELAY = 529  # samples that decoders drop besides the tag's delay
 MAX_DELAY = 4095  # twelve bits
+RUN_BYTES = 1 << 18  # frames are copied up to so many bytes at a time
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,24 @@ class Mp3:
                         vbr=max(sizes) - min(sizes) > 1,
                     )
                 )
-                for index in range(lead, last):
-                    out.write(self._read(file, index))
+                for at, size in self._runs(lead, last):
+                    file.seek(at)
+                    out.write(file.read(size))
 
     def _index(self, seconds: float) -> int:
         return bisect_left(self._starts, round(seconds * self._rate))
+
+    def _runs(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Where frames [first, last) lie, as places and bytes: one run where nothing stands between them."""
+        at, size = self._packets.position[first], 0
+        for place, its in zip(
+            self._packets.position[first:last], self._packets.size[first:last], strict=True
+        ):
+            if place != at + size or size >= RUN_BYTES:
+                yield at, size
+                at, size = place, 0
+            size += its
+        yield at, size
 
     def _read(self, file: object, index: int) -> bytes:
         file.seek(self._packets.position[index])  # type: ignore[attr-defined]

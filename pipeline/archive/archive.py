@@ -221,7 +221,7 @@ class Archive:
         digits = words.digits_of(phone)
         if not digits or len(digits) < 5:
             raise ValueError("expected a phone with five digits or more")
-        return self._ids(calls.c.phone_digits.endswith(digits[-10:], autoescape=True))
+        return self._ids(calls.c.phone_digits.endswith(digits[-words.NATIONAL_DIGITS :], autoescape=True))
 
     def found_by_entity(self, entity: Entity) -> list[JobId]:
         """The calls of a deal, lead, contact ..."""
@@ -340,8 +340,6 @@ def _findable(call: Call) -> str:
 
 def _conditions(filters: Filters, connection: Connection) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
-    if filters.q and filters.q.strip():
-        wanted.append(words.found_by(filters.q, connection, phones=filters.phones))
     if filters.since is not None:
         wanted.append(calls.c.started_at >= filters.since)
     if filters.until is not None:
@@ -361,6 +359,8 @@ def _conditions(filters: Filters, connection: Connection) -> list[ColumnElement[
         wanted.append(calls.c.portal == filters.portal)
     if filters.category:
         wanted.append(calls.c.category == filters.category)
+    if filters.q and filters.q.strip():  # the last: SQLite looks through words for what the rest leaves
+        wanted.append(words.found_by(filters.q, connection, phones=filters.phones))
     return wanted
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import (
     Connection,
     Select,
     exists,
-    false,
     func,
     literal_column,
+    or_,
     select,
     table,
     text,
@@ -27,6 +27,7 @@ _WORD = re.compile(r"[^\W_]+")
 _DEAL = re.compile(r"(?:(deal|lead|contact|company|сделка|лид)\s*[:#№]?\s*|[#№]\s*)(\d{1,18})", re.IGNORECASE)
 _PHONE = re.compile(r"\+?[\d\s().-]{3,32}")
 _ENTITIES = {"сделка": "deal", "лид": "lead"}
+NATIONAL_DIGITS = 10  # of a phone, behind the country's code or the prefix for calls within it
 MOST_WORDS = 12  # of a question
 MANY = 3_000  # calls that one word is in
 
@@ -67,10 +68,7 @@ def found_by(q: str, connection: Connection, *, phones: bool = True) -> ColumnEl
         return named & (calls.c.entity_type == _ENTITIES.get(kind, kind)) if kind else named
     digits = digits_of(q) if _PHONE.fullmatch(q) else None
     if digits and len(digits) >= 3:
-        # by a question of its own, which the index of phones alone answers
-        held = select(calls.c.number).where(calls.c.phone_digits.contains(digits, autoescape=True))
-        phone = calls.c.number.in_(held) if phones else false()
-        return phone | (calls.c.entity_id == int(digits)) if len(digits) <= 18 else phone
+        return _named(digits, phones, connection)
     stems = _stems(q)[:MOST_WORDS]
     if not stems:
         return true()
@@ -81,6 +79,22 @@ def found_by(q: str, connection: Connection, *, phones: bool = True) -> ColumnEl
     hits = hits.where(literal_column("words").op("@@")(query))
     few = connection.scalars(hits.limit(MANY + 1)).all()  # its guess at how many there are may be far off
     return calls.c.number.in_(few if len(few) <= MANY else hits)
+
+
+def _named(digits: str, phones: bool, connection: Connection) -> ColumnElement[bool]:
+    """Calls with these digits in their phone, or as the number of what they belong to.
+
+    Each is asked for apart, by its own index: a list in the order of time would look through all calls. Of a
+    whole phone the last ten digits count: +7 912 ... and 8 912 ... are one.
+    """
+    asked = [calls.c.entity_id == int(digits)] if len(digits) <= 18 else []
+    if phones:
+        asked.append(calls.c.phone_digits.contains(digits[-NATIONAL_DIGITS:], autoescape=True))
+    held = [select(calls.c.number).where(each) for each in asked]
+    few = [number for each in held for number in connection.scalars(each.limit(MANY + 1))]
+    if len(few) <= MANY:
+        return calls.c.number.in_(few)
+    return or_(*(calls.c.number.in_(each) for each in held))
 
 
 def _found_in_sqlite(stems: list[str], connection: Connection) -> ColumnElement[bool]:

@@ -5,6 +5,7 @@ uvicorn pipeline.web.app:create_app --factory --no-proxy-headers
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,7 +24,10 @@ from pipeline.web import answers, calls, engines, events, images, jobs, openapi,
 from pipeline.web.console import pages
 from pipeline.web.console.people import ProxyUser
 from pipeline.web.console.signing import for_browsers
+from pipeline.web.console.view import warm
 from pipeline.web.service import Service
+
+WARM_AFTER_SECONDS = 1.0  # that the workers have for their own start
 
 API = [
     Route("/engines/{token}/{category}", engines.ask, methods=["POST"]),  # the first that is looked at
@@ -56,9 +60,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await service.open()
         systemd.tell("READY=1")
+        warming = asyncio.create_task(_warm(service), name="warm")
         try:
             yield
         finally:
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
             await service.close()
 
     app = Starlette(
@@ -73,6 +80,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
     app.state.service = service
     return app
+
+
+async def _warm(service: Service) -> None:
+    """What takes the console's first page a second is loaded once the service is ready, beside intake."""
+    await asyncio.sleep(WARM_AFTER_SECONDS)
+    await service.blocking(warm, service)
 
 
 def _behind_proxies(settings: Settings) -> list[Middleware]:

@@ -112,7 +112,7 @@ def test_later_facts_replace_earlier_ones_and_spare_what_people_said(archive: Ar
 @pytest.mark.parametrize(
     "q",
     ["договор", "ДОГОВОРЫ", "budget", "thousand dollar", "бюджет", "петрова", "поставки окон", "+7 912 345",
-     "3456789", "4321", "deal:4321", "сделка 4321", "№4321"],
+     "3456789", "8 (912) 345-67-89", "4321", "deal:4321", "сделка 4321", "№4321"],
 )  # fmt: skip
 def test_found_by_what_a_person_types(archive: Archive, q: str) -> None:
     """Words in any of their forms, in Russian and English, a part of a phone, or a deal."""
@@ -145,6 +145,19 @@ def test_words_that_many_calls_have_find_the_same(archive: Archive, monkeypatch:
     rest = archive.calls(wanted, cursor=found.next, limit=2)
     assert [each.id for each in rest.calls] == [call(1).id]
     assert archive.count(wanted) == 3
+
+
+def test_a_phone_that_many_calls_have_finds_the_same(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All calls of a phone and of that number in the CRM, newest first, however many there are."""
+    archive.put(*(call(number, phone="+7 900 1234" if number % 2 else None) for number in range(6)))
+    archive.put(call(8, entity=Entity(type="lead", id=1234), phone=None))
+    found = archive.calls(Filters(q="1234"))
+    assert [each.id for each in found.calls] == [call(number).id for number in (8, 5, 3, 1)]
+    assert [each.id for each in archive.calls(Filters(q="1234", phones=False)).calls] == [call(8).id]
+    monkeypatch.setattr(words, "MANY", 2)
+    assert archive.calls(Filters(q="1234")) == found
 
 
 def test_an_empty_question_leaves_all(archive: Archive) -> None:

@@ -39,25 +39,28 @@ async def shown(view: View) -> Response:
     call = await view.archived(lambda archive: archive.call(key))
     if call is None:
         return await _under_way(view, key)
-    return view.page(
-        "call.html",
-        live=15,
-        call=call,
-        lanes=lanes(call),
-        turns=turns(call),
-        criteria=[(each, _last(call.verdicts, each.name), heard_at(each, call)) for each in call.criteria],
-        shares=shares(view, call),
-        states=state_words(call, view.words),
-        phone=phone_for(view, call),
-        last=_last(call.verdicts, None),
-        formats=tuple(subtitles.FORMATS),
-    )
+    return view.page("call.html", live=15, **await view.blocking(_context, view, call))
+
+
+def _context(view: View, call: Call) -> dict[str, Any]:
+    """What its template shows; a call of hours has thousands of sentences, so not on the loop."""
+    return {
+        "call": call,
+        "lanes": lanes(call),
+        "turns": turns(call),
+        "criteria": [(each, _last(call.verdicts, each.name), heard_at(each, call)) for each in call.criteria],
+        "shares": shares(view, call),
+        "states": state_words(call, view.words),
+        "phone": phone_for(view, call),
+        "last": _last(call.verdicts, None),
+        "formats": tuple(subtitles.FORMATS),
+    }
 
 
 async def rows(view: View, cursor: str | None) -> Rows:
     """The same for machines: all of the call as JSON, its sentences as CSV."""
     call = await _call(view)
-    told = call_whole(call, phone=phone_for(view, call))
+    told = await view.blocking(call_whole, call, phone=phone_for(view, call))
     return Rows(name=f"call-{call.id}", rows=told["segments"], whole=told)
 
 
@@ -83,7 +86,7 @@ async def exported(view: View) -> Response:
         raise HTTPException(404, "The call has no transcript.")
     portal = view.service.portals.get(call.portal)
     language = portal.language if portal else view.words.language
-    text = subtitles.export(_transcript(call, language), kind, language=language)
+    text = await view.blocking(lambda: subtitles.export(_transcript(call, language), kind, language=language))
     named = {"Content-Disposition": f'attachment; filename="{call.id}.{kind}"'}
     return Response(text, media_type=subtitles.CONTENT_TYPES[kind], headers={**PRIVATE, **named})
 

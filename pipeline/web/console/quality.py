@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from pipeline.archive.calls import Agreement, Call
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.job import JobId
 from pipeline.scoring.golden import as_case
-from pipeline.web.answers import PRIVATE, Json
+from pipeline.web.answers import PRIVATE
 from pipeline.web.console.periods import DAYS, period_of
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
 
+if TYPE_CHECKING:
+    from pipeline.archive.archive import Archive
+
 MOST_CASES = 500
+CASES_AT_ONCE = 20
 
 
 async def listed(view: View) -> Response:
@@ -45,10 +52,25 @@ async def golden(view: View) -> Response:
     if len(wanted) > MOST_CASES:
         raise BadRequest(f"call: expected {MOST_CASES} of them at the most", field="call")
     ids = [JobId(key) for key in wanted] or [call.id for call in await _judged(view)]
-    found = await view.archived(lambda archive: [archive.call(key) for key in ids])
-    cases = [case for call in found if call and (case := _case(view, call))]
+    parts = [ids[at : at + CASES_AT_ONCE] for at in range(0, len(ids), CASES_AT_ONCE)] or [[]]
+    first = await view.archived(partial(_cases, view, parts[0]))
+
+    async def pieces() -> AsyncIterator[str]:
+        yield '{"cases": [' + ", ".join(first)
+        begun = bool(first)
+        for part in parts[1:]:
+            for case in await view.archived(partial(_cases, view, part)):
+                yield f", {case}" if begun else case
+                begun = True
+        yield "]}"
+
     named = {"Content-Disposition": 'attachment; filename="callscribe-golden.json"'}
-    return Json({"cases": cases}, 200, headers={**PRIVATE, **named})
+    return StreamingResponse(pieces(), 200, {**PRIVATE, **named}, media_type="application/json")
+
+
+def _cases(view: View, ids: list[JobId], archive: Archive) -> list[str]:
+    found = filter(None, map(archive.call, ids))
+    return [json.dumps(case, ensure_ascii=False) for call in found if (case := _case(view, call))]
 
 
 def _case(view: View, call: Call) -> dict[str, Any] | None:

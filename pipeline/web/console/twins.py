@@ -45,11 +45,13 @@ async def as_csv(view: View, source: Source) -> Response:
     """The whole list; nested names are dotted. `excel=1`: begins as Excel needs it to know its letters."""
     first = await source(view, view.query.get("cursor"))
 
+    columns = await view.blocking(_columns, first.rows)
+
     async def lines() -> AsyncIterator[bytes]:
-        found, columns, written = first, _columns(first.rows), 0
+        found, written = first, 0
         yield (b"\xef\xbb\xbf" if view.query.get("excel") else b"") + _csv([columns])
         while True:
-            yield _csv([[to_cell(cells.get(name)) for name in columns] for cells in map(_flat, found.rows)])
+            yield await view.blocking(_lines, found.rows, columns)
             written += len(found.rows)
             if not found.next or written >= MOST_ROWS:
                 return
@@ -57,6 +59,10 @@ async def as_csv(view: View, source: Source) -> Response:
 
     named = {"Content-Disposition": f'attachment; filename="callscribe-{first.name}.csv"'}
     return StreamingResponse(lines(), 200, {**PRIVATE, **named}, media_type="text/csv")
+
+
+def _lines(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> bytes:
+    return _csv([[to_cell(cells.get(name)) for name in columns] for cells in map(_flat, rows)])
 
 
 def _columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:

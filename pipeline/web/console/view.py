@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import quote_plus, unquote_plus, urlencode
 
+import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from pipeline.contract.php import read_form
+from pipeline.domain.errors import CallscribeError
 from pipeline.domain.labels import clock, speaker_word
 from pipeline.domain.printable import printable
 from pipeline.domain.transcript import Speaker
@@ -33,6 +35,8 @@ from pipeline.web.service import Service, service_of
 
 if TYPE_CHECKING:
     from pipeline.archive.archive import Archive
+
+log = structlog.get_logger()
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -201,6 +205,18 @@ def _navigation(view: View) -> list[tuple[str, str, bool]]:
         for page in PAGES
         if page.title and view.person and view.person.role >= page.least
     ]
+
+
+def warm(service: Service) -> None:
+    """Loads what the first page would wait for: the archive's libraries, its database, the templates."""
+    try:
+        for name in environment().list_templates():
+            environment().get_template(name)
+        service.tools.archive.calls(limit=1)
+    except CallscribeError as error:
+        log.info("archive_not_warmed", why=error.message)  # whoever asks it hears so
+    except Exception:
+        log.exception("warming_failed")
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from functools import partial
 
 import structlog
 
@@ -20,6 +21,7 @@ from pipeline.steps import flow, keeping
 from pipeline.steps.archived import call_of
 from pipeline.steps.retry import replayable
 from pipeline.steps.tools import Result, Snooze, Tools
+from pipeline.steps.turns import who
 from pipeline.storage.blobs import BlobMissing
 from pipeline.storage.scratch import scratch
 
@@ -30,6 +32,7 @@ LONGEST_PAUSE_SECONDS = 120.0
 # that a copy holds up the next one: a worker may die while it makes one, and two at a time do no harm
 LONGEST_SECONDS = 20
 LONGEST_TURN_SECONDS = 4.0  # until it is looked again whether another copy is still made; most take less
+TURNS_PER_SECOND = 10.0  # at which all that wait look together, however many they are
 DAY_SECONDS = 86_400
 
 
@@ -95,10 +98,13 @@ def keep(job: Job, claim: Claim, tools: Tools) -> Result:
     recording as well.
     """
     place = f"keep:{socket.gethostname()}"
-    if tools.store.known.first(place, claim.fence, seconds=LONGEST_SECONDS) != claim.fence:
+    turn = partial(tools.store.limits.turn, place, rate=TURNS_PER_SECOND, burst=1, who=who(claim))
+    wait = turn()
+    if not wait and tools.store.known.first(place, claim.fence, seconds=LONGEST_SECONDS) != claim.fence:
         waited = tools.store.now() - job.accepted_at
-        pause = min(max(1.0, waited / 10), LONGEST_TURN_SECONDS)
-        raise Snooze(random.uniform(1.0, 1.5) * pause, "other copies are made")  # noqa: S311
+        wait = max(1.0, min(waited / 10, LONGEST_TURN_SECONDS), turn())
+    if wait:
+        raise Snooze(random.uniform(1.0, 1.5) * wait, "other copies are made")  # noqa: S311
     try:
         kept = _kept(job, tools)
     finally:

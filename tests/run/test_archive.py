@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from pipeline.run.leftovers import expire, leftovers
 from pipeline.run.operate import erase_job, retry_job
 from pipeline.sandbox.app import Sandbox
 from pipeline.steps import archive_steps, flow, keeping
-from pipeline.steps.tools import Tools
+from pipeline.steps.tools import Snooze, Tools
+from tests.flow.test_flow import a_job
 from tests.installation import Open, accept, recording, run
 
 DEAL = Entity(type="deal", id=42)
@@ -223,13 +225,32 @@ def test_a_recording_that_waits_for_its_copy_is_no_leftover(tools: Tools, sandbo
     assert leftovers(tools, leftovers(tools)) == frozenset()
 
 
+def test_however_many_copies_wait_they_look_at_a_rate(tools: Tools) -> None:
+    """Each that waits for another copy looks a tenth of a second after the one before it, not all at once."""
+    place = f"keep:{socket.gethostname()}"
+    assert tools.store.known.first(place, "another", seconds=600) == "another"
+    job, begun = a_job(), time.monotonic()
+    waits = []
+    for number in range(100):
+        claim = replace(_claim(job, Step("keep")), job=JobId(f"job_{number}"))
+        with pytest.raises(Snooze) as snoozed:
+            archive_steps.keep(job, claim, tools)
+        waits.append(snoozed.value.seconds)
+    took = time.monotonic() - begun
+    assert max(waits) > 100 / archive_steps.TURNS_PER_SECOND - took
+    assert sorted(waits)[50] > 50 / archive_steps.TURNS_PER_SECOND - took
+
+
 def test_a_copy_whose_worker_was_lost_before_its_record_is_found(tools: Tools, sandbox: Sandbox) -> None:
     """The recording is gone already, and the copy stands as it was made, with how loud it is."""
     place = f"keep:{socket.gethostname()}"
     assert tools.store.known.first(place, "another", seconds=600) == "another"
     (job,) = run(tools, call(tools, sandbox), until=lambda job: "callback" in job.facts)
     tools.store.known.forget_first(place)
-    lost = archive_steps.keep(job, _claim(job, Step("keep")), tools).facts["keep"]
+    claim = replace(
+        _claim(job, Step("keep")), job=JobId("job_of_a_worker_that_is_lost")
+    )  # with a turn of its own
+    lost = archive_steps.keep(job, claim, tools).facts["keep"]
     with tools.blobs.get(lost["audio"]) as copy:
         made = copy.read_bytes()
     assert "keep" not in tools.store.load(job.id).facts

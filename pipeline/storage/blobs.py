@@ -84,6 +84,14 @@ class Blobs(ABC):
         """
 
     @abstractmethod
+    def size(self, key: str) -> int:
+        """How many bytes the blob has; raises BlobMissing."""
+
+    @abstractmethod
+    def read(self, key: str, start: int, end: int) -> bytes:
+        """Its bytes from `start` on and before `end`, and no others are fetched; raises BlobMissing."""
+
+    @abstractmethod
     def exists(self, key: str) -> bool:
         """Whether the blob is there, whole."""
 
@@ -128,6 +136,14 @@ def _storage_errors() -> Iterator[None]:
         raise StorageFails(f"The audio storage fails: {reason}.") from None
 
 
+@contextmanager
+def _missing(key: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise BlobMissing(f"{key} is not on the audio storage.") from None
+
+
 class FileBlobs(Blobs):
     """A directory, on one machine or on a shared mount; private to the service's user."""
 
@@ -163,6 +179,15 @@ class FileBlobs(Blobs):
             if not self.exists(key):
                 raise BlobMissing(f"{key} vanished from the audio storage while it was read.") from None
             raise
+
+    def size(self, key: str) -> int:
+        with _storage_errors(), _missing(key):
+            return (self._root / _checked(key)).stat().st_size
+
+    def read(self, key: str, start: int, end: int) -> bytes:
+        with _storage_errors(), _missing(key), (self._root / _checked(key)).open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
 
     def exists(self, key: str) -> bool:
         with _storage_errors():
@@ -255,12 +280,21 @@ class FsspecBlobs(Blobs):
     def get(self, key: str) -> Iterator[Path]:
         with scratch() as folder:
             local = folder / "blob"
-            with _remote_errors():
-                try:
-                    self._fs.get_file(self._path(key), str(local))
-                except FileNotFoundError:
-                    raise BlobMissing(f"{key} is not on the audio storage.") from None
+            with _remote_errors(), _missing(key):
+                self._fs.get_file(self._path(key), str(local))
             yield local
+
+    def size(self, key: str) -> int:
+        with _remote_errors(), _missing(key):
+            self._fs.invalidate_cache()
+            return int(self._fs.size(self._path(key)))
+
+    def read(self, key: str, start: int, end: int) -> bytes:
+        with _remote_errors(), _missing(key):
+            found: bytes = self._fs.cat_file(self._path(key), start=start, end=end)
+            if len(found) > end - start:
+                raise StorageFails("The audio storage gives other bytes than were asked for.")
+            return found
 
     def exists(self, key: str) -> bool:
         with _remote_errors():

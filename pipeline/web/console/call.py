@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from pipeline.archive.calls import Audited, Call, Verdict
 from pipeline.contract import subtitles
@@ -22,8 +19,10 @@ from pipeline.domain.lead import Criterion
 from pipeline.domain.transcript import Segment, Transcript
 from pipeline.run.call_views import call_whole
 from pipeline.steps import flow
+from pipeline.storage.blobs import BlobMissing
 from pipeline.web.answers import PRIVATE
 from pipeline.web.console.drawing import lanes
+from pipeline.web.console.ranges import in_parts
 from pipeline.web.console.states import phone_for, state_words, talkers
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
@@ -70,10 +69,17 @@ async def heard(view: View) -> Response:
     call = await view.archived(lambda archive: archive.call(key))
     if call is None or call.audio is None:
         raise HTTPException(404, "The recording is not kept.")
-    with contextlib.ExitStack() as opened:
-        path = await view.blocking(opened.enter_context, tools.blobs.get(call.audio))
-        await _note_listening(view, key)
-        return _Copy(path, opened.pop_all())
+    audio, blobs = call.audio, tools.blobs
+    try:
+        size = await view.blocking(blobs.size, audio)
+    except BlobMissing:
+        raise HTTPException(404, "The recording is not kept.") from None
+    await _note_listening(view, key)
+
+    async def read(start: int, end: int) -> bytes:
+        return await view.blocking(blobs.read, audio, start, end)
+
+    return in_parts(view.request, read, size=size, media_type="audio/mpeg", tag=f'"{key}-{size}"')
 
 
 async def exported(view: View) -> Response:
@@ -106,18 +112,6 @@ async def _note_listening(view: View, call: JobId) -> None:
     first = view.service.tools.store.known.first
     if await view.blocking(first, mark, ours, seconds=HEARD_SECONDS) == ours:
         await audit(view, "listened", call)
-
-
-class _Copy(FileResponse):
-    """A recording that is given back when it was sent, or nobody listens any more."""
-
-    def __init__(self, path: Path, opened: contextlib.ExitStack) -> None:
-        super().__init__(path, headers=PRIVATE, media_type="audio/mpeg")
-        self._opened = opened
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._opened:
-            await super().__call__(scope, receive, send)
 
 
 def turns(call: Call) -> list[tuple[str | None, list[Segment]]]:

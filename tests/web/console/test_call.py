@@ -17,9 +17,11 @@ from pipeline.domain.job import PortalId
 from pipeline.domain.lead import Criterion
 from pipeline.domain.recording import Span
 from pipeline.domain.transcript import Segment
+from pipeline.storage.blobs import Blobs, FsspecBlobs
 from pipeline.store import Store
 from pipeline.web.console.call import heard_at
 from pipeline.web.console.drawing import POINTS, WIDTH, lanes
+from pipeline.web.console.ranges import AT_ONCE
 from tests.archive.test_archive import call
 from tests.web.conftest import Client
 from tests.web.console.conftest import API_KEY, READ_KEY, Browser
@@ -37,6 +39,12 @@ def whole(**changes: object) -> Call:
         speakers=("manager", "client"),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def store_at(client: Client, url: str) -> None:
+    """Lets the service keep audio there."""
+    service = client.app.state.service
+    service.tools = replace(service.tools, blobs=Blobs.open(url))
 
 
 def kept(client: Client, archive: Archive, tmp_path: Path, content: bytes) -> str:
@@ -103,6 +111,7 @@ def test_outsiders_text_is_text_everywhere_on_it(archive: Archive, operator: Bro
     assert "\u202e" not in page
 
 
+@pytest.mark.parametrize("place", ["file", "memory"])  # ours, and a driver's as an object store's is
 @pytest.mark.parametrize(
     ("asked", "status", "sent", "told"),
     [
@@ -110,20 +119,30 @@ def test_outsiders_text_is_text_everywhere_on_it(archive: Archive, operator: Bro
         ("bytes=2-4", 206, b"234", "bytes 2-4/10"),
         ("bytes=7-", 206, b"789", "bytes 7-9/10"),
         ("bytes=-2", 206, b"89", "bytes 8-9/10"),
+        ("bytes=0-99", 206, b"0123456789", "bytes 0-9/10"),
+        ("bytes=-99", 206, b"0123456789", "bytes 0-9/10"),
+        ("bytes=1-2, 4-5", 200, b"0123456789", None),
+        ("bytes=10-", 416, None, "bytes */10"),
         ("bytes=20-", 416, None, "bytes */10"),
+        ("bytes=-0", 416, None, "bytes */10"),
         ("bytes=", 400, None, None),
+        ("bytes=-", 400, None, None),
+        ("bytes=5-2", 400, None, None),
+        ("seconds=1-2", 400, None, None),
     ],
 )
 def test_the_recording_is_heard_in_parts(
     client: Client,
     archive: Archive,
     tmp_path: Path,
+    place: str,
     asked: str | None,
     status: int,
     sent: bytes | None,
     told: str | None,
 ) -> None:
     """As a player asks for it (RFC 9110, 14.2), for who has signed in."""
+    store_at(client, f"{place}://localhost{tmp_path}")
     page = kept(client, archive, tmp_path, b"0123456789")
     assert client.get(f"{page}/audio").status_code == 401
     headers = {"X-Api-Key": READ_KEY} | ({"Range": asked} if asked else {})
@@ -134,6 +153,34 @@ def test_the_recording_is_heard_in_parts(
         assert answer.content == sent
         assert answer.headers["accept-ranges"] == "bytes"
         assert answer.headers["cache-control"] == "no-store"
+
+
+def test_no_more_of_a_recording_is_read_than_is_sent(
+    client: Client, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A player looks here and there into a copy of an hour: an object store gives those parts alone."""
+    store_at(client, f"memory://localhost{tmp_path}")
+    content = bytes(range(256)) * 4096
+    page, headers = kept(client, archive, tmp_path, content), {"X-Api-Key": READ_KEY}
+    read, parts = FsspecBlobs.read, []
+
+    def counted(self: FsspecBlobs, key: str, start: int, end: int) -> bytes:
+        parts.append((start, end))
+        return read(self, key, start, end)
+
+    monkeypatch.setattr(FsspecBlobs, "read", counted)
+    monkeypatch.setattr(FsspecBlobs, "get", None)
+    asked = client.get(f"{page}/audio", headers=headers | {"Range": "bytes=700000-700009"})
+    assert (asked.content, parts) == (content[700_000:700_010], [(700_000, 700_010)])
+    parts.clear()
+    told = client.send("HEAD", f"{page}/audio", headers=headers)
+    assert (told.status_code, told.headers["content-length"], parts) == (200, str(len(content)), [])
+    assert client.get(f"{page}/audio", headers=headers).content == content
+    assert parts == [(at, at + AT_ONCE) for at in range(0, len(content), AT_ONCE)]
+    changed = headers | {"Range": "bytes=0-1", "If-Range": '"another"'}
+    assert client.get(f"{page}/audio", headers=changed).status_code == 200
+    same = headers | {"Range": "bytes=0-1", "If-Range": told.headers["etag"]}
+    assert client.get(f"{page}/audio", headers=same).content == content[:2]
 
 
 def test_listening_is_audited_once_for_all_its_parts(
@@ -152,10 +199,15 @@ def test_listening_is_audited_once_for_all_its_parts(
     ]
 
 
-def test_a_recording_that_is_gone_is_a_404(client: Client, archive: Archive, reader: Browser) -> None:
-    """Where none is kept, and of no such call."""
+def test_a_recording_that_is_gone_is_a_404(
+    client: Client, archive: Archive, reader: Browser, tmp_path: Path
+) -> None:
+    """Where none is kept, where it was removed meanwhile, and of no such call."""
     archive.put(whole())
     assert reader.get(f"/calls/{whole().id}/audio").status_code == 404
+    page = kept(client, archive, tmp_path, b"0123456789")
+    client.app.state.service.tools.blobs.delete_prefix("job_kept")
+    assert reader.get(f"{page}/audio").status_code == 404
     assert reader.get("/calls/job_none/audio").status_code == 404
 
 

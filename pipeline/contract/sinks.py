@@ -9,11 +9,14 @@ text, often for JSON or for a letter with links.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
 from pipeline.domain.printable import printable, unmarked
 from pipeline.domain.transcript import Transcript
+
+_FORMULA = re.compile(r"((?:^|[;\n])\s*)(?=[=+\-@＝＋－＠])")
 
 
 def to_crm(text: str) -> str:
@@ -60,11 +63,13 @@ def to_terminal(text: object) -> str:
 
 
 def to_cell(value: object) -> str:
-    """For a cell of CSV: spreadsheets take what begins with one of these letters for a formula (OWASP)."""
+    """For a cell of CSV: spreadsheets take what begins with one of these letters for a formula (OWASP). So do
+    those that part cells at semicolons, or know no quotes, with what begins behind one, or on a new line.
+    """
     if value is None:
         return ""
     text = printable(str(value))
-    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@")) else text
+    return _FORMULA.sub(r"\1'", text) if isinstance(value, str) else text
 
 
 def _json_in(text: str) -> Any:

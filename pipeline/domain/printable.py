@@ -7,15 +7,20 @@ import unicodedata
 
 from pipeline.domain.labels import SPEAKERS
 
-# letters by their category, yet nothing to see: fillers, joiners
-_FILLERS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]")
+# letters by their category, or none yet, and nothing to see: what Unicode calls default ignorable
+# (DerivedCoreProperties.txt), an empty Braille cell, what is no character; the selector after an emoji stays
+_FILLERS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufdd0-\ufdef\ufe00-\ufe0e\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff]"
+    "|(?<![#*0-9\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff])\ufe0f"
+)
 _BREAKS = {"\n": "\n", "\t": " ", "\r": "", "\v": "\n", "\f": "\n", "\x85": "\n"}
 _WHO = "|".join(name for names in SPEAKERS.values() for name in names.values())
 _MARKUP = re.compile(
     rf"""
     (?P<ours>\[(?:(?:{_WHO})(?:\ \d{{1,3}})?|phone|card|email)\])  # [Manager], [Speaker 2]; what was masked
     | (?P<link>(?:\b[a-z][a-z0-9+.-]{{1,15}}://|\bwww\.(?=\w)|(?<![\w/])//(?=\w)|\b(?:mailto|javascript|vbscript):(?=\S)
-        |\bdata:(?=\w+/))[^\s<>\[\]"]*)
+        |\b(?:https?|ftp):(?=\S)|\bdata:(?=\w+/))[^\s<>\[\]"]*)
     | (?P<mention>(?<![\w.])@(?=\w))
     | (?P<entity>&(?=\#?\w{{1,31}};))
     | --> | [\[\]<>]
@@ -47,7 +52,9 @@ def _shown(letter: str) -> str:
         return "\n"
     if category == "Zs":
         return " "
-    return "" if category in ("Cc", "Cf", "Cs") else letter  # unassigned ones may be of a newer Unicode
+    if category in ("Cc", "Cf", "Cs") or ord(letter) & 0xFFFE == 0xFFFE:  # the last two of a plane are none
+        return ""
+    return letter  # unassigned ones may be of a newer Unicode
 
 
 def _harmless(match: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ import structlog
 from pipeline.bitrix24.attach import attach
 from pipeline.bitrix24.timeline import Entry, timeline
 from pipeline.cli.terminal import echo
-from pipeline.contract.sinks import to_terminal
+from pipeline.contract.sinks import to_cell, to_terminal
 from pipeline.contract.subtitles import FORMATS, export
 from pipeline.domain.job import (
     Category,
@@ -40,10 +40,16 @@ from pipeline.steps.outcome_steps import body_of
 from pipeline.telemetry.logs import configure
 
 PIPELINE = Path(__file__).parents[2] / "pipeline"
+# Default_Ignorable_Code_Point of DerivedCoreProperties.txt, but for those that their category tells
+IGNORABLE = [
+    0x34F, *range(0x115F, 0x1161), *range(0x17B4, 0x17B6), *range(0x180B, 0x1810), *range(0x2060, 0x2070),
+    0x3164, *range(0xFE00, 0xFE10), 0xFFA0, *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000),
+]  # fmt: skip
+UNSEEN = {chr(number) for number in IGNORABLE} | {chr(plane << 16 | 0xFFFE) for plane in range(17)}
 INVISIBLE = "".join(
     letter
     for letter in map(chr, range(0x110000))
-    if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") and letter != "\n"
+    if (unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") and letter != "\n") or letter in UNSEEN
 )
 POISON = (
     "we need [b]forty[/b] [USER=1]Boss[/USER] [URL=https://evil.example/a?b=1]here[/URL] [img]x[/img] @ivan "
@@ -66,11 +72,8 @@ JOB = JobId("job_abcdefghijklmnopqrstuvwxyz")
 
 
 def visible(text: str) -> bool:
-    """Whether all of it can be seen: line breaks apart there is no control, format or half letter."""
-    return all(
-        letter == "\n" or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-        for letter in text
-    )
+    """Whether all of it can be seen: but for line breaks no control, format, half or ignorable letter."""
+    return not set(text) & set(INVISIBLE)
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -255,6 +258,20 @@ def test_each_sink_has_its_writers() -> None:
     assert used["to_reader"] == {"run/views.py", "web/console/twins.py", "cli/calls.py"}
     assert used["to_archive"] == {"steps/archived.py"}
     assert used["to_file"] == {"contract/subtitles.py"}
+
+
+def test_a_cell_is_no_formula_wherever_spreadsheets_cut_it() -> None:
+    """At its begin, behind a semicolon, where Russian Excel cuts, on a new line, and in wide letters."""
+    for text in ("=1", " =1", "a;=1", "a; @b", "a\n+1", "\t-1", "＝1", "\u3164=1", "a;\ufe0f=1"):
+        assert "'" in to_cell(text), text
+    assert to_cell("-") == "'-"
+    for kept in ("a = b", "3-4; 5", "a@b.ru", "x;y", 7, -7, 1.5):
+        assert to_cell(kept) == str(kept)
+
+
+def test_an_emoji_keeps_its_looks() -> None:
+    """The selector that makes a heart a picture stays behind it; alone, or after letters, it goes."""
+    assert printable("\u2764\ufe0f 1\ufe0f\u20e3 a\ufe0f\ufe0f") == "\u2764\ufe0f 1\ufe0f\u20e3 a"
 
 
 def test_no_line_of_an_outsider_passes_for_one_of_ours(capsys: pytest.CaptureFixture[str]) -> None:

@@ -135,7 +135,6 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
     plan: Plan | None = None
     chunks: list[Chunk] = []
     told: dict[str, Any] = {}
-    last = time.monotonic()
     with ExitStack() as held:
         path, out = held.enter_context(tools.blobs.get(fetched.blob)), held.enter_context(scratch())
         parts = tools.decoder.stream(
@@ -153,6 +152,7 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
         )
         for part in held.enter_context(closing(parts)):
             if isinstance(part, Plan):
+                last = time.monotonic()
                 plan = replace(part, chunks=tuple(_named(chunk, job) for chunk in part.chunks))
                 _within_cap(plan, job, tools)
                 media = replace(media, seconds=plan.seconds)

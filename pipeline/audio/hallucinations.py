@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import cache
 from importlib.resources import files
 
@@ -16,9 +16,9 @@ ASIDE = re.compile(r"\s*(\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|♪.*+)\W*+")  # [music]
 
 @dataclass(frozen=True)
 class Phrases:
-    """always: dropped wherever they stand; alone: only as a whole segment without speech under it."""
+    """always: dropped wherever they match; alone: only as a whole segment without speech under it."""
 
-    always: tuple[str, ...]
+    always: re.Pattern[str]
     alone: frozenset[str]
 
 
@@ -30,7 +30,8 @@ def phrases(language: str | None) -> Phrases:
     )
     chosen = list(tables.values())  # subtitle credits come in any language, whatever is spoken
     alone = tables[language]["alone"] if language in tables else [p for t in chosen for p in t["alone"]]
-    return Phrases(tuple(p for table in chosen for p in table["always"]), frozenset(alone))
+    always = "|".join(translate(p) for table in chosen for p in table["always"])
+    return Phrases(re.compile(always), frozenset(alone))
 
 
 def plain(text: str) -> str:
@@ -51,8 +52,6 @@ def ordinary(text: str, language: str | None) -> bool:
     return plain(text) in phrases(language).alone
 
 
-def _credit(text: str, patterns: tuple[str, ...]) -> bool:
+def _credit(text: str, always: re.Pattern[str]) -> bool:
     words = plain(text)
-    return bool(words) and (
-        ASIDE.fullmatch(text) is not None or any(fnmatchcase(words, pattern) for pattern in patterns)
-    )
+    return bool(words) and (ASIDE.fullmatch(text) is not None or always.match(words) is not None)

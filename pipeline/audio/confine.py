@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class Limits:
     cpu_seconds: float = 900.0
     grace_seconds: float = 30.0
     wall_seconds: float = 1800.0
+    niceness: int = 0  # nice(2): how far it gives way to whatever else the machine has to do
     file_bytes: int = 2 << 30  # one channel's sound of 18 hours
     folder_bytes: int = 8 << 30  # eight channels of four hours, and their pieces twice
     folder_files: int = 10_000  # a call of a day has a tenth
@@ -51,6 +53,7 @@ def confined(limits: Limits = Limits()) -> Iterator[None]:
     def out_of_time(*_: Any) -> None:
         raise NotAudio(f"It takes more than {limits.cpu_seconds:.0f} s of processor time to read.")
 
+    os.nice(limits.niceness)
     _limit(resource.RLIMIT_CORE, 0)  # it would hold the recording
     _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
     _limit(resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds + limits.grace_seconds) + 1)

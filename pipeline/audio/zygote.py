@@ -1,7 +1,8 @@
 """The process in which recordings are read: `python -m pipeline.audio.zygote`, started by decoder.py alone.
 
 It begins with an empty environment and knows no settings, no store and no key. It has FFmpeg and libmagic in
-memory and forks a process for each call, since importing them anew takes longer than reading a short call.
+memory and forks a process for each call, since importing them anew takes longer than reading a short call;
+the next one is there before its call comes.
 What a recording breaks into is that process: it reads one recording, in limits that cannot be raised, without
 network, sockets, other files, other programs or other processes, says what it found in JSON, and ends.
 What its files take together is looked at from here.
@@ -22,9 +23,13 @@ import pickle
 import select
 import signal
 import struct
+import tempfile
 import time
 import traceback
+import wave
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -62,23 +67,48 @@ def main() -> None:
     drop_capabilities()
     _load()
     _put(answers, 0, json.dumps(lacks).encode())
-    while head := calls.read(HEAD.size):
+    while True:
+        reader = _Reader.forked(calls, answers)  # ahead of its call: that need not wait for it
+        if not (head := calls.read(HEAD.size)):
+            break
         milliseconds, size = HEAD.unpack(head)
-        called: Call = pickle.loads(calls.read(size))  # noqa: S301 (of our own worker, never of a recording)
-        for frame in _apart(called, milliseconds / 1000, calls, answers):
+        asked = calls.read(size)
+        reader = reader or _Reader.forked(calls, answers)
+        for frame in reader.read(asked, milliseconds / 1000, calls) if reader else _failed(errno.EAGAIN):
             _put(answers, *frame)
 
 
 def _load() -> None:
     """Has ready what every call needs, so that the forked processes share it."""
     os.environ["PATH"] = ""  # pydub looks for programs there, and breaks where there is none
+    import_module("encodings.ascii")  # in which the limits' begin is read
     for name in ("halve", "join", "keep", "sniff", "split"):
         import_module(f"pipeline.audio.{name}")
     import_module("pipeline.audio.opening").sound_decoders()
     import_module("pipeline.audio.libmagic").packed(b"")
     os.environ.clear()
     python_code()
+    with suppress(OSError, Refused):  # no room for it: the first call finds its way by itself
+        _rehearse()
+    gc.collect()
     gc.freeze()
+
+
+def _rehearse() -> None:
+    """Reads a second of our own making: what is imported late is here then, and Python's code is warm."""
+    audio = {name: import_module(f"pipeline.audio.{name}") for name in ("limits", "sniff", "split")}
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "sound"
+        with wave.open(str(path), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(bytes(range(0, 256, 8)) * 500)
+        media = audio["sniff"].sniff(path, sha256="", content_type=None, max_seconds=60.0)
+        pieces = audio["split"].split(
+            path, media, out=Path(name), limits=audio["limits"].UploadLimits(), chunk_seconds=600.0,
+            uploads_per_minute=20, name="piece",
+        )  # fmt: skip
+        for _ in pieces:
+            pass
 
 
 def _put(answers: BinaryIO, ended: int, answer: bytes) -> None:
@@ -86,68 +116,82 @@ def _put(answers: BinaryIO, ended: int, answer: bytes) -> None:
     answers.flush()
 
 
-def _apart(call: Call, seconds: float, calls: BinaryIO, answers: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """What a process of its own answers, as it comes, and how it ended; it does not outlive the worker."""
-    parent = os.getpid()
-    try:
-        mine, its = os.pipe()
-    except OSError as error:
-        yield from _passing(error)
-        return
-    try:
-        child = os.fork()
-    except OSError as error:
-        os.close(mine)
-        os.close(its)
-        yield from _passing(error)
-        return
-    if not child:
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """A process that waits for one call, and ends with it; it does not outlive this one.
+
+    call: where it is written; answers: where they come from.
+    """
+
+    process: int
+    call: int
+    answers: int
+
+    @classmethod
+    def forked(cls, calls: BinaryIO, answers: BinaryIO) -> _Reader | None:
+        """A new one; None where the system has no room for it now."""
+        parent, pipes = os.getpid(), list[int]()
         try:
-            die_with_parent()
-            for number in (calls.fileno(), answers.fileno(), mine):
+            pipes += os.pipe()
+            pipes += os.pipe()
+            process = os.fork()
+        except OSError:
+            for number in pipes:
                 os.close(number)
-            if os.getppid() == parent:
-                with os.fdopen(its, "wb") as pipe:
-                    for told in _done(call):
-                        pipe.write(json.dumps(told).encode() + b"\n")
-                        pipe.flush()
-        finally:
-            os._exit(0)
-    os.close(its)
-    line = bytearray()  # that is not whole yet
-    total, look, short = 0, 0.0, 0
-    _, args, kwargs, limits = call
-    folders = [path for path in _paths([args, kwargs]) if path.is_dir()]
-    with os.fdopen(mine, "rb", buffering=0) as pipe:
-        poll = select.poll()
-        poll.register(pipe, select.POLLIN)
-        poll.register(calls, 0)  # tells when the worker has gone
-        end = time.monotonic() + seconds
-        while True:
-            pause = min(LOOK_SECONDS, max(0.0, end - time.monotonic()))
-            ready = [number for number, _ in poll.poll(pause * 1000)]
-            if (now := time.monotonic()) >= look:
-                short, look = _short_of(folders, limits), now + LOOK_SECONDS
-            if short or now >= end or calls.fileno() in ready or total > MOST_BYTES:
-                os.kill(child, signal.SIGKILL)
-                break
-            if not ready:
-                continue
-            if not (more := pipe.read(1 << 16)):
-                break
-            total += len(more)
-            *whole, rest = more.split(b"\n")
-            for part in whole:
-                yield MORE, bytes(line) + part
-                line.clear()
-            line += rest
-    _, status = os.waitpid(child, 0)
-    if short == errno.ENOSPC:
-        yield from _passing(OSError(short, ""))
-        return
-    if line:
-        yield MORE, bytes(line)
-    yield os.waitstatus_to_exitcode(status), b""
+            return None
+        call, asks, tells, told = pipes
+        if not process:
+            try:
+                die_with_parent()
+                for number in (calls.fileno(), answers.fileno(), asks, tells):
+                    os.close(number)
+                if os.getppid() == parent:
+                    _answer(call, told)
+            finally:
+                os._exit(0)
+        os.close(call)
+        os.close(told)
+        return cls(process=process, call=asks, answers=tells)
+
+    def read(self, asked: bytes, seconds: float, calls: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        """What it answers to the call, as it comes, and how it ended."""
+        with suppress(BrokenPipeError), os.fdopen(self.call, "wb") as call:  # killed: its end tells
+            call.write(asked)
+        called: Call = pickle.loads(asked)  # noqa: S301 (of our own worker, never of a recording)
+        _, args, kwargs, limits = called
+        folders = [path for path in _paths([args, kwargs]) if path.is_dir()]
+        line = bytearray()  # that is not whole yet
+        total, look, short = 0, 0.0, 0
+        with os.fdopen(self.answers, "rb", buffering=0) as pipe:
+            poll = select.poll()
+            poll.register(pipe, select.POLLIN)
+            poll.register(calls, 0)  # tells when the worker has gone
+            end = time.monotonic() + seconds
+            while True:
+                pause = min(LOOK_SECONDS, max(0.0, end - time.monotonic()))
+                ready = [number for number, _ in poll.poll(pause * 1000)]
+                if (now := time.monotonic()) >= look:
+                    short, look = _short_of(folders, limits), now + LOOK_SECONDS
+                if short or now >= end or calls.fileno() in ready or total > MOST_BYTES:
+                    os.kill(self.process, signal.SIGKILL)
+                    break
+                if not ready:
+                    continue
+                if not (more := pipe.read(1 << 16)):
+                    break
+                total += len(more)
+                *whole, rest = more.split(b"\n")
+                for part in whole:
+                    yield MORE, bytes(line) + part
+                    line.clear()
+                line += rest
+        _, status = os.waitpid(self.process, 0)
+        if short == errno.ENOSPC:
+            yield from _failed(short)
+            return
+        if line:
+            yield MORE, bytes(line)
+        yield os.waitstatus_to_exitcode(status), b""
 
 
 def _short_of(folders: list[Path], limits: Limits) -> int:
@@ -171,10 +215,23 @@ def _short_of(folders: list[Path], limits: Limits) -> int:
     return 0
 
 
-def _passing(error: OSError) -> Iterator[tuple[int, bytes]]:
-    """No process could be made now."""
-    yield MORE, json.dumps({"errno": error.errno}).encode()
+def _failed(code: int) -> Iterator[tuple[int, bytes]]:
+    """The system lacks something now: a process, room on the disk."""
+    yield MORE, json.dumps({"errno": code}).encode()
     yield 0, b""
+
+
+def _answer(call: int, told: int) -> None:
+    """In the process that reads: the one call, and its answers."""
+    with os.fdopen(call, "rb") as pipe:
+        asked = pipe.read()
+    if not asked:  # no call will come
+        return
+    called: Call = pickle.loads(asked)  # noqa: S301 (of our own worker, never of a recording)
+    with os.fdopen(told, "wb") as pipe:
+        for answer in _done(called):
+            pipe.write(json.dumps(answer).encode() + b"\n")
+            pipe.flush()
 
 
 def _done(call: Call) -> Iterator[dict[str, Any]]:

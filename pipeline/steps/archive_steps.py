@@ -132,7 +132,7 @@ def _kept(job: Job, tools: Tools) -> dict[str, object]:
             if not keeping.make_room(tools, path.stat().st_size):
                 return {"state": "none", "why": "the disk of the audio storage is nearly full"}
             limit = tools.settings.max_audio_seconds
-            levels = tools.decoder.run(keep_stage, path, out=folder, max_seconds=limit)
+            levels = tools.decoder.run_aside(keep_stage, path, out=folder, max_seconds=limit)
             made = path if source == key else written(folder, NAME)
             size = made.stat().st_size
             if source != key:

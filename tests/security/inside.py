@@ -209,3 +209,8 @@ def lie(answer: str, size: int) -> Span:
             while size > 0:
                 size -= os.write(number, answer.encode()[:size] or bytes(min(size, 1 << 16)))
     os._exit(0)
+
+
+def niceness() -> int:
+    """How far this process gives way to others."""
+    return os.nice(0)

@@ -20,7 +20,7 @@ import pytest
 
 from pipeline.audio import zygote
 from pipeline.audio.confine import Limits
-from pipeline.audio.decoder import Decoder, written
+from pipeline.audio.decoder import ASIDE, Decoder, written
 from pipeline.audio.limits import UploadLimits
 from pipeline.audio.sniff import sniff
 from pipeline.audio.split import split, whole_plan
@@ -148,6 +148,13 @@ def test_a_crash_is_told_and_the_next_call_served(decoder: Decoder, number: int)
     with pytest.raises(DecoderDied):
         decoder.run(inside.kill_itself, number)
     assert decoder.run(inside.swell, 1000) == 1000
+
+
+def test_what_nobody_waits_for_gives_way(decoder: Decoder) -> None:
+    """A call aside runs behind all other work of the machine; those after it do not."""
+    here = os.nice(0)
+    assert decoder.run_aside(inside.niceness) == here + ASIDE
+    assert decoder.run(inside.niceness) == here
 
 
 def test_limits_hold() -> None:

@@ -30,6 +30,7 @@ PROBED_SECONDS = 120.0  # a piece that sounds for longer tells its language by i
 CUTTING = ("plan", "cut")  # kinds of facts that there are while a recording is cut: the plan, pieces that are
 UNDELIVERED = "undelivered"  # the reason of a job whose outcome nobody took
 CORRECT_SECONDS = 30.0  # what a person corrects within it is one entry
+ARCHIVE_SECONDS = 1.0  # what becomes known of a call within it is archived together
 # what people come back to, and all that follows an outcome: to be done anew where that is
 KEPT = ("keep", "about", "archive")
 AFTERWARDS = ("link", "timeline", *KEPT)
@@ -228,10 +229,10 @@ def _dues(job: Job, now: float) -> Iterator[Due]:
         if job.facts.get("link", {}).get("state") == "waiting":
             yield _due(job, "timeline")
     if job.category.spoken and sent:
-        yield from _afterwards(job)
+        yield from _afterwards(job, now)
 
 
-def _afterwards(job: Job) -> Iterator[Due]:
+def _afterwards(job: Job, now: float) -> Iterator[Due]:
     """What people come back to: the recording to be heard, the call in the archive, their corrections."""
     if "fetch" in job.facts:
         yield _due(job, "keep")
@@ -240,7 +241,7 @@ def _afterwards(job: Job) -> Iterator[Due]:
         yield _due(job, "about")
     if said and stands.state == "written":
         yield _due(job, f"correct:{len(said)}", at=said[-1].at + CORRECT_SECONDS)
-    yield _due(job, f"archive:{archived(job)}")
+    yield _due(job, f"archive:{archived(job)}", at=now + ARCHIVE_SECONDS)
 
 
 def archived(job: Job) -> str:

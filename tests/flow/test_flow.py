@@ -306,6 +306,14 @@ def test_a_call_is_archived_with_its_outcome_and_again_when_more_is_known() -> N
     assert len(names) == 4
 
 
+def test_what_follows_an_outcome_is_archived_together() -> None:
+    """The deal, the entry and the copy take moments: the row is written once, behind them."""
+    job = a_job(**ENDED)
+    for at in (NOW, NOW + 5):
+        (due,) = (due for due in flow.advance(job, at).dues if kind_of(due.step) == "archive")
+        assert due.at == at + flow.ARCHIVE_SECONDS
+
+
 def test_a_call_is_not_archived_while_its_deal_is_only_found() -> None:
     """What will be written in a moment is no news for the archive."""
     job = a_job(**ENDED)

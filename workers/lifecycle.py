@@ -18,6 +18,7 @@ from pipeline.domain.errors import CallscribeError
 from pipeline.domain.kinds import MEDIA, UPSTREAM
 from pipeline.run.notices import Watch
 from pipeline.run.notifier import Notifier
+from pipeline.run.places import SharedPlaces
 from pipeline.run.pulse import Pulse
 from pipeline.run.runner import Runner
 from pipeline.settings import installation
@@ -45,6 +46,7 @@ class Worker:
         self._lock = threading.Lock()
         self.threads = False  # one process of threads, or children of a prefork pool
         self.pulse: Pulse | None = None
+        self.shared: SharedPlaces | None = None  # of the pool's children
 
     def live(self, role: str, *, places: int) -> None:
         """From now on this process says that it lives, and what it has counted."""
@@ -59,7 +61,12 @@ class Worker:
             if self._runner is None or self._pid != os.getpid():
                 loaded = installation.load()
                 places = loaded.places if self.threads else None
-                self._runner = Runner(open_tools(loaded), notifier=Notifier(loaded.store_url), places=places)
+                self._runner = Runner(
+                    open_tools(loaded),
+                    notifier=Notifier(loaded.store_url),
+                    places=places,
+                    shared=self.shared,
+                )
                 self._pid = os.getpid()
             return self._runner
 
@@ -81,6 +88,8 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
     queues = set(instance.app.amqp.queues.consume_from)
     threads = "thread" in str(instance.pool_cls).lower()
     worker.threads = threads
+    if not threads:
+        worker.shared = SharedPlaces(instance.concurrency)
     if threads:  # of a pool the children say that they live: a parent with threads must not fork
         worker.live(UPSTREAM, places=instance.concurrency)
         Sweeper(worker.runner(), installation.load(), worker.leaving).start()

@@ -25,6 +25,7 @@ QUEUES = (MEDIA, UPSTREAM, BACKGROUND)
 # limit, and has the last free place of a worker kept for it.
 A_PERSON_WAITS, OUTCOME, WORK, AFTERWARDS = range(4)
 LAST = AFTERWARDS  # the far end of a long call, which must not keep short ones waiting
+QUICK = OUTCOME  # decoding a recording that is not long: long ones never hold all of a worker's processes
 URGENT_BELOW = WORK
 
 
@@ -50,9 +51,15 @@ KINDS: dict[str, Kind] = {
     "resolve": Kind(queue=UPSTREAM, run="crm_steps.resolve", doing="waiting for the recording"),
     # upstream, since it waits for somebody else's host: two slow ones must not hold all decoding
     "fetch": Kind(queue=UPSTREAM, run="audio_steps.fetch", doing="downloading the recording"),
-    "sniff": Kind(queue=MEDIA, run="audio_steps.sniff", hears=True, doing="reading the recording"),
-    "split": Kind(queue=MEDIA, run="audio_steps.split", hears=True, doing="cutting the recording"),
-    "halve": Kind(queue=MEDIA, run="audio_steps.halve", hears=True, doing="cutting the recording"),
+    "sniff": Kind(
+        queue=MEDIA, run="audio_steps.sniff", urgency=QUICK, hears=True, doing="reading the recording"
+    ),
+    "split": Kind(
+        queue=MEDIA, run="audio_steps.split", urgency=QUICK, hears=True, doing="cutting the recording"
+    ),
+    "halve": Kind(
+        queue=MEDIA, run="audio_steps.halve", urgency=QUICK, hears=True, doing="cutting the recording"
+    ),
     "transcribe": Kind(
         queue=UPSTREAM,
         run="provider_steps.transcribe",

@@ -29,6 +29,7 @@ from pipeline.domain.job import Claim, Event, Failure, Job, Request
 from pipeline.domain.kinds import BACKGROUND, KINDS, QUEUES, URGENT_BELOW, kind_of
 from pipeline.domain.plain import to_plain
 from pipeline.run.leases import Leases
+from pipeline.run.places import SharedPlaces
 from pipeline.run.salvage import audio_anew, give_up
 from pipeline.settings.portals import Portals
 from pipeline.steps import flow, outcome_steps
@@ -72,15 +73,21 @@ class Runner:
     """Runs steps over a store.
 
     places: queue -> how many of its steps this process runs at a time; others have no bound. The last free
-    one of several is kept for outcomes, and for text and image, since a person waits.
+    one of several is kept for outcomes, and for text and image, since a person waits; that of processes which
+    have one each (shared), for recordings that are not long.
     """
 
     def __init__(
-        self, tools: Tools, *, notifier: Notifies | None = None, places: Mapping[str, int] | None = None
+        self,
+        tools: Tools,
+        *,
+        notifier: Notifies | None = None,
+        places: Mapping[str, int] | None = None,
+        shared: SharedPlaces | None = None,
     ) -> None:
         self.tools = tools
         self._notifier = notifier
-        self._places = places or {}
+        self._places, self._shared = places or {}, shared
         self._busy: Counter[str] = Counter()
         self._unheard: set[str] = set()  # told of work while all places were taken
         self._lock = threading.Lock()
@@ -130,6 +137,15 @@ class Runner:
     def _next(self, queue: str, owner: str) -> bool:
         self._limit()
         last = 1 < self._places.get(queue, 1) <= self._busy[queue]
+        if self._shared is None:
+            return self._claimed(queue, owner, last=last)
+        try:
+            return self._claimed(queue, owner, last=not self._shared.enter())
+        finally:
+            self._shared.leave()
+
+    def _claimed(self, queue: str, owner: str, *, last: bool) -> bool:
+        """One step, if one is due; last: the last free place would be taken for it."""
         claim = self.tools.store.claim(
             queue,
             owner,

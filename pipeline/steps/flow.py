@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.archive.calls import Verdict
 from pipeline.audio.judge import judge
 from pipeline.domain.job import About, Category, Due, Failure, Job, JobId, Source, Step, Timeline
-from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, LAST, kind_of
+from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, LAST, MEDIA, QUICK, WORK, kind_of
 from pipeline.domain.languages import iso639
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import from_plain, to_plain
@@ -26,6 +26,8 @@ from pipeline.domain.transcript import Recognition, Transcript
 
 CLASSIFY_SECONDS = 60.0
 AT_ONCE = 8  # pieces of a call that wait for places; those behind them let other calls of the portal pass
+LONG_SECONDS = 1800.0  # decoding it takes seconds, and more
+COMPRESSED_BYTES_PER_SECOND = 8_000  # 64 kbit/s
 PROBED_SECONDS = 120.0  # a piece that sounds for longer tells its language by itself
 CUTTING = ("plan", "cut")  # kinds of facts that there are while a recording is cut: the plan, pieces that are
 UNDELIVERED = "undelivered"  # the reason of a job whose outcome nobody took
@@ -360,6 +362,14 @@ def _probe(chunks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return found if found["sounding_seconds"] <= PROBED_SECONDS else None
 
 
+def _is_long(job: Job) -> bool:
+    """Whether decoding the recording takes long, by its size: its length is known once it was decoded."""
+    media = job.facts.get("sniff") or {}
+    pcm = str(media.get("codec", "")).startswith("pcm_s16")
+    rate = media["sample_rate"] * media["channels"] * 2 if pcm else COMPRESSED_BYTES_PER_SECOND
+    return bool(media.get("size_bytes", 0) > LONG_SECONDS * rate)
+
+
 def _due(
     job: Job,
     step: str,
@@ -371,10 +381,13 @@ def _due(
 ) -> Due:
     """later: all other work of its portal comes first."""
     kind = KINDS[kind_of(step)]
+    urgency = kind.urgency if job.category.spoken else A_PERSON_WAITS
+    if urgency == QUICK and kind.queue == MEDIA and _is_long(job):
+        urgency = WORK
     return Due(
         step=Step(step),
         queue=BACKGROUND if background else kind.queue,
         at=at,
         expedite=expedite,
-        urgency=LAST if later else kind.urgency if job.category.spoken else A_PERSON_WAITS,
+        urgency=LAST if later else urgency,
     )

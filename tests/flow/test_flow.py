@@ -25,7 +25,17 @@ from pipeline.domain.job import (
     Step,
     Timeline,
 )
-from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, LAST, OUTCOME, UPSTREAM, WORK, kind_of
+from pipeline.domain.kinds import (
+    A_PERSON_WAITS,
+    BACKGROUND,
+    KINDS,
+    LAST,
+    OUTCOME,
+    QUICK,
+    UPSTREAM,
+    WORK,
+    kind_of,
+)
 from pipeline.domain.lead import Lead
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Chunk, Plan, Span
@@ -186,6 +196,20 @@ def test_a_language_is_found_as_soon_as_its_piece_is_cut() -> None:
     assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split"}
     job = replace(job, facts={**job.facts, "cut:2": 1})
     assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split", "transcribe:2"}
+
+
+@pytest.mark.parametrize(
+    ("codec", "size", "urgency"),
+    [
+        ("pcm_s16le", 25 << 20, QUICK), ("pcm_s16le", 31 << 20, WORK), ("pcm_s16le", 200 << 20, WORK),
+        ("mp3", 13 << 20, QUICK), ("mp3", 14 << 20, WORK), ("opus", 1 << 20, QUICK),
+    ],
+)  # fmt: skip
+def test_a_long_recording_is_cut_where_no_short_one_waits(codec: str, size: int, urgency: int) -> None:
+    """From half an hour on, by its bytes, decoding is no urgent work, of which one process is kept free."""
+    sniffed = {"codec": codec, "channels": 1, "sample_rate": 8000, "size_bytes": size}
+    dues = {due.step: due.urgency for due in flow.advance(a_job(fetch={}, sniff=sniffed), NOW).dues}
+    assert dues[Step("split")] == urgency
 
 
 def test_a_long_call_lets_others_pass() -> None:

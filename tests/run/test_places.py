@@ -1,0 +1,96 @@
+"""Long recordings never hold all the processes that decode, so that short ones need not wait for them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from pipeline.domain.job import Claim, Job, Request, Source
+from pipeline.domain.kinds import MEDIA
+from pipeline.domain.plain import to_plain
+from pipeline.domain.recording import Media
+from pipeline.run import runner
+from pipeline.run.places import SharedPlaces
+from pipeline.steps.tools import Result, Snooze, Tools
+from tests.installation import Open, accept
+
+FORK = multiprocessing.get_context("fork")
+
+
+def test_all_places_but_the_last_are_for_any_step() -> None:
+    """Of three processes two may take any step; who leaves, or is killed, gives its place back."""
+    places = SharedPlaces(3)
+    ends = [FORK.Pipe() for _ in range(3)]
+
+    def child(number: int) -> None:
+        while True:
+            told = ends[number][1].recv()
+            ends[number][1].send(places.enter() if told == "enter" else places.leave())
+
+    processes = [FORK.Process(target=child, args=(number,), daemon=True) for number in range(3)]
+    for process in processes:
+        process.start()
+
+    def ask(number: int, what: str = "enter") -> bool | None:
+        ends[number][0].send(what)
+        assert ends[number][0].poll(20)
+        found: bool | None = ends[number][0].recv()
+        return found
+
+    try:
+        assert [ask(0), ask(1), ask(2)] == [True, True, False]
+        ask(1, "leave")
+        assert ask(2)
+        assert not ask(1)
+        assert processes[0].pid
+        os.kill(processes[0].pid, signal.SIGKILL)
+        processes[0].join()
+        assert ask(1)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def test_who_is_alone_takes_any_step() -> None:
+    """A worker of one process keeps no place free."""
+    assert SharedPlaces(1).enter()
+
+
+def test_the_last_place_takes_no_long_recording(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the other process decodes, a long recording waits and a short one does not, whoever was first."""
+    tools, begun = opened(), []
+
+    def split(job: Job, claim: Claim, tools: Tools) -> Result:
+        begun.append(job.digest)
+        raise Snooze(600, "enough")
+
+    monkeypatch.setitem(runner.EXECUTORS, "split", split)
+    for key, size in (("long", 500 << 20), ("short", 1 << 20)):
+        sniffed = Media(
+            container="wav", codec="pcm_s16le", channels=1, sample_rate=8000, size_bytes=size, sha256=key
+        )
+        accept(tools, Request(), key=key, source=Source.API, fetch={}, sniff=to_plain(sniffed))
+    places, taken = SharedPlaces(2), FORK.Event()
+
+    def decode() -> None:
+        if places.enter():
+            taken.set()
+            time.sleep(60)
+
+    other = FORK.Process(target=decode, daemon=True)
+    other.start()
+    try:
+        assert taken.wait(20)
+        worker = runner.Runner(tools, shared=places)
+        worker.drain(MEDIA, "test", seconds=5, stop=lambda: False)
+        assert begun == ["short"]
+    finally:
+        other.kill()
+        other.join()
+    worker.drain(MEDIA, "test", seconds=5, stop=lambda: False)
+    assert begun == ["short", "long"]

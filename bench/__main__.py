@@ -14,7 +14,7 @@ import sys
 
 from bench import report
 
-NAMES = ("intake", "jobs", "claims", "start", "prepare", "neighbours")
+NAMES = ("intake", "jobs", "claims", "start", "prepare", "long_call", "neighbours")
 
 
 def main() -> None:

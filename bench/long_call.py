@@ -23,13 +23,17 @@ import threading
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bench.prepare import recording
+from bench.report import Row
 
 FIXED_SECONDS, SHARE, CHAT_SECONDS = 0.5, 0.02, 0.5
 PLACES = 8
@@ -209,6 +213,15 @@ class Up:
         self._log.close()
 
 
+@dataclass(frozen=True)
+class Round:
+    """Seconds of a call and of the ideal; the provider's pieces, counted from the request."""
+
+    took: float
+    best: float
+    pieces: list[tuple[float, float, float]]
+
+
 def _told(pieces: list[tuple[float, float, float]]) -> str:
     at_once = max(sum(one[0] <= at < one[1] for one in pieces) for at, _, _ in pieces)
     lengths = [seconds for _, _, seconds in pieces]
@@ -219,33 +232,60 @@ def _told(pieces: list[tuple[float, float, float]]) -> str:
     )
 
 
+@contextmanager
+def rounds(seconds: int, count: int, *, stereo: bool) -> Iterator[Iterator[Round]]:
+    """That many calls through a service of its own, each beside the ideal."""
+    with tempfile.TemporaryDirectory(prefix="callscribe-long-") as name:
+        folder = Path(name)
+        path = recording(folder, seconds, stereo=stereo)
+        world = World(path)
+        plain = recording(folder, seconds, stereo=False) if stereo else path
+        up = Up(world, folder)
+        try:
+            up.call(0)  # what is asked for the first time learns how the provider answers
+            yield (_round(world, up, path, plain, number) for number in range(1, count + 1))
+        finally:
+            up.end()
+
+
+def _round(world: World, up: Up, path: Path, plain: Path, number: int) -> Round:
+    world.path = plain
+    best = ideal(world)
+    world.path = path
+    path.write_bytes(path.read_bytes() + b"\0")  # another one: nothing is paid for
+    took, pieces = up.call(number)
+    return Round(took, best, pieces)
+
+
+def measure(quick: bool) -> list[Row]:
+    """Seconds of a call of an hour from the request to its callback, beside the ideal."""
+    with rounds(3600, 1 if quick else 3, stereo=False) as found:
+        done = list(found)
+    return [
+        Row(
+            what=f"a call of an hour, {FIXED_SECONDS} s + {SHARE:.0%} a piece at a provider, {PLACES} places",
+            unit="s",
+            ours=[each.took for each in done],
+            beside={"eight equal pieces at once, then the score": [each.best for each in done]},
+            wanted="<= 1.15 of it",
+        )
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=int, default=3600)
     parser.add_argument("--stereo", action="store_true", help="two sides of 44.1 kHz wav instead of mono mp3")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="callscribe-long-") as name:
-        folder = Path(name)
-        path = recording(folder, given.seconds, stereo=given.stereo)
-        world = World(path)
-        plain = recording(folder, given.seconds, stereo=False) if given.stereo else path
-        up = Up(world, folder)
-        ratios = []
-        try:
-            up.call(0)  # what is asked for the first time learns how the provider answers
-            for number in range(1, given.rounds + 1):
-                path.write_bytes(path.read_bytes() + b"\0")  # another one: nothing is paid for
-                took, pieces = up.call(number)
-                world.path = plain
-                best = ideal(world)
-                world.path = path
-                ratios.append(took / best)
-                print(
-                    f"whole {took:.2f} s, ideal {best:.2f} s: {took / best:.2f}; {_told(pieces)}", flush=True
-                )
-        finally:
-            up.end()
+    ratios = []
+    with rounds(given.seconds, given.rounds, stereo=given.stereo) as found:
+        for each in found:
+            ratios.append(each.took / each.best)
+            print(
+                f"whole {each.took:.2f} s, ideal {each.best:.2f} s: {ratios[-1]:.2f}; {_told(each.pieces)}",
+                flush=True,
+            )
     print(f"median {statistics.median(ratios):.2f} of {given.rounds} rounds, on {os.cpu_count()} cores")
     return 0
 

@@ -1,4 +1,4 @@
-"""Preparation of one hour of 8 kHz mp3, side by side with what it could cost: `python -m bench.prepare`.
+"""Preparation of an hour of 8 kHz mp3, side by side with what it could cost: `python -m bench.prepare`.
 
 Floors: FFmpeg's own silence detection (where the program is installed) and bare decoding by PyAV. Rival:
 the usual recipe, pydub's `split_on_silence` over the whole recording (with --pydub; it takes minutes).
@@ -21,7 +21,11 @@ from pathlib import Path
 import av
 
 from bench.report import Row
-from tests.audio.signals import speech, write
+from tests.audio.signals import decoded, speech, write
+
+# calls of the fixtures: one that hardly rests, so that its frames are copied, and one that is packed
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "audio"
+COPIED, ENCODED = "russian-call", "sales-call"
 
 
 def ours(path: Path) -> None:
@@ -54,10 +58,19 @@ def decode(path: Path) -> None:
 
 def silencedetect(path: Path) -> None:
     """FFmpeg's silence detection."""
+    _ffmpeg("-i", str(path), "-af", "silencedetect", "-f", "null", "-")
+
+
+def silencedetect_flac(path: Path) -> None:
+    """FFmpeg's silence detection, and all of it as FLAC."""
+    with tempfile.TemporaryDirectory() as out:
+        _ffmpeg("-i", str(path), "-af", "silencedetect", "-c:a", "flac", f"{out}/whole.flac")
+
+
+def _ffmpeg(*arguments: str) -> None:
     program = shutil.which("ffmpeg")
     assert program
-    command = [program, "-v", "error", "-i", str(path), "-af", "silencedetect", "-f", "null", "-"]
-    subprocess.run(command, check=True)
+    subprocess.run([program, "-v", "error", *arguments], check=True)
 
 
 def recipe(path: Path) -> None:
@@ -77,6 +90,7 @@ def recipe(path: Path) -> None:
 
 WAYS: dict[str, Callable[[Path], None]] = {
     "ffmpeg": silencedetect,
+    "ffmpeg to flac": silencedetect_flac,
     "decode": decode,
     "callscribe": ours,
     "pydub": recipe,
@@ -96,7 +110,7 @@ def run(way: str, path: Path) -> None:
     started = time.perf_counter()
     WAYS[way](path)
     took = time.perf_counter() - started
-    print(took, _processor() - before, _peak() if way != "ffmpeg" else 0.0)
+    print(took, _processor() - before, _peak() if not way.startswith("ffmpeg") else 0.0)
 
 
 def _processor() -> float:
@@ -112,12 +126,15 @@ def _peak() -> float:
     return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) / 1024
 
 
-def recording(folder: Path, seconds: int, *, stereo: bool) -> Path:
-    """Words and pauses as 8 kHz mp3 at 16 kbit/s, or as two sides of 44.1 kHz wav."""
+def recording(folder: Path, seconds: int, *, stereo: bool = False, call: str = COPIED) -> Path:
+    """A call of the fixtures again and again as 8 kHz mp3 at 16 kbit/s, or words and pauses on two sides of
+    44.1 kHz wav.
+    """
     if not stereo:
-        pcm, _ = speech(8000, seconds)
+        pcm, _ = decoded(FIXTURES / call, 8000)
+        whole = (pcm * (seconds * 16_000 // len(pcm) + 1))[: seconds * 16_000]
         return write(
-            folder / "call.mp3", pcm, rate=8000, codec="libmp3lame", container="mp3", bit_rate=16_000
+            folder / "call.mp3", whole, rate=8000, codec="libmp3lame", container="mp3", bit_rate=16_000
         )
     one, _ = speech(44_100, 600, seed=1)
     other, _ = speech(44_100, 600, seed=2, start=1.7)
@@ -127,14 +144,21 @@ def recording(folder: Path, seconds: int, *, stereo: bool) -> Path:
 
 def measure(quick: bool) -> list[Row]:
     """Processor time of preparing an hour (quick: ten minutes) of mp3, beside FFmpeg and bare decoding."""
+    length = "ten minutes" if quick else "an hour"
+    return [
+        _row(f"preparing {length} of mp3, frames copied", COPIED, "ffmpeg", quick),
+        _row(f"preparing {length} of mp3, packed and encoded", ENCODED, "ffmpeg to flac", quick),
+    ]
+
+
+def _row(what: str, call: str, floor: str, quick: bool) -> Row:
     with tempfile.TemporaryDirectory() as folder:
-        path = recording(Path(folder), 600 if quick else 3600, stereo=False)
-        ways = [way for way in ("callscribe", "decode", "ffmpeg") if way != "ffmpeg" or shutil.which(way)]
+        path = recording(Path(folder), 600 if quick else 3600, call=call)
+        ways = ["callscribe", "decode", *([floor] if shutil.which("ffmpeg") else [])]
         runs = [{way: measured(way, path)[1] for way in ways} for _ in range(2 if quick else 3)]
     beside = {way: [run_[way] for run_ in runs] for way in ways[1:]}
-    what = f"preparing {'ten minutes' if quick else 'an hour'} of mp3, processor time"
     ours_ = [run_["callscribe"] for run_ in runs]
-    return [Row(what=what, unit="s", ours=ours_, beside=beside, wanted="<= 1.5 of ffmpeg")]
+    return Row(what=f"{what}, processor time", unit="s", ours=ours_, beside=beside, wanted="<= 1.5 of ffmpeg")
 
 
 def main() -> None:
@@ -152,7 +176,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = given.path or recording(Path(folder), given.seconds, stereo=given.stereo)
         ways = [way for way in WAYS if way != "pydub" or given.pydub]
-        ways = [way for way in ways if way != "ffmpeg" or shutil.which("ffmpeg")]
+        ways = [way for way in ways if not way.startswith("ffmpeg") or shutil.which("ffmpeg")]
         best: dict[str, list[float]] = {}
         for _ in range(given.repeat):  # in turn, so that a busy moment of the machine is everybody's
             for way in ways:

@@ -168,9 +168,10 @@ def _tones(apart: Sequence[_Sound]) -> Iterator[int]:
 
 def _buzzes(sound: _Sound, windows: Sequence[int], crossings: Sequence[int]) -> bool:
     """Whether a long sound is as low as a voice, and comes and goes: no telephone system sounds so."""
-    pitch = sorted(crossings[sound.first : sound.last])[sound.length // 2]
+    if sorted(crossings[sound.first : sound.last])[sound.length // 2] >= VOICE_CROSSINGS:
+        return False
     levels = sorted(windows[sound.first : sound.last])
-    return pitch < VOICE_CROSSINGS and levels[sound.length * 9 // 10] > 2 * levels[sound.length // 10]
+    return levels[sound.length * 9 // 10] > 2 * levels[sound.length // 10]
 
 
 def _keep_voices(

@@ -8,6 +8,7 @@ the address is checked at the moment of connecting, on the very answer of the na
 from __future__ import annotations
 
 import queue
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from pipeline.domain.errors import ForbiddenURL
-from pipeline.domain.hosts import Allowed, read_allowed, read_url
+from pipeline.domain.hosts import MAX_URL_CHARACTERS, Allowed, read_allowed, read_url
 
 # Kept by hand, since what Python's ipaddress calls private has changed from one release to the next.
 # Sources: IANA's special-purpose registries of IPv4 and IPv6 addresses, the clouds' pages on their metadata.
@@ -61,6 +62,8 @@ _FORBIDDEN = {
     "3ffe::/16": "reserved",  # 6bone, given back
     "3fff::/20": "documentation",
 }
+# most URLs, by their origin: in these the rest makes no difference to who is meant
+_PLAIN_URL = re.compile(r"(https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?)(?:[/?#][\x21-\x7e]*)?")
 _TABLE = tuple((ip_network(network), why) for network, why in _FORBIDDEN.items())
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
@@ -79,16 +82,25 @@ def callback_allowed(url: str, portal_hosts: Iterable[str], trusted: Iterable[st
     https only). trusted: `host` or `host:port`, plain http or not. An entry that cannot be read allows
     nothing.
     """
+    if len(url) <= MAX_URL_CHARACTERS and (plain := _PLAIN_URL.fullmatch(url)):
+        return _origin_allowed(plain[1], tuple(portal_hosts), tuple(trusted))
+    return _allowed(url, tuple(portal_hosts), tuple(trusted))
+
+
+def _allowed(url: str, portal_hosts: tuple[str, ...], trusted: tuple[str, ...]) -> bool:
     try:
         target = read_url(url)
     except ForbiddenURL:
         return False
-    if any(entry.covers(target) for entry in _readable(tuple(trusted))):
+    if any(entry.covers(target) for entry in _readable(trusted)):
         return True
     return any(
         entry.covers(target) and (target.scheme == "https" or entry.scheme == "http")
-        for entry in _readable(tuple(portal_hosts))
+        for entry in _readable(portal_hosts)
     )
+
+
+_origin_allowed = lru_cache(maxsize=1024)(_allowed)  # all callbacks of a portal have one, or few
 
 
 @lru_cache(maxsize=4096)  # settings: read once, though compared with each request

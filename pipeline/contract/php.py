@@ -169,6 +169,8 @@ def whole(value: Any, *, field: str) -> int | None:
 
 def optional_number(value: Any, *, field: str) -> float | None:
     """Like `number`; what is none counts as absent, and the log tells it: no job is lost for a wish."""
+    if value is None:
+        return None
     try:
         return number(value, field=field)
     except BadRequest:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.domain.job import Due, Job
@@ -29,7 +28,8 @@ class Verdict(NamedTuple):
 
 
 LATE_SECONDS = 0.02
-GROUP = 128  # acceptances that are written in one round trip
+GROUP = 128  # acceptances that one run of the script writes
+GROUP_CHARACTERS = 1 << 20  # of their requests; the store does nothing else meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +88,9 @@ class Intake:
     async def _write(self) -> None:
         """Writes group by group until nobody waits; who has given up meanwhile is left out."""
         try:
-            while self._waiting:
-                count = min(len(self._waiting), GROUP)
-                group = [
-                    pair for pair in (self._waiting.popleft() for _ in range(count)) if not pair[1].done()
-                ]
+            while group := self._group():
                 try:
-                    answers = await self._run([arguments for arguments, _ in group])
+                    answers = await self._script(args=[part for arguments, _ in group for part in arguments])
                 except (RedisError, OSError) as error:
                     answers = [error] * len(group)
                 for (_, future), answer in zip(group, answers, strict=True):
@@ -107,17 +103,15 @@ class Intake:
         finally:
             self._writer = None
 
-    async def _run(self, group: Sequence[Arguments]) -> list[Any]:
-        pipe = self._redis.pipeline(transaction=False)
-        for arguments in group:
-            pipe.execute_command("EVALSHA", self._script.sha, 0, *arguments)
-        answers = await pipe.execute(raise_on_error=False)
-        if any(isinstance(answer, NoScriptError) for answer in answers):  # a server that has just started
-            await self._redis.script_load(self._script.script)
-            for number, answer in enumerate(answers):
-                if isinstance(answer, NoScriptError):
-                    answers[number] = await self._script(args=group[number])
-        return answers
+    def _group(self) -> list[tuple[Arguments, asyncio.Future[Any]]]:
+        group: list[tuple[Arguments, asyncio.Future[Any]]] = []
+        size = 0
+        while self._waiting and len(group) < GROUP and size < GROUP_CHARACTERS:
+            pair = self._waiting.popleft()
+            if not pair[1].done():
+                group.append(pair)
+                size += len(pair[0][2])
+        return group
 
     async def ping(self) -> None:
         """Proves that the store takes writes; raises StoreUnavailable."""

@@ -117,13 +117,17 @@ class Store:
 
     # -- records
 
+    @guarded
     def accept(
         self, job: Job, dues: Iterable[Due], fields: Mapping[str, str], quota: Quota | int
     ) -> Sequence[str]:
         """["new" | "known" | "full", digest, queues to tell of ...]; see accept.lua."""
         quota = Quota(quota) if isinstance(quota, int) else quota
         arguments = accept_arguments(job.id, fields, dues, quota)
-        return cast(Sequence[str], self._run("accept", *arguments))
+        (answer,) = self._run("accept", *arguments)
+        if isinstance(answer, Exception):
+            raise answer
+        return cast(Sequence[str], answer)
 
     @guarded
     def load(self, job: JobId) -> Job:

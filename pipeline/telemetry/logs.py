@@ -6,11 +6,14 @@ Job, step and attempt are bound once per step (structlog.contextvars), so that e
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterable
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 from urllib.parse import urlsplit
@@ -25,6 +28,7 @@ from pipeline.settings.portals import Portals
 
 # -- redaction
 
+SHORT = 64  # characters of a text whose redaction is remembered
 SHORTEST_SECRET = 6  # anything shorter would blank out ordinary words
 _SECRET_PATHS = re.compile(r"(/(?:engines|events)/|/rest/\d+/)[A-Za-z0-9_-]+")
 _URL_USER = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://)[^/\s@\"']*@", re.IGNORECASE)
@@ -49,9 +53,13 @@ class Redactor:
         """Replaces the known secrets."""
         known = sorted({s for s in secrets if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        self._short = lru_cache(maxsize=1024)(self._redacted)  # names and words that come again and again
 
     def text(self, value: str) -> str:
         """The text without secrets, and without what would act on the terminal that shows the log."""
+        return self._short(value) if len(value) <= SHORT else self._redacted(value)
+
+    def _redacted(self, value: str) -> str:
         value = printable(value)
         if self._known:
             value = self._known.sub("***", value)
@@ -77,7 +85,11 @@ class Redactor:
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
         """As a structlog processor."""
-        return {key: self.any(item) for key, item in event.items()}
+        short = self._short
+        return {
+            key: short(item) if type(item) is str and len(item) <= SHORT else self.any(item)
+            for key, item in event.items()
+        }
 
 
 REDACTOR = Redactor()
@@ -115,6 +127,8 @@ def _parts(secret: str) -> Iterable[str]:
 
 # -- logs
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # of what the redactor has made plain
+
 if TYPE_CHECKING:
     _Handler = logging.StreamHandler[TextIO]
 else:
@@ -135,6 +149,18 @@ class _Stderr(_Handler):
 def _without_colours(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     event.pop("color_message", None)  # uvicorn's message once more, with colours
     return event
+
+
+def _stamp(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """structlog's TimeStamper in ISO 8601, at a third of its cost: most lines share their second."""
+    seconds, micros = divmod(time.time_ns() // 1000, 1_000_000)
+    event["timestamp"] = f"{_second(seconds)}.{micros:06d}Z"
+    return event
+
+
+@lru_cache(maxsize=2)
+def _second(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
 def _of_ours(record: logging.LogRecord) -> bool:
@@ -158,7 +184,7 @@ def configure(
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _stamp,
         structlog.processors.format_exc_info,
         REDACTOR,
     ]
@@ -167,7 +193,7 @@ def configure(
         plain = structlog.dev.plain_traceback  # the trace is text by then, without secrets
         render = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
     else:
-        render = structlog.processors.JSONRenderer(ensure_ascii=False)
+        render = structlog.processors.JSONRenderer(lambda event, **_: _ENCODE(event))
     handler = logging.StreamHandler(stream) if stream else _Stderr()
     # what libraries say; our own lines go straight to the stream, at a third of the cost
     handler.setFormatter(
@@ -190,9 +216,10 @@ def configure(
     logging.getLogger("uvicorn.error").addFilter(_of_ours)
     for noisy in ("httpx", "httpcore", "celery.worker.strategy", "celery.app.trace", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    lines = _Lines(handler)
     structlog.configure(
         processors=[*shared, render],
-        logger_factory=lambda *_: _Lines(handler),
+        logger_factory=lambda *_: lines,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
@@ -229,10 +256,11 @@ class _Lines:
     """Where our own lines end: each is one write, so that those of other threads and processes stay whole."""
 
     def __init__(self, handler: logging.StreamHandler[TextIO]) -> None:
-        self._stream = handler.stream
+        self._handler = handler
 
     def msg(self, line: str) -> None:
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        stream = self._handler.stream
+        stream.write(line + "\n")
+        stream.flush()
 
     debug = info = warning = error = critical = exception = msg

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import time
 
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from pipeline.contract import read_engine_request
 from pipeline.domain.errors import BadRequest
@@ -23,8 +23,6 @@ from pipeline.store import Prepared, job_id
 from pipeline.telemetry.captures import capture_request
 from pipeline.web.answers import Json
 from pipeline.web.service import Service, service_of
-
-OK = b'{"result":"OK"}'
 
 
 async def look(request: Request) -> Response:
@@ -41,27 +39,33 @@ async def look(request: Request) -> Response:
     return Json({"engine": "callscribe", "category": category.value})
 
 
-async def ask(request: Request) -> Response:
+class _Ask:
     """POST: 202 {"result": "OK"} once the job is durable.
 
-    Portals count 200 and 503 alike as failures, and hang on an empty object.
+    Portals count 200 and 503 alike as failures, and hang on an empty object. An ASGI app, since what
+    Starlette puts around a function is dear; what this raises is answered all the same.
     """
-    service = service_of(request)
-    portal, category = _engine(service, request)
-    async with service.shares.body(request, portal.id, max_bytes=service.settings.engine_bytes) as body:
-        try:
-            job = await service.shares.read(portal.id, body, lambda: _job(service, portal, category, body))
-        except BadRequest:
-            await _capture(service, category, body, 400)
-            raise
-        queues = await service.accept(job)
 
-    async def afterwards() -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        service = service_of(request)
+        portal, category = _engine(service, request)
+        async with service.shares.body(request, portal.id, max_bytes=service.settings.engine_bytes) as body:
+            try:
+                job = await service.shares.read(
+                    portal.id, body, lambda: _job(service, portal, category, body)
+                )
+            except BadRequest:
+                await _capture(service, category, body, 400)
+                raise
+            queues = await service.accept(job)
+        await _TAKEN(scope, receive, send)
         await service.notify(queues)
         await _capture(service, category, body, 202)
 
-    after = BackgroundTask(afterwards) if queues or service.settings.capture_dir else None
-    return Response(OK, 202, media_type="application/json", background=after)
+
+ask = _Ask()
+_TAKEN = Response(b'{"result":"OK"}', 202, media_type="application/json")
 
 
 def _job(service: Service, portal: Portal, category: Category, body: bytes) -> Prepared:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pipeline.telemetry.metrics import REFUSED
+from pipeline.web.bodies import BODY_IS_HERE
 
 HEAD_SECONDS = 10.0
 MAX_HEAD_BYTES = (
@@ -107,24 +108,23 @@ class Bounded(HttpToolsProtocol):
         return self.cycle is not None and self.cycle.more_body
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        transport = cast(_Lingering, self.transport)
+        transport, send = cast(_Lingering, self.transport), cycle.send
 
-        async def closing(scope: Any, receive: Any, send: Any) -> None:
-            async def answer(message: Any) -> None:
-                if message["type"] != "http.response.start":
-                    try:
-                        await send(message)
-                    finally:
-                        transport.flush()
-                    return
-                if cycle.more_body:
-                    message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-                transport.hold()
-                await send(message)
+        async def answer(message: Any) -> None:
+            if message["type"] != "http.response.start":
+                try:
+                    await send(message)
+                finally:
+                    transport.flush()
+                return
+            if cycle.more_body:
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            transport.hold()
+            await send(message)
 
-            await app(scope, receive, answer)
-
-        super()._start_asgi_task(cycle, closing)
+        cycle.send = answer
+        cycle.scope["extensions"] = {BODY_IS_HERE: lambda: not cycle.more_body}
+        super()._start_asgi_task(cycle, app)
 
     def _count(self, size: int) -> None:
         self._counted_bytes += size

@@ -60,6 +60,7 @@ class Service:
     async def open(self) -> None:
         """Opens the store, storage and notifier; none of them has to be there yet."""
         _allow_files(MOST_FILES)
+        self._log = log.bind()  # once, and not for each job
         await asyncio.to_thread(sweep, self.settings)
         self.intake = Intake(self.settings.store_url, bound_seconds=ACCEPT_BOUND_SECONDS)
         self.tools: Tools = await asyncio.to_thread(open_tools, self.settings, self._live)
@@ -174,7 +175,7 @@ class Service:
         ACCEPTED.inc(job.portal, category, source)
         with TRACES.step(job.id, "accept", portal=job.portal, category=category, source=source):
             pass  # a moment: how long it took is among the metrics
-        log.info("job_accepted", job=job.id, portal=job.portal, category=category, source=source)
+        self._log.info("job_accepted", job=job.id, portal=job.portal, category=category, source=source)
         return verdict.news
 
     async def notify(self, queues: Iterable[str]) -> None:

@@ -7,9 +7,9 @@ bodies in any number wait for their turn, and only bytes by the ten millions are
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from starlette.exceptions import HTTPException
@@ -45,44 +45,25 @@ class Shares:
 
     def __init__(self) -> None:
         self._shares: dict[str, _Share] = {}
-        self._sent = RateLimit(rate=BYTES_PER_SECOND, burst=BURST_BYTES)
+        self.sent = RateLimit(rate=BYTES_PER_SECOND, burst=BURST_BYTES)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._waits: set[asyncio.Timeout] = set()
 
-    @asynccontextmanager
-    async def body(self, request: Request, portal: str, *, max_bytes: int) -> AsyncIterator[bytes]:
+    def body(self, request: Request, portal: str, *, max_bytes: int) -> AbstractAsyncContextManager[bytes]:
         """The request's body and the portal's turn to have it worked on.
 
         Raises HTTPException 429 where the portal sends too much, StoreUnavailable where what came before it
         takes too long; else as `whole`.
         """
         share = self._shares.get(portal) or self._shares.setdefault(portal, _Share())
-        held = 0
-
-        def hold(size: int) -> None:
-            nonlocal held
-            charged = max(held + size - FREE_BYTES, 0) - max(held - FREE_BYTES, 0)
-            if share.held_bytes + size > HELD_BYTES or (charged and self._sent.wait(portal, charged)):
-                raise HTTPException(429, "This portal sends more bytes than it may.", {"Retry-After": "5"})
-            held += size
-            share.held_bytes += size
-
-        try:
-            body = await whole(request, max_bytes=max_bytes, hold=hold)
-            await self._acquire(share.turns)
-            try:
-                yield body
-            finally:
-                share.turns.release()
-        finally:
-            share.held_bytes -= held
+        return _Turn(self, share, request, portal, max_bytes)
 
     async def read(self, portal: str, body: bytes, read: Callable[[], T]) -> T:
         """What `read` makes of the body: at once where that is a matter of microseconds, else in a thread."""
         if len(body) <= FREE_BYTES and body.count(b",") + body.count(b"[") <= FEW_MEMBERS:
             return read()
         large = self._shares[portal].large
-        await self._acquire(large)
+        await self.acquire(large)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, read)
         finally:
@@ -96,7 +77,8 @@ class Shares:
         for wait in self._waits:
             wait.reschedule(0.0)
 
-    async def _acquire(self, turns: asyncio.Semaphore) -> None:
+    async def acquire(self, turns: asyncio.Semaphore) -> None:
+        """One of these turns; raises StoreUnavailable where it takes too long, or the store is away."""
         if not turns.locked():
             await turns.acquire()
             return
@@ -109,3 +91,33 @@ class Shares:
                     self._waits.discard(wait)
         except TimeoutError:
             raise StoreUnavailable("This portal's requests before this one are not through yet.") from None
+
+
+class _Turn:
+    """A context manager, by hand: one of contextlib's costs as much as all that is done here."""
+
+    def __init__(self, shares: Shares, share: _Share, request: Request, portal: str, max_bytes: int) -> None:
+        self._shares, self._share, self._request, self._portal = shares, share, request, portal
+        self._max_bytes, self._held = max_bytes, 0
+
+    async def __aenter__(self) -> bytes:
+        try:
+            body = await whole(self._request, max_bytes=self._max_bytes, hold=self._hold)
+            await self._shares.acquire(self._share.turns)
+        except BaseException:
+            self._share.held_bytes -= self._held
+            raise
+        return body
+
+    async def __aexit__(self, *_: object) -> None:
+        self._share.turns.release()
+        self._share.held_bytes -= self._held
+
+    def _hold(self, size: int) -> None:
+        held = self._held
+        charged = max(held + size - FREE_BYTES, 0) - max(held - FREE_BYTES, 0)
+        share, sent = self._share, self._shares.sent
+        if share.held_bytes + size > HELD_BYTES or (charged and sent.wait(self._portal, charged)):
+            raise HTTPException(429, "This portal sends more bytes than it may.", {"Retry-After": "5"})
+        self._held += size
+        share.held_bytes += size

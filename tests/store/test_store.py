@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
@@ -35,6 +36,30 @@ def test_fifty_requests_at_once_make_one_job(store: Store, valkey: str) -> None:
     assert verdicts.count("new") == 1
     assert store.claim("media", "a", lease_seconds=30) is not None
     assert store.claim("media", "a", lease_seconds=30) is None
+
+
+def test_what_one_request_meets_in_the_store_is_no_other_ones(store: Store, valkey: str) -> None:
+    """Of those that are written together one's key is damaged: it is refused, the rest accepted in order."""
+
+    async def together(jobs: list[Job]) -> list[Any]:
+        intake = Intake(valkey)
+        try:
+            written = (prepare(job, (due("fetch"),), quota=Quota(100)) for job in jobs)
+            return await asyncio.gather(*map(intake.accept, written), return_exceptions=True)
+        finally:
+            await intake.close()
+
+    jobs = [a_job(store, number) for number in range(9)]
+    with redis.Redis.from_url(valkey) as raw:
+        raw.set(f"cs:job:{jobs[4].id}", "damaged")
+    answers = asyncio.run(together(jobs))
+    assert isinstance(answers.pop(4), StoreUnavailable)
+    assert [answer.what for answer in answers] == ["new"] * 8
+    good = [job.id for job in jobs if job is not jobs[4]]
+    assert [job for job, _, _ in reversed(store.page())] == good
+    moments = [store.load(job).accepted_at for job in good]
+    assert sorted(set(moments)) == moments
+    assert len([store.claim("media", "a", lease_seconds=30) for _ in range(8)]) == 8
 
 
 def test_a_record_is_read_as_it_was_written(store: Store) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -53,6 +54,24 @@ def test_secrets_are_taken_out(lines: Callable[[], list[dict[str, Any]]], said: 
     assert foreign["event"] == written
     assert broken["exception"].endswith(f"ValueError: {written}")
     assert theirs["exception"].endswith(f"ValueError: {written}")
+
+
+def test_what_becomes_a_secret_is_taken_out_from_then_on(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    """A text that was written before it was known to be a secret is written no more."""
+    log = structlog.get_logger()
+    log.info("before", field="known-secret-2")
+    logs.REDACTOR.learn(["known-secret-2"])
+    log.info("after", field="known-secret-2")
+    assert [line["field"] for line in lines()] == ["known-secret-2", "***"]
+
+
+def test_lines_tell_their_moment(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    """In UTC, to the microsecond, as ISO 8601 has it."""
+    begun = datetime.now(UTC)
+    structlog.get_logger().info("now")
+    (line,) = lines()
+    assert line["timestamp"].endswith("Z")
+    assert begun <= datetime.fromisoformat(line["timestamp"]) <= datetime.now(UTC)
 
 
 def test_strangers_fill_no_log(lines: Callable[[], list[dict[str, Any]]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +29,7 @@ from pipeline.archive.calls import (
     Call,
     Filters,
     Gap,
+    Lack,
     Member,
     Page,
     Verdict,
@@ -86,6 +88,12 @@ class Archive:
                     .where(calls.c.number == known.number)
                     .values(score=verdict.score, band=verdict.band)
                 )
+                connection.execute(  # what nobody but this person said of it
+                    update(calls)
+                    .where(calls.c.number == known.number, calls.c.machine_score.is_(None))
+                    .values(reason=verdict.why)
+                )
+                _fill(connection, known.number, "unscored")
             return True
 
     def audit(self, entry: Audited) -> None:
@@ -266,11 +274,16 @@ def _put(connection: Connection, call: Call) -> None:
         kept = {"audio"} if known.audio_bytes is not None else set()  # there, or removed by now
         if not call.verdicts and _judged(connection, number):
             kept |= {"score", "band"}
+            call = replace(call, gaps=tuple(gap for gap in call.gaps if gap.kind != "unscored"))
         changed = {name: value for name, value in values.items() if name not in kept}
         connection.execute(update(calls).where(calls.c.number == number).values(**changed))
     _replace_lines(connection, number, call)
     _add_verdicts(connection, number, call.verdicts)
     words.index(connection, number, _findable(call))
+
+
+def _fill(connection: Connection, number: int, kind: Lack) -> None:
+    connection.execute(delete(gaps).where(gaps.c.call == number, gaps.c.kind == kind))
 
 
 def _erase(connection: Connection, numbers: Sequence[int]) -> int:

@@ -17,6 +17,7 @@ from pipeline.scoring.talk_facts import talk_facts
 from pipeline.scoring.wording import lead_lines
 
 TITLES = {"en": "AI classification: {} ({}/100)", "ru": "AI-классификация: {} ({}/100)"}
+BY_PERSON = {"en": "Call scored {} ({}/100) by {}", "ru": "Оценка звонка: {} ({}/100), {}"}
 CORRECTED = {
     "en": ("AI classification corrected to {} ({}/100) by {}", "Before: {} ({}/100)."),
     "ru": ("AI-классификация исправлена: {} ({}/100), {}", "Было: {} ({}/100)."),
@@ -41,10 +42,12 @@ class Entry:
     """What is written: a call's score, and how it is worded.
 
     language: ISO 639-1. seconds: length of the recording. redact: mask phones, cards and e-mails.
-    attach: with the transcript as a file, where the writer takes files.
+    attach: with the transcript as a file, where the writer takes files. person: who gave the score, None: the
+    model.
     """
 
     lead: Lead
+    person: str | None = None
     transcript: Transcript
     job: JobId
     language: str = "en"
@@ -107,12 +110,16 @@ def correction(
     """
     heading, before = CORRECTED.get(what.language, CORRECTED["en"])
     band = band_word(what.after.quality, what.language)
-    title = heading.format(band, what.after.score, " ".join(what.who.split())[:100])
+    title = heading.format(band, what.after.score, _name(what.who))
     was = before.format(band_word(what.before.quality, what.language), what.before.score)
     why = " ".join(what.why.split())[:MAX_LETTERS]
     mark = f"{what.job} #{what.number}"
     text = f"{redacted(why) if what.redact else why}\n{was}\ncallscribe {mark}"
     return _once(entity, title, text.lstrip(), mark, journals=(writer, *readers), again=again)
+
+
+def _name(who: str) -> str:
+    return " ".join(who.split())[:100]
 
 
 def _once(
@@ -163,6 +170,7 @@ def worded(what: Entry) -> tuple[str, str]:
         text = redacted(text)
     if len(text) > MAX_LETTERS:
         text = text[: MAX_LETTERS - 1] + "…"
-    band = band_word(what.lead.quality, what.language)
-    title = TITLES.get(what.language, TITLES["en"]).format(band, what.lead.score)
+    titles = BY_PERSON if what.person else TITLES
+    band, by = band_word(what.lead.quality, what.language), _name(what.person or "")
+    title = titles.get(what.language, titles["en"]).format(band, what.lead.score, by)
     return title, f"{text}\ncallscribe {what.job}"

@@ -178,6 +178,11 @@ def show(job_id: str, as_json: bool) -> None:
         echo(f"callback {drawing.moment(sent.at)}  {sent.kind}: {came}, {said}")
     if lead:
         echo(f"lead     {lead.quality} ({lead.score}/100): {lead.reason}")
+    for each in flow.verdicts(job):
+        of_what = (
+            f"{each.criterion}: {'yes' if each.met else 'no'}" if each.criterion else f"score {each.score}"
+        )
+        echo(f"verdict  {of_what}, by {each.who} {drawing.moment(each.at)}: {each.why}")
     if job.category.spoken:
         stands = flow.timeline(job)
         echo(f"timeline {stands.state}" + (f": {stands.why}" if stands.why else ""))

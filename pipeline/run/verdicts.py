@@ -24,26 +24,28 @@ log = structlog.get_logger()
 def judge(tools: Tools, job_id: JobId, said: Verdict) -> tuple[Due, ...]:
     """Takes a verdict down: on the score, or on one criterion, by which the score is weighed anew.
 
-    A score that a person gave stays until a person gives another; what the machine holds against a score by
-    itself (who speaks of scores gets no more than medium) holds for people no more. The machine's own stays
-    beside it. Where the record lives, its deal gets an entry more; what is due for that is returned.
+    A call that the machine did not score gets its score by it, and its entry in the deal. A score that a
+    person gave stays until a person gives another; what the machine holds against a score by itself (who
+    speaks of scores gets no more than medium) holds for people no more. The machine's own stays beside it.
+    Where the record lives, its deal gets an entry more; what is due for that is returned.
     Raises UnknownJob; BadRequest for a criterion that the call was not judged by, and for a call without a
-    score; ArchiveUnavailable where the archive alone could keep it.
+    transcript; ArchiveUnavailable where the archive alone could keep it.
     """
     job = _record(tools, job_id)
-    call = None if job and flow.lead(job) else tools.archive.call(job_id)
-    lead = flow.lead(job) if job else None
-    if lead is None and (call is None or call.machine_score is None):
+    heard = job is not None and flow.transcript(job) is not None
+    call = None if heard else tools.archive.call(job_id)
+    if not heard and (call is None or not call.segments):
         if call is None and job is None:
             raise UnknownJob(f"no call {job_id}")
-        raise BadRequest("the call has no score that could be corrected", field="id")
+        raise BadRequest("the call has no transcript, so it cannot be scored", field="id")
+    lead = flow.lead(job) if job and heard else None
     criteria = lead.criteria if lead else call.criteria if call else ()
-    before = flow.verdicts(job) if job and lead else call.verdicts if call else ()
+    before = flow.verdicts(job) if job and heard else call.verdicts if call else ()
     owner = job.portal if job else call.portal if call else None
     portal = tools.portals.get(owner) if owner else None
     rubric = read_rubric(portal.rubric, language=portal.language) if portal and portal.rubric else None
     whole = weighed(said, before, criteria, rubric)
-    dues = _into_record(tools, job, whole) if job and lead else ()
+    dues = _into_record(tools, job, whole) if job and heard else ()
     try:
         known = tools.archive.judge(job_id, whole)
     except CallscribeError as error:
@@ -90,7 +92,10 @@ def _into_record(tools: Tools, job: Job, said: Verdict) -> tuple[Due, ...]:
         number, now = len(flow.verdicts(job)) + 1, tools.store.now()
         facts = {f"verdict:{number}": to_plain(said)}
         was_closed = flow.advance(job, now).closed
-        following = flow.advance(replace(job, facts={**job.facts, **facts}), now)
+        # where there was no score, nothing was looked for that it could be written to
+        again = [] if flow.corrected(job) else [step for step in ("link", "timeline") if step in job.facts]
+        kept = {step: fact for step, fact in job.facts.items() if step not in again}
+        following = flow.advance(replace(job, facts=kept | facts), now)
         event = Event(at=now, step=Step("verdict"), what="corrected", why=said.criterion or "the score")
         try:
             tools.store.finish(
@@ -99,6 +104,7 @@ def _into_record(tools: Tools, job: Job, said: Verdict) -> tuple[Due, ...]:
                     facts=facts,
                     dues=following.dues,
                     status=following.status,
+                    forget=[f"fact:{step}" for step in again],
                     events=(event,),
                     reopened=was_closed,
                 ),

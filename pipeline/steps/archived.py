@@ -59,7 +59,7 @@ def call_of(job: Job, portal: Portal | None, prices: Mapping[str, Price]) -> Cal
         band=holds.quality if holds else None,
         machine_score=lead.score if lead else None,
         machine_band=lead.quality if lead else None,
-        reason=lead.reason if lead else "",
+        reason=lead.reason if lead else holds.reason if holds else "",
         criteria=lead.criteria if lead else (),
         segments=transcript.segments if transcript else (),
         missing=transcript.missing if transcript else (),
@@ -112,7 +112,7 @@ def _gaps(job: Job, transcript: Transcript | None) -> Iterator[Gap]:
     if failed := flow.error(job):
         yield Gap(kind="failed" if flow.failure(job) else "undelivered", why=failed.message)
     scored, stands = job.facts.get("classify"), flow.timeline(job)
-    if scored is not None and not scored.get("lead"):
+    if scored is not None and flow.corrected(job) is None:
         yield Gap(kind="unscored", why=scored.get("why") or "")
     elif stands.state == "unlinked":
         yield Gap(kind="unlinked", why=stands.why or "")

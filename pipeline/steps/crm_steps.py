@@ -97,7 +97,7 @@ def link(job: Job, claim: Claim, tools: Tools) -> Result:
     resolved = job.facts.get("resolve") or {}
     if portal.timeline == "off":
         where = Timeline(state="off")
-    elif flow.lead(job) is None:
+    elif flow.corrected(job) is None:
         where = Timeline(state="failed", why=job.facts["classify"].get("why") or "there is no score")
     elif job.request.entity:
         where = Timeline(state="waiting", entity=job.request.entity, activity_id=job.request.activity_id)
@@ -117,7 +117,8 @@ def link(job: Job, claim: Claim, tools: Tools) -> Result:
 @in_turn
 def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
     """The entry, once per call whatever way the call came, under retries and lost answers."""
-    portal, lead, transcript = tools.portal(job), flow.lead(job), flow.transcript(job)
+    portal, transcript = tools.portal(job), flow.transcript(job)
+    lead, person = flow.entered(job)
     where = from_plain(Timeline, job.facts["link"])
     assert lead is not None
     assert transcript is not None
@@ -145,6 +146,7 @@ def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
             where.entity,
             Entry(
                 lead=lead,
+                person=person,
                 transcript=transcript,
                 job=job.id,
                 language=portal.language,
@@ -183,7 +185,7 @@ def about(job: Job, claim: Claim, tools: Tools) -> Result:
 def correct(job: Job, claim: Claim, tools: Tools) -> Result:
     """What people made of the score, as an entry of its own beneath that of the machine."""
     portal, where, said = tools.portal(job), flow.timeline(job), flow.verdicts(job)
-    lead, holds = flow.lead(job), flow.corrected(job)
+    (lead, _), holds = flow.entered(job), flow.corrected(job)
     assert lead is not None
     assert holds is not None
     told = [job.facts.get(f"correct:{number}") or {} for number in range(1, len(said))]

@@ -71,7 +71,7 @@ def lacks(job: Job) -> tuple[str, ...]:
     """What of a job that is done could not be had: "score", "deal", "entry"; it may be done again."""
     if not job.category.spoken or "callback" not in job.facts or failure(job):
         return ()
-    if "classify" in job.facts and lead(job) is None:
+    if "classify" in job.facts and corrected(job) is None:
         return ("score",)
     stands = timeline(job)
     if stands.state not in ("unlinked", "failed"):
@@ -136,9 +136,20 @@ def corrected(job: Job) -> Lead | None:
     """What the call is worth: as the last person said who said so, else as the model did."""
     found = lead(job)
     for verdict in reversed(verdicts(job)):
-        if found and verdict.score is not None and verdict.band is not None:
-            return replace(found, score=verdict.score, quality=verdict.band)
+        if verdict.score is not None and verdict.band is not None:
+            given = found or Lead(quality=verdict.band, score=verdict.score, reason=verdict.why)
+            return replace(given, score=verdict.score, quality=verdict.band)
     return found
+
+
+def entered(job: Job) -> tuple[Lead | None, str | None]:
+    """What the first entry tells: the model's score; where there is none, a person's first one, and whose."""
+    if found := lead(job):
+        return found, None
+    for verdict in verdicts(job):
+        if verdict.score is not None and verdict.band is not None:
+            return Lead(quality=verdict.band, score=verdict.score, reason=verdict.why), verdict.who
+    return None, None
 
 
 def verdicts(job: Job) -> tuple[Verdict, ...]:

@@ -87,7 +87,7 @@ class Transition:
 # of a record: what a list shows
 LISTED = (
     *("portal", "category", "status", "source", "deadline", "rev", "accepted_at", "held_since"),
-    *(f"fact:{step}" for step in ("failure", "classify", "callback", "link", "timeline")),
+    *(f"fact:{step}" for step in ("failure", "classify", "callback", "link", "timeline", "verdict:1")),
 )
 
 
@@ -133,6 +133,11 @@ class Store:
     def load(self, job: JobId) -> Job:
         """The record; raises UnknownJob, UnreadableRecord."""
         return read_job(job, self.raw(job))
+
+    @guarded
+    def has(self, job: JobId) -> bool:
+        """Whether the job's record is there."""
+        return bool(self._redis.exists(f"cs:job:{job}"))
 
     @guarded
     def raw(self, job: JobId) -> dict[str, str]:

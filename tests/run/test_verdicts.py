@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pipeline.archive.calls import Verdict
 from pipeline.domain.errors import BadRequest, UnknownJob
 from pipeline.domain.job import Entity, Job, JobId, Request, Source
 from pipeline.domain.lead import Criterion
+from pipeline.run.operate import retry_job
 from pipeline.run.verdicts import judge, weighed
 from pipeline.run.views import job_view
 from pipeline.sandbox.app import Sandbox
@@ -140,6 +142,78 @@ def test_an_archive_that_was_lost_is_made_anew_with_what_people_said(tools: Tool
     assert found is not None
     assert [each.score for each in found.verdicts] == [9, 8]
     assert found.score == 8
+
+
+@pytest.fixture
+def unscored(tools: Tools, sandbox: Sandbox) -> Job:
+    """A call of deal 42 that no model would score."""
+    sandbox.script.add(path="*/chat/completions", status=400, body="no", times=None)
+    link = sandbox.crm.link(sandbox.base_url, recording(sandbox))
+    request = Request(file_url=link, language="en", entity=Entity(type="deal", id=42))
+    (done,) = run(tools, accept(tools, request, Source.API), until=over)
+    assert (flow.lacks(done), flow.lead(done), titles(sandbox)) == (("score",), None, [])
+    return done
+
+
+def test_a_person_scores_a_call_that_the_machine_did_not(
+    tools: Tools, sandbox: Sandbox, unscored: Job
+) -> None:
+    """It has that score from then on, lacks none, and its deal gets an entry in the person's name; what she
+    changes later is one more."""
+    judge(tools, unscored.id, said(score=80))
+    (done,) = run(tools, unscored.id, until=lambda job: over(job) and "correct:1" in job.facts)
+    (entry,) = sandbox.crm.log_entries
+    assert (entry["entityId"], entry["title"]) == (42, "Call scored high (80/100) by Olga")
+    assert entry["text"].splitlines()[0] == "they asked (b)only(/b)"
+    assert entry["text"].splitlines()[-1] == f"callscribe {done.id}"
+    assert (flow.lacks(done), flow.timeline(done).state) == ((), "written")
+    found = tools.archive.call(done.id)
+    assert found is not None
+    assert (found.score, found.band, found.machine_score, found.gaps) == (80, "high", None, ())
+    assert found.reason == "they asked [b]only[/b]"
+    judge(tools, done.id, said(score=10))
+    run(tools, done.id, until=lambda job: over(job) and "correct:2" in job.facts)
+    assert titles(sandbox)[1:] == ["AI classification corrected to low (10/100) by Olga"]
+    assert "Before: high (80/100)." in sandbox.crm.log_entries[1]["text"]
+
+
+def test_a_model_that_scores_it_later_changes_nothing_of_what_a_person_gave(
+    tools: Tools, sandbox: Sandbox, unscored: Job
+) -> None:
+    """The machine's score stands beside it, and there is no further entry."""
+    judge(tools, unscored.id, said(score=80))
+    run(tools, unscored.id, until=over)
+    sandbox.script.clear()
+    retry_job(tools, unscored.id, anew=True)
+    (done,) = run(tools, unscored.id, until=lambda job: over(job) and flow.lead(job) is not None)
+    found = tools.archive.call(done.id)
+    assert found is not None
+    assert found.machine_score is not None
+    assert (found.score, titles(sandbox)) == (80, ["Call scored high (80/100) by Olga"])
+
+
+def test_an_unscored_call_whose_record_is_gone_is_scored_in_the_archive(tools: Tools, unscored: Job) -> None:
+    """It is not among those without a score any more."""
+    before = tools.archive.call(unscored.id)
+    assert before is not None
+    assert [gap.kind for gap in before.gaps] == ["unscored"]
+    tools.store.erase(unscored.id)
+    assert judge(tools, unscored.id, said(score=7)) == ()
+    found = tools.archive.call(unscored.id)
+    assert found is not None
+    assert (found.score, found.band, found.gaps, found.reason) == (7, "low", (), "they asked [b]only[/b]")
+    tools.archive.put(replace(before, verdicts=()))
+    again = tools.archive.call(unscored.id)
+    assert again is not None
+    assert (again.score, again.gaps) == (7, ())
+
+
+def test_a_call_without_a_transcript_cannot_be_scored(tools: Tools, sandbox: Sandbox) -> None:
+    """There is nothing that a score could be about."""
+    request = Request(file_url=f"{sandbox.base_url}/nothing-there", language="en")
+    (failed,) = run(tools, accept(tools, request, Source.API), until=over)
+    with pytest.raises(BadRequest, match="no transcript"):
+        judge(tools, failed.id, said(score=7))
 
 
 def test_a_score_of_a_person_stays_until_another(tools: Tools) -> None:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from pipeline.archive.calls import Verdict
 from pipeline.domain.errors import BadRequest, UnknownJob
 from pipeline.domain.job import Entity, Job, JobId
+from pipeline.domain.kinds import kind_of
 from pipeline.run.operate import erase_job, retry_job
 from pipeline.run.verdicts import judge
 from pipeline.steps import flow
@@ -40,7 +41,11 @@ async def correct(view: View) -> Response:
     dues = await view.blocking(judge, view.service.tools, key, said)
     await view.service.notify({due.queue for due in dues if due.at == 0})
     await audit(view, "corrected", key, criterion or f"score {said.score}")
-    return view.back(f"/calls/{key}", "The correction is written down.")
+    if any(kind_of(due.step) in ("correct", "link") for due in dues):
+        return view.back(f"/calls/{key}", "It is written down; the deal gets an entry in a moment.")
+    if not await view.blocking(view.service.tools.store.has, key):
+        return view.back(f"/calls/{key}", "It is written down here alone: the deal gets no entry.")
+    return view.back(f"/calls/{key}", "It is written down.")
 
 
 async def score_again(view: View) -> Response:

@@ -38,7 +38,9 @@ async def shown(view: View) -> Response:
     call = await view.archived(lambda archive: archive.call(key))
     if call is None:
         return await _under_way(view, key)
-    return view.page("call.html", live=15, **await view.blocking(_context, view, call))
+    # a live page: whoever may correct is told before whether the deal will hear of it
+    recorded = await view.blocking(view.service.tools.store.has, key)
+    return view.page("call.html", live=15, recorded=recorded, **await view.blocking(_context, view, call))
 
 
 def _context(view: View, call: Call) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from pipeline.store.records import readable
 from pipeline.web.auth import Role
 from pipeline.web.console.drawing import steps
 from pipeline.web.console.twins import Rows
+from pipeline.web.console.under_way import ENDED
 from pipeline.web.console.view import View
 from pipeline.web.jobs import job_id
 
-ENDED = ("done", "failed")
 ACTIVE_SECONDS, CALM_SECONDS = 2.0, 15.0  # between two looks of a page
 
 

@@ -9,6 +9,7 @@ from pipeline.domain.kinds import KINDS, kind_of
 from pipeline.web.console.view import View
 from pipeline.web.console.words import Words
 
+ENDED = ("done", "failed")
 MOST = 20  # of a portal's
 FITTING = {"portal", "category", "limit"}  # filters that can be told of a call under way
 
@@ -37,10 +38,9 @@ async def calls_under_way(view: View) -> list[UnderWay]:
     for portal in (name for name in sorted(view.service.portals) if asked in (None, name)):
         for key, at, fields, last in await view.blocking(store.under_way, portal, most=MOST):
             category = fields.get("category", "")
-            if (
-                category not in (Category.AUDIO, Category.CALL)
-                or view.query.get("category", category) != category
-            ):
+            if category not in (Category.AUDIO, Category.CALL) or fields.get("status") in ENDED:
+                continue  # of one that has ended and is opened again something is done over, below it is
+            if view.query.get("category", category) != category:
                 continue
             says, waits = state(last, view.words)
             found.append(UnderWay(id=key, accepted_at=at, portal=portal, says=says, waits=waits))

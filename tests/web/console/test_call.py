@@ -224,6 +224,20 @@ def test_the_transcript_as_a_file(archive: Archive, reader: Browser, kind: str) 
     assert reader.get(f"/calls/{whole().id}/transcript.pdf").status_code == 404
 
 
+def test_whether_the_deal_will_hear_of_a_correction_is_told_before_and_after(
+    archive: Archive, reviewer: Browser, store: Store
+) -> None:
+    """A deal hears of it as long as the call's record lives; afterwards it stays in the console alone."""
+    job = put(store, facts=FACTS)
+    over = "The record of this call is over"
+    for key, lives in ((job, True), (whole().id, False)):
+        archive.put(whole(id=key))
+        page = f"/calls/{key}"
+        assert (over in reviewer.get(page).text) is not lives
+        answer = reviewer.post(f"{page}/verdict", page, score="40", why="No budget was named.")
+        assert ("alone" in answer.headers["set-cookie"]) is not lives
+
+
 def test_a_reviewer_corrects_the_score(archive: Archive, reviewer: Browser) -> None:
     """With a reason; the page says from what to what and by whom, and keeps the machine's."""
     archive.put(whole())
@@ -233,7 +247,7 @@ def test_a_reviewer_corrects_the_score(archive: Archive, reviewer: Browser) -> N
     shown = reviewer.get(
         page, Cookie=reviewer.headers["Cookie"] + "; " + answer.headers["set-cookie"].partition(";")[0]
     )
-    assert "The correction is written down." in shown.text
+    assert "It is written down here alone: the deal gets no entry." in shown.text
     assert re.search(r"Corrected from 75 to 40\s+by Olga", shown.text)
     assert "No budget was named." in shown.text
     found = archive.call(whole().id)

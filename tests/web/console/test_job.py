@@ -199,6 +199,15 @@ def test_calls_under_way_stand_above_the_list(store: Store, archive: Archive, re
     assert "ждём: " in reader.get("/calls", **{"Accept-Language": "ru"}).text
 
 
+def test_what_has_ended_is_not_under_way(store: Store, reader: Browser) -> None:
+    """Steps may be due of it still, or again: it stands in the list, and nowhere twice."""
+    ended = [happened(store, number, {}, status=status) for number, status in enumerate(("done", "failed"))]
+    begun = put(store, 2)
+    page = reader.get("/calls?state=waiting").text
+    assert begun in page
+    assert not any(job in page for job in ended)
+
+
 def test_a_job_and_its_events_are_there_as_data(store: Store, operator: Browser, reader: Browser) -> None:
     """As /v1 has it, and as CSV; what was answered to a portal's text is for operators."""
     request = Request(prompt="Write", callback_url="https://portal.example/c")

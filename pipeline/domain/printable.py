@@ -20,7 +20,7 @@ _MARKUP = re.compile(
     rf"""
     (?P<ours>\[(?:(?:{_WHO})(?:\ \d{{1,3}})?|phone|card|email)\])  # [Manager], [Speaker 2]; what was masked
     | (?P<link>(?:\b[a-z][a-z0-9+.-]{{1,15}}://|\bwww\.(?=\w)|(?<![\w/])//(?=\w)|\b(?:mailto|javascript|vbscript):(?=\S)
-        |\b(?:https?|ftp):(?=\S)|\bdata:(?=\w+/))[^\s<>\[\]"]*)
+        |\b(?:https?|ftp):(?=\S)|\b(?:tel|sms|callto):(?=[\w+])|\bdata:(?=\w+/))[^\s<>\[\]"]*)
     | (?P<mention>(?<![\w.])@(?=\w))
     | (?P<entity>&(?=\#?\w{{1,31}};))
     | --> | [\[\]<>]

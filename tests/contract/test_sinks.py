@@ -54,9 +54,24 @@ INVISIBLE = "".join(
 POISON = (
     "we need [b]forty[/b] [USER=1]Boss[/USER] [URL=https://evil.example/a?b=1]here[/URL] [img]x[/img] @ivan "
     "<script src=//evil.example>1</script> &lt;b&gt; www.evil.example javascript:alert(1) data:text/html,x "
+    "tel:+79990001122 http:evil.example "
     "\x1b]0;title\x07\x1b[31mred\x9b2J \u202eright\u202c \u2066iso\u2069 z\u200be\ufeffro\u00ad\ud800 end"
 )
-MARKUP = ("[b]", "[/", "[u", "[i", "<", "://", "www.", "javascript:", "data:", "@ivan", "&lt;")
+MARKUP = (
+    "tel:",
+    "http:",
+    "[b]",
+    "[/",
+    "[u",
+    "[i",
+    "<",
+    "://",
+    "www.",
+    "javascript:",
+    "data:",
+    "@ivan",
+    "&lt;",
+)
 SEGMENTS = (
     Segment(start=0.0, end=2.0, speaker="manager", text=POISON),
     Segment(start=2.0, end=4.0, speaker="client", text="[Client] " + INVISIBLE),

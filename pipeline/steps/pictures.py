@@ -160,6 +160,6 @@ def _fetched(picture: Picture, provider: Provider, tools: Tools) -> bytes | None
 
 
 def _usage(raw: Mapping[str, Any]) -> Any:
-    with suppress(ValueError, AttributeError):
+    with suppress(ValueError, AttributeError, RecursionError):
         return json.loads(raw["body"]).get("usage")
     return None

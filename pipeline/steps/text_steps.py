@@ -211,7 +211,7 @@ def _whole(answer: Reply, language: str) -> str:
     if answer.text.lstrip("`json \n").startswith(("{", "[")):
         try:
             json.loads(answer.text[answer.text.find("{") : answer.text.rfind("}") + 1])
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UnusableAnswer("The chat model's JSON was cut at its limit of length.") from None
         return answer.text
     return f"{answer.text}\n\n{CUT.get(language, CUT['en'])}"

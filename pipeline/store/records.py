@@ -107,7 +107,7 @@ def salvaged(key: JobId, fields: Mapping[str, str], *, portal: PortalId, deadlin
     portal, deadline: as the step's claim names them, where the record does not.
     """
     request: dict[str, Any] = {}
-    with suppress(ValueError, AttributeError):
+    with suppress(ValueError, AttributeError, RecursionError):
         written = json.loads(fields.get("request") or "{}")
         names = ("callback_url", "error_callback_url")
         request = {name: written[name] for name in names if isinstance(written.get(name), str)}

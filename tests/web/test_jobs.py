@@ -272,7 +272,7 @@ DAMAGES: list[tuple[str, str | bytes]] = [
     ("status", "tired"), ("due:fetch", ""), ("fact:merge", "{broken"), ("fact:merge", b"\xff\xfe"),
     ("fact:merge", "5"), ("fact:merge", '{"transcript": {"from": "a version to come"}}'),
     ("fact:split", "[]"), ("fact:sniff", "{}"), ("fact:callback", "7"), ("fact:failure", "{}"),
-    ("held_since", "x"), ("tries:fetch", "y"),
+    ("held_since", "x"), ("tries:fetch", "y"), ("request", "[" * 5000), ("fact:merge", "[" * 5000),
 ]  # fmt: skip
 
 
@@ -297,7 +297,7 @@ def test_a_damaged_record_is_shown_as_it_is_stored(
     assert {row["id"] for row in listed} == {job, other}
     for method, path in (("GET", "/transcript.txt"), ("POST", "/retry")):
         assert client.v1(method, f"/v1/jobs/{job}{path}").status_code in (200, 202, 404, 409), path
-    for page in ("/jobs", f"/jobs/{job}"):
+    for page in ("/jobs", f"/jobs/{job}", f"/calls/{job}"):
         assert client.v1("GET", page).status_code in (200, 409), page
     assert client.v1("DELETE", f"/v1/jobs/{job}").status_code == 204
     assert client.v1("GET", f"/v1/jobs/{other}").json()["is_readable"]

@@ -20,6 +20,7 @@ from pipeline.domain.transcript import Segment, Transcript
 from pipeline.run.call_views import call_whole
 from pipeline.steps import flow
 from pipeline.storage.blobs import BlobMissing
+from pipeline.store.records import readable
 from pipeline.web.answers import PRIVATE
 from pipeline.web.console.drawing import lanes
 from pipeline.web.console.ranges import in_parts
@@ -176,8 +177,7 @@ async def _under_way(view: View, key: JobId) -> Response:
     store = view.service.tools.store
     job = await view.blocking(store.load, key)
     waiting: dict[Any, float] = await view.blocking(store.waiting, key)
-    done, parts = flow.progress(job)
+    with readable(key):
+        (done, parts), error = flow.progress(job), flow.error(job)
     doing = sorted({KINDS[kind_of(step)].doing for step in waiting if kind_of(step) in KINDS} - {""})
-    return view.page(
-        "under_way.html", live=2, job=job, done=done, total=parts, doing=doing, error=flow.error(job)
-    )
+    return view.page("under_way.html", live=2, job=job, done=done, total=parts, doing=doing, error=error)

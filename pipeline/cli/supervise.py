@@ -14,7 +14,9 @@ import ctypes
 import math
 import os
 import secrets
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +35,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # while the api or the store is away portals lose calls: the pause only keeps a loop from burning a core
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, SETTLED_SECONDS = 0.2, 2.0, 10.0
 GONE_SECONDS = 1.0
+LOOK_SECONDS, RETRY_SECONDS = 1.0, 0.1
 
 
 class Leaves(IntEnum):
@@ -122,6 +125,12 @@ class Supervisor:
                 self._say(f"leases of {self._lost_nodes[0]} are not freed yet: {error}")
                 break
             self._lost_nodes.pop(0)
+
+    def patience(self) -> float:
+        """Seconds until there is something to tend, if no child ends meanwhile."""
+        due = min((kept.due for kept in self._kept if kept.process is None), default=math.inf)
+        again = RETRY_SECONDS if self._lost_nodes else LOOK_SECONDS
+        return min(again, max(0.0, due - time.monotonic()))
 
     def deaths(self) -> int:
         """The most deaths in a row of any child, by which a start that cannot succeed is told."""
@@ -218,18 +227,33 @@ class Supervisor:
         kept.process = None
 
 
-def told_to_leave() -> threading.Event:
-    """Set by SIGTERM, Ctrl-C or a terminal that closes; a second signal ends at once (KeyboardInterrupt)."""
-    leave = threading.Event()
+class Leaving(threading.Event):
+    """Set by SIGTERM, Ctrl-C or a terminal that closes; a second signal ends at once (KeyboardInterrupt).
 
-    def hear(number: int, frame: object) -> None:
-        if leave.is_set():
+    Made in the main thread, once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard, self._told = socket.socketpair()
+        for end in (self._heard, self._told):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # a signal without a handler wakes nobody
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._hear)
+
+    def rest(self, seconds: float) -> bool:
+        """Until it is set, a child has ended, or the time is over; whether it is set."""
+        select.select([self._heard], [], [], seconds)
+        with contextlib.suppress(BlockingIOError):
+            self._heard.recv(4096)
+        return self.is_set()
+
+    def _hear(self, number: int, frame: object) -> None:
+        if self.is_set():
             raise KeyboardInterrupt
-        leave.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, hear)
-    return leave
+        self.set()
 
 
 def _kill_group(leader: int) -> None:

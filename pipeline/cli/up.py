@@ -11,7 +11,7 @@ import httpx
 import structlog
 
 from pipeline.cli import CannotStart, attached, parts
-from pipeline.cli.supervise import Child, Leaves, Supervisor, told_to_leave
+from pipeline.cli.supervise import Child, Leaves, Leaving, Supervisor
 from pipeline.cli.terminal import echo
 from pipeline.confinement.privileges import give_up
 from pipeline.run import systemd
@@ -22,7 +22,7 @@ from pipeline.web.auth import find_key, key_file
 
 READY_SECONDS = 60.0
 TRIES_TO_START = 3
-LOOK_SECONDS, READY_LOOK_SECONDS = 0.1, 0.02
+READY_LOOK_SECONDS = 0.02
 log = structlog.get_logger()
 
 
@@ -51,7 +51,7 @@ def up(host: str, port: int, workers: int) -> None:
         _say("no portal has a token yet (CALLSCRIBE_PORTAL_TOKEN): engine URLs answer 404")
     for lack in lacking(portals):
         _say(lack)
-    leave = told_to_leave()
+    leave = Leaving()
     give_up()
     with attached.locked(settings.data_dir), parts.listen(host, port) as listener:
         parts.check_storage(settings)
@@ -73,7 +73,7 @@ def up(host: str, port: int, workers: int) -> None:
                 supervisor.start()
                 _greet(settings, address)
                 systemd.tell("READY=1")
-            while not leave.wait(LOOK_SECONDS):
+            while not leave.rest(supervisor.patience()):
                 supervisor.tend()
                 systemd.alive()
             _say("draining")

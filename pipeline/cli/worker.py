@@ -8,11 +8,10 @@ import click
 import structlog
 
 from pipeline.cli import attached, parts
-from pipeline.cli.supervise import Supervisor, told_to_leave
+from pipeline.cli.supervise import Leaving, Supervisor
 from pipeline.run import systemd
 from pipeline.settings.installation import load
 
-LOOK_SECONDS = 0.1
 log = structlog.get_logger()
 
 
@@ -37,7 +36,7 @@ def worker(queue: list[str]) -> None:
     if len(queue) == 1 and not systemd.listens():  # which hears of a supervisor that it lives
         command = parts.worker_command(settings, queue[0])
         os.execv(command[0], command)  # noqa: S606 (our own interpreter)
-    leave = told_to_leave()
+    leave = Leaving()
     supervisor = Supervisor(
         parts.workers(settings, queue),
         lost=attached.free_leases(settings),
@@ -46,7 +45,7 @@ def worker(queue: list[str]) -> None:
     try:
         supervisor.start()
         systemd.tell("READY=1")
-        while not leave.wait(LOOK_SECONDS):
+        while not leave.rest(supervisor.patience()):
             supervisor.tend()
             systemd.alive()
         systemd.tell("STOPPING=1")

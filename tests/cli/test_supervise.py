@@ -141,6 +141,26 @@ def test_logs_go_to_files_that_are_ours_alone(tmp_path: Path) -> None:
     assert logs.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_supervisor_rests_until_a_child_ends_or_it_is_told_to_leave() -> None:
+    """Its rest ends with whichever comes first, and the end of a child that came before is not missed."""
+    code = textwrap.dedent(
+        f"""
+        import os, signal, subprocess, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        from pipeline.cli.supervise import Leaving
+        leave = Leaving()
+        for _ in range(2):
+            child = subprocess.Popen([sys.executable, "-c", ""])
+            print(leave.rest(60), child.wait(60))
+        print(leave.rest(0))
+        os.kill(os.getpid(), signal.SIGTERM)
+        print(leave.rest(60), leave.is_set())
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert done.stdout.splitlines() == ["False 0", "False 0", "False", "True True"], done.stderr
+
+
 def test_no_child_outlives_a_killed_supervisor() -> None:
     """SIGKILL of the supervisor: the kernel ends its children at once."""
     code = textwrap.dedent(

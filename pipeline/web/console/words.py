@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, tzinfo
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-_NUMBER = re.compile(r"[0-9]+")
+MOST_REASON = 2000  # letters of one
+_PLACE = re.compile(r"\\{(\w+)\\}|\\#")
+MOST_NESTED = 5  # reasons in reasons
+_ANY = ("why", "said")  # places that hold any text, the others a word
 
 Language = Literal["en", "ru"]
 
@@ -34,12 +38,10 @@ class Words:
         return found.format(**values) if values else found
 
     def why(self, reason: str) -> str:
-        """A reason as a step or the portal gave it: those of ours in this language, their numbers kept."""
-        known = self._table.get(_NUMBER.sub("#", reason))
-        if known is None:
+        """A reason as a step, a provider or the portal gave it: what is ours of it in this language."""
+        if self.language == "en" or len(reason) > MOST_REASON:
             return reason
-        numbers = iter(_NUMBER.findall(reason))
-        return re.sub("#", lambda _: next(numbers, "#"), known)
+        return _reason(self.language, reason)
 
     def moment(self, at: float, zone: tzinfo, *, now: float) -> str:
         """A moment for people: "Today, 14:05", "3 Oct, 14:05", with the year where it is another one."""
@@ -61,8 +63,53 @@ class Words:
 @cache
 def table(language: Language) -> Mapping[str, str]:
     """A text as it stands in templates and code, or a value with what it is a value of -> this language."""
-    read = tomllib.loads(files(__package__).joinpath(f"{language}.toml").read_text(encoding="utf-8"))
-    return {text: other for part in read.values() for text, other in part.items()}
+    return {text: other for part in _parts(language).values() for text, other in part.items()}
+
+
+@cache
+def _parts(language: Language) -> dict[str, dict[str, str]]:
+    return tomllib.loads(files(__package__).joinpath(f"{language}.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _reasons(language: Language) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Patterns of reasons and what they are in this language, those that leave least open first."""
+    found = []
+    for text, told in _parts(language).get("reasons", {}).items():
+        places = itertools.count()
+
+        def place(match: re.Match[str], places: Iterator[int] = places) -> str:
+            if match[1] is None:
+                return f"(?P<number_{next(places)}>[0-9]+)"
+            return f"(?P<{match[1]}>{'.+' if match[1] in _ANY else '[^ ]+'})"
+
+        open_ = sum(1000 if match[1] in _ANY else 1 for match in _PLACE.finditer(re.escape(text)))
+        pattern = re.compile(_PLACE.sub(place, re.escape(text)), re.DOTALL)
+        found.append((open_, -len(text), pattern, told))
+    return tuple((pattern, told) for *_, pattern, told in sorted(found, key=lambda each: each[:2]))
+
+
+@lru_cache(maxsize=4096)
+def _reason(language: Language, reason: str, depth: int = MOST_NESTED) -> str:
+    """By the first pattern that fits, else sentence by sentence; what is nobody's of ours stays as it is."""
+    if not depth:
+        return reason
+    for pattern, told in _reasons(language):
+        if match := pattern.fullmatch(reason):
+            given = match.groupdict()
+            numbers = [value for name, value in given.items() if name.startswith("number_")]
+            values = {name: _reason(language, value, depth - 1) for name, value in given.items()}
+            return told.replace("#", "{}").format(*numbers, **values)
+    if depth < MOST_NESTED and reason in table(language):  # what it was about: "scoring the call"
+        return table(language)[reason]
+    first, _, rest = reason.partition(". ")
+    if rest:
+        return f"{_reason(language, first + '.', depth - 1)} {_reason(language, rest, depth - 1)}"
+    if depth < MOST_NESTED:  # a sentence within another one, or the other way round
+        other = reason[:-1] if reason.endswith(".") else f"{reason}."
+        if (found := _reason(language, other, depth - 1)) != other:
+            return f"{found}." if reason.endswith(".") else found.removesuffix(".")
+    return reason
 
 
 def wished(header: str, otherwise: Language) -> Language:

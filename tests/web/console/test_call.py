@@ -320,18 +320,25 @@ def test_no_form_is_taken_of_who_may_not(
 
 
 def test_a_reader_sees_no_forms(
-    archive: Archive, reader: Browser, reviewer: Browser, operator: Browser
+    archive: Archive, store: Store, reader: Browser, reviewer: Browser, operator: Browser
 ) -> None:
-    """Each role is shown what it may do."""
-    archive.put(whole())
-    page = f"/calls/{whole().id}"
+    """Each role is shown what it may do, and nothing that takes a record which is over."""
+    job = put(store, facts=FACTS)
+    archive.put(whole(id=job))
+    page = f"/calls/{job}"
     assert "<form" not in reader.get(page).text.replace('action="/sign-out"', "").partition("<main")[2]
     assert reviewer.get(page).text.count("/verdict") == 3
     assert "/erase" not in reviewer.get(page).text
-    seen = [form for form in FORMS if form.replace("{id}", whole().id) in operator.get(page).text]
-    assert seen == ["/calls/{id}/verdict", "/calls/{id}/score", "/jobs/{id}/erase"]
-    archive.put(whole(entity=None, gaps=(Gap(kind="unlinked", why="two equal calls"),)))
-    assert all(form.replace("{id}", whole().id) in operator.get(page).text for form in FORMS)
+
+    def seen() -> list[str]:
+        text = operator.get(page).text
+        return [form for form in FORMS if form.replace("{id}", job) in text]
+
+    assert seen() == ["/calls/{id}/verdict", "/calls/{id}/score", "/jobs/{id}/erase"]
+    archive.put(whole(id=job, entity=None, gaps=(Gap(kind="unlinked", why="two equal calls"),)))
+    assert seen() == FORMS
+    store.erase(job)
+    assert seen() == ["/calls/{id}/verdict", "/jobs/{id}/erase"]
 
 
 def test_an_operator_erases_a_call(

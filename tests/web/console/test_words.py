@@ -80,6 +80,18 @@ def test_what_is_looked_up_by_value_has_words_in_both_languages() -> None:
     wanted |= {f"category: {category.value}" for category in Category}
     wanted |= {f"direction: {way}" for way in get_args(Direction)}
     wanted |= {f"lacks: {lack}" for lack in get_args(JobLack)}
+    happens = (
+        "accepted",
+        "done",
+        "failed",
+        "deferred",
+        "lost",
+        "released",
+        "retried",
+        "corrected",
+        "unreadable",
+    )
+    wanted |= {f"event: {what}" for what in happens}
     english, russian = tables("en")["values"], tables("ru")["values"]
     assert wanted - english.keys() == set()
     assert english.keys() - russian.keys() == set()

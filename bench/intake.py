@@ -32,9 +32,11 @@ from starlette.routing import Route
 
 from bench.report import Row
 from pipeline.store import embedded
+from pipeline.web.service import collect_seldom
 
 TOKEN = "bench-token-0123456789-0123456789"
 PORTAL = "https://portal.example"
+WARM_SECONDS = 3.0
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -54,6 +56,7 @@ def floor(url: str) -> Starlette:
 
 
 def _serve_floor(url: str, fd: int) -> None:
+    collect_seldom()
     config = uvicorn.Config(
         floor(url), ws="none", log_config=None, access_log=False, server_header=False, timeout_keep_alive=15
     )
@@ -239,8 +242,8 @@ def rounds(count: int, seconds: float, connections: int = 64) -> dict[str, list[
             "bare": stack.enter_context(bare(url)),
             "callscribe": stack.enter_context(ours(url, folder)),
         }
-        for port, _ in servers.values():
-            load(port, 8, 0.5, next(first))
+        for port, _ in servers.values():  # ours still loads what pages need when it serves already
+            load(port, 8, WARM_SECONDS, next(first))
         for _ in range(count):
             for side, (port, pid) in servers.items():
                 used = processor_seconds(pid)

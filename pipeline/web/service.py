@@ -75,7 +75,7 @@ class Service:
         self.shares = Shares()
         self.room = Room(self.settings, self.intake, self.tools.blobs)
         await self.room.open()
-        gc.freeze()  # what is here stays: no collection has to look through it again
+        collect_seldom()
         if find_key(self.settings) is None:
             log.warning("no_api_key", hint="Set CALLSCRIBE_API_KEY: /v1, /metrics and the list are closed.")
 
@@ -189,6 +189,16 @@ def service_of(request: WebRequest) -> Service:
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
+
+
+def collect_seldom() -> None:
+    """Python looks for garbage in cycles seldom, and not in what is here by now.
+
+    A request makes some hundred objects and no cycles, and dozens are under way: looked for after each 700,
+    as by default, all of them were looked through for every few requests.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _allow_files(most: int) -> None:

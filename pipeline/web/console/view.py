@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import hmac
 import time
@@ -217,6 +218,7 @@ def warm(service: Service) -> None:
         log.info("archive_not_warmed", why=error.message)  # whoever asks it hears so
     except Exception:
         log.exception("warming_failed")
+    gc.freeze()  # no collection has to look through all of it again
 
 
 @cache

@@ -137,7 +137,7 @@ audits = Table(
 tallied = Table(
     "tallied",
     metadata,
-    Column("days", Integer, primary_key=True, autoincrement=False),  # how many: 1 or 7
+    Column("days", Integer, primary_key=True, autoincrement=False),  # how many: 1, 7 or 28
     Column("day", Integer, primary_key=True, autoincrement=False),  # the first, since 1970-01-01, UTC
 )
 

@@ -1,4 +1,4 @@
-"""A day's and a week's calls, counted once: figures over months add up weeks instead of calls.
+"""The calls of days, weeks and four weeks, counted once: figures over months add up those instead of calls.
 
 A stretch of days stands in `tallied` as long as its sums are those of its calls: whatever changes one of them
 takes it out, in the same transaction. What does not stand there is counted from the calls. Days are UTC's,
@@ -7,9 +7,10 @@ weeks begin on Monday.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    Row,
     Select,
     and_,
     case,
@@ -35,6 +37,11 @@ from pipeline.archive.schema import calls, criteria, tallied, tallies, verdicts
 
 DAY_SECONDS = 86_400.0
 WEEK_DAYS = 7
+LENGTHS = (
+    1,
+    WEEK_DAYS,
+    4 * WEEK_DAYS,
+)  # of stretches, each made of those before; the last: of criteria alone
 MONDAY = 4  # the first one, in days after the epoch began
 MOST_DAYS = 3_700  # back: a call that is said to be older is counted each time
 _SUMS = ("calls", "scored", "score", "own", "talked", "met")
@@ -74,15 +81,14 @@ Key = tuple[str, str, str, int]  # portal, manager's id, criterion ("": the call
 def forget(connection: Connection, moments: Iterable[float]) -> None:
     """Something of the calls of these days has changed, or is about to."""
     days = {_day(at) for at in moments}
-    for length, first in ((1, days), (WEEK_DAYS, {_week(day) * WEEK_DAYS + MONDAY for day in days})):
-        if first:
-            of_them = (tallied.c.days == length, tallied.c.day.in_(sorted(first)))
-            connection.execute(delete(tallied).where(*of_them))
+    for length in LENGTHS if days else ():
+        of_them = tallied.c.day.in_(sorted({_first(day, length) for day in days}))
+        connection.execute(delete(tallied).where(tallied.c.days == length, of_them))
 
 
 def tally(connection: Connection, *, before: float, most: int = 31) -> int:
-    """Counts days that have ended before then and are not counted yet, the newest first, and the weeks that
-    they make whole; how many of both.
+    """Counts days that have ended before then and are not counted yet, the newest first, and the longer
+    stretches that they make whole; how many of all.
     """
     if connection.dialect.name == "postgresql":
         # whoever changes a call of these days waits, or is waited for
@@ -96,17 +102,19 @@ def tally(connection: Connection, *, before: float, most: int = 31) -> int:
     for day in wanted:
         within = and_(calls.c.started_at >= day * DAY_SECONDS, calls.c.started_at < (day + 1) * DAY_SECONDS)
         _write(connection, day, 1, _of_calls(within), _of_criteria(within))
-    whole = {day for day, days in known if days == 1} | set(wanted)
-    weeks = [
-        monday
-        for week in {_week(day) for day in whole}
-        if (monday := week * WEEK_DAYS + MONDAY, WEEK_DAYS) not in known
-        and whole.issuperset(range(monday, monday + WEEK_DAYS))
-    ]
-    for monday in weeks:
-        within = and_(tallies.c.days == 1, tallies.c.day >= monday, tallies.c.day < monday + WEEK_DAYS)
-        _write(connection, monday, WEEK_DAYS, _of_tallies().where(within))
-    return len(wanted) + len(weeks)
+    known |= {(day, 1) for day in wanted}
+    count = len(wanted)
+    for part, length in itertools.pairwise(LENGTHS):
+        parts = {day for day, days in known if days == part}
+        for begin in {_first(day, length) for day in parts}:
+            if (begin, length) in known or not parts.issuperset(range(begin, begin + length, part)):
+                continue
+            of_parts = (tallies.c.days == part, tallies.c.day >= begin, tallies.c.day < begin + length)
+            kinds = () if length == WEEK_DAYS else (tallies.c.name != "",)
+            _write(connection, begin, length, _of_tallies().where(*of_parts, *kinds))
+            known.add((begin, length))
+            count += 1
+    return count
 
 
 def _write(connection: Connection, day: int, days: int, *counted: Select[Any]) -> None:
@@ -129,24 +137,17 @@ def added_up(connection: Connection, *, since: float, until: float) -> dict[Key,
             tallied.c.day >= first, tallied.c.day + tallied.c.days <= last
         )
     ).all()
-    weeks = {row.day for row in known if row.days == WEEK_DAYS}
-    in_weeks = {day for monday in weeks for day in range(monday, monday + WEEK_DAYS)}
-    days = {row.day for row in known if row.days == 1} - in_weeks
     found: dict[Key, Sums] = defaultdict(Sums)
-    # criteria have no weeks: that is twenty times less
-    number = case((tallies.c.name == "", (tallies.c.day - MONDAY) // WEEK_DAYS), else_=0)
-    for length, which in ((WEEK_DAYS, weeks), (1, days)):
-        if which:
-            of_them = (tallies.c.days == length, tallies.c.day.in_(sorted(which)))
-            _add(
-                found,
-                connection,
-                _of_tallies().add_columns(number.label("week")).where(*of_them).group_by(number),
-            )
+    number = (tallies.c.day - MONDAY) // WEEK_DAYS
+    weekly = _of_tallies().add_columns(number.label("week")).where(tallies.c.name == "").group_by(number)
+    whole = _of_tallies().add_columns(literal_column("0").label("week")).where(tallies.c.name != "")
+    for asked, lengths in ((weekly, LENGTHS[:-1]), (whole, LENGTHS)):
+        for length, days in _longest(known, lengths):
+            _add(found, connection, asked.where(tallies.c.days == length, tallies.c.day.in_(days)))
     within = or_(
         *(
             and_(calls.c.started_at >= begin, calls.c.started_at < end)
-            for begin, end in _between(since, until, sorted(in_weeks | days))
+            for begin, end in _between(since, until, sorted(row.day for row in known if row.days == 1))
         )
     )
     week = cast(func.floor((calls.c.started_at / DAY_SECONDS - MONDAY) / WEEK_DAYS), Integer)
@@ -159,8 +160,19 @@ def _day(at: float) -> int:
     return math.floor(at / DAY_SECONDS)
 
 
-def _week(day: int) -> int:
-    return (day - MONDAY) // WEEK_DAYS
+def _first(day: int, length: int) -> int:
+    """The first day of the stretch of that length which the day is in."""
+    return (day - MONDAY) // length * length + MONDAY
+
+
+def _longest(known: Sequence[Row[Any, Any]], lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """The fewest stretches that are all that is counted: a length and the first days of its stretches."""
+    covered: set[int] = set()
+    for length in reversed(lengths):
+        days = [row.day for row in known if row.days == length and row.day not in covered]
+        covered.update(day for first in days for day in range(first, first + length))
+        if days:
+            yield length, sorted(days)
 
 
 def _between(since: float, until: float, counted: Iterable[int]) -> Iterator[tuple[float, float]]:

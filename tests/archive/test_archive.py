@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from pipeline.archive import words
 from pipeline.archive.archive import Archive
@@ -18,7 +18,7 @@ from pipeline.archive.calls import WEEK_SECONDS, Audited, Call, Filters, Gap, Ve
 from pipeline.archive.database import ArchiveUnavailable, Database
 from pipeline.archive.reports import agreement, quality, team
 from pipeline.archive.schema import tallied
-from pipeline.archive.tallies import tally
+from pipeline.archive.tallies import LENGTHS, tally
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.job import Category, Entity, JobId, PortalId, Source
 from pipeline.domain.lead import Criterion
@@ -294,18 +294,26 @@ def test_counted_days_give_the_same_figures(archive: Archive) -> None:
             **changes,
         )
 
-    archive.put(*map(some, range(60)))
-    times = [(0.0, NOW * 2), (NOW + 90_000, NOW + 1_500_000), (NOW, NOW + 10_000), (NOW + 5, NOW + 5)]
+    archive.put(*map(some, range(160)))
+    times = [
+        (0.0, NOW * 2),
+        (NOW + 90_000, NOW + 1_500_000),
+        (NOW + 1, NOW + 5_500_000),
+        (NOW, NOW + 10_000),
+        (NOW + 5, NOW + 5),
+    ]
 
     def figures() -> list[object]:
         return [team(archive.database, since=since, until=until, told=["acme"]) for since, until in times]
 
     plain = figures()
-    for steps in (7, 40):  # some days, then all that have ended
+    for steps in (7, 30, 100):  # some days, then all that have ended
         with archive.database.writing() as connection:
-            assert tally(connection, before=NOW + 2_000_000, most=steps) > 0
+            assert tally(connection, before=NOW + 6_000_000, most=steps) > 0
         assert figures() == plain
-    assert archive.tally(NOW + 2_000_000) == 0
+    assert archive.tally(NOW + 6_000_000) == 0
+    with archive.database.reading() as connection:
+        assert set(connection.scalars(select(tallied.c.days))) == set(LENGTHS)
     archive.put(some(3, criteria=()))
     archive.judge(call(5).id, Verdict(at=NOW, who="Olga", why="w", score=1, band="low"))
     archive.judge(call(6).id, Verdict(at=NOW, who="Olga", why="w", criterion="time", met=True))

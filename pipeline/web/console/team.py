@@ -10,7 +10,7 @@ from starlette.responses import Response
 from pipeline.archive.calls import Member
 from pipeline.domain.errors import BadRequest
 from pipeline.run.views import moment
-from pipeline.web.console.drawing import trend
+from pipeline.web.console.drawing import Trend, trend
 from pipeline.web.console.periods import DAYS, period_of
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
@@ -25,7 +25,7 @@ async def listed(view: View) -> Response:
     return view.page(
         "team.html",
         members=members,
-        trends=[trend([(w.begins_at, w.score, w.calls) for w in member.weeks]) for member in members],
+        trends=await view.blocking(_trends, view, members),
         days=DAYS,
         chosen=period.days,
         orders=ORDERS,
@@ -33,6 +33,25 @@ async def listed(view: View) -> Response:
         since=moment(period.since)[:10],
         until=moment(min(period.until, view.now))[:10],
     )
+
+
+def _trends(view: View, members: list[Member]) -> list[tuple[Trend, list[tuple[float, float, str]]]]:
+    """Each member's line, and its dots with what they tell: thousands, whose words are put together here."""
+    days = {week.begins_at: _day(view, week.begins_at) for member in members for week in member.weeks}
+    told = view.words("week of {day}: {score} over {n} calls")
+    found = []
+    for member in members:
+        drawn = trend([(week.begins_at, week.score, week.calls) for week in member.weeks])
+        dots = [
+            (x, y, told.format(day=days[at], score=view.words.number(value, 1), n=calls))
+            for x, y, at, value, calls in drawn.dots
+        ]
+        found.append((drawn, dots))
+    return found
+
+
+def _day(view: View, at: float) -> str:
+    return view.moment(at).split(",")[0]
 
 
 async def rows(view: View, cursor: str | None) -> Rows:

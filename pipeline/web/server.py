@@ -108,23 +108,26 @@ class Bounded(HttpToolsProtocol):
         return self.cycle is not None and self.cycle.more_body
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        transport, send = cast(_Lingering, self.transport), cycle.send
+        transport = cast(_Lingering, self.transport)
 
-        async def answer(message: Any) -> None:
-            if message["type"] != "http.response.start":
-                try:
-                    await send(message)
-                finally:
-                    transport.flush()
-                return
-            if cycle.more_body:
-                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-            transport.hold()
-            await send(message)
+        async def closing(scope: Any, receive: Any, send: Any) -> None:
+            async def answer(message: Any) -> None:
+                if message["type"] != "http.response.start":
+                    try:
+                        await send(message)
+                    finally:
+                        transport.flush()
+                    return
+                if cycle.more_body:
+                    message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+                transport.hold()
+                await send(message)
 
-        cycle.send = answer
-        cycle.scope["extensions"] = {BODY_IS_HERE: lambda: not cycle.more_body}
-        super()._start_asgi_task(cycle, app)
+            if not cycle.more_body:
+                scope["extensions"] = {BODY_IS_HERE: {}}
+            await app(scope, receive, answer)
+
+        super()._start_asgi_task(cycle, closing)
 
     def _count(self, size: int) -> None:
         self._counted_bytes += size

@@ -194,11 +194,11 @@ def service_of(request: WebRequest) -> Service:
 def collect_seldom() -> None:
     """Python looks for garbage in cycles seldom, and not in what is here by now.
 
-    A request makes some hundred objects and no cycles, and dozens are under way: looked for after each 700,
-    as by default, all of them were looked through for every few requests.
+    A request makes some hundred objects and leaves no cycle, and dozens are under way: looked for after each
+    700, as by default, all of them were looked through for every few requests.
     """
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(10_000)
 
 
 def _allow_files(most: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import logging
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pipeline.settings.installation import Settings
 from pipeline.store import Store
@@ -237,6 +239,25 @@ def test_a_connection_is_kept_after_a_refusal(make_settings: Callable[..., Setti
             answer = connection.getresponse()
             answer.read()
             assert (answer.status, answer.headers["connection"]) == (status, None)
+        connection.close()
+
+
+def test_a_request_leaves_no_garbage_behind(make_settings: Callable[..., Settings]) -> None:
+    """What belongs to a request refers to nothing that refers back to it, so that it goes with its answer."""
+    with serving(make_settings()) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(20):
+                connection.request("POST", f"/engines/{TOKEN}/audio", body=numbered(number))
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status == 202
+            left = [found for found in gc.get_objects() if isinstance(found, RequestResponseCycle)]
+        finally:
+            gc.enable()
+        assert len(left) <= 1, "but for the connection's last"
         connection.close()
 
 

@@ -32,7 +32,7 @@ class Sweeper(threading.Thread):
 
     def __init__(self, runner: Runner, settings: Settings, leaving: _Flag) -> None:
         super().__init__(name="sweeper", daemon=True)
-        self._store = runner.tools.store
+        self._runner, self._store = runner, runner.tools.store
         self._notifier = Notifier(settings.store_url)
         self._data_dir, self._keep_at = settings.data_dir, 0.0
         self._pause = settings.sweep_seconds
@@ -45,8 +45,8 @@ class Sweeper(threading.Thread):
             try:
                 tidy()
                 for queue, ready in self._store.tick().items():
-                    if ready:
-                        self._notifier.notify(queue, ready)
+                    if room := min(ready, self._runner.free(queue)):  # who has a place goes on by itself
+                        self._notifier.notify(queue, room)
                 if time.monotonic() >= self._keep_at:
                     self._keep_at = time.monotonic() + MARK_SECONDS
                     keep_mark(self._data_dir, self._store.watermark.mark)

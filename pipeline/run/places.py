@@ -22,6 +22,8 @@ class SharedPlaces:
 
     def enter(self) -> bool:
         """Whether this process may take any step now; else the last place is left, for urgent ones."""
+        if self._held is not None:
+            return True
         for place in range(self._most):
             try:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)

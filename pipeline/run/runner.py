@@ -36,7 +36,7 @@ from pipeline.steps import flow, outcome_steps
 from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide, replayable, unreadable_in
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.storage.blobs import BlobMissing
-from pipeline.store import Stale, Transition, persist
+from pipeline.store import Stale, Transition, Wanted, persist
 from pipeline.store.records import dumps
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.metrics import FAILURES, STEP_SECONDS, STEPS
@@ -61,6 +61,16 @@ class _Ended(NamedTuple):
     result: Result
     slug: str = ""
     why: str | None = None
+
+
+class _Written(NamedTuple):
+    """due: whether the step still was. claim: the next one."""
+
+    due: bool
+    claim: Claim | None
+
+
+Asks = Callable[[], Wanted | None]
 
 
 class Notifies(Protocol):
@@ -107,12 +117,23 @@ class Runner:
         end, done, wanted = time.monotonic() + seconds, 0, True
         while wanted and self._enter(queue):
             try:
-                while not stop() and time.monotonic() < end and self._next(queue, owner):
+                claim: Claim | None = None
+                while claim or (not stop() and time.monotonic() < end):
+                    claim = claim or self._claim(self._wanted(queue, owner))
+                    if claim is None:
+                        break
+                    claim = self._held(
+                        claim,
+                        owner,
+                        lambda: None if stop() or time.monotonic() >= end else self._wanted(queue, owner),
+                    )
                     done += 1
             except StoreUnavailable as error:  # the leases of this process run out by themselves
                 log.warning("store_away", error=str(error))
                 return done
             finally:
+                if self._shared is not None:
+                    self._shared.leave()
                 wanted = self._leave(queue) and not stop() and time.monotonic() < end
         if self._notifier and done and (stop() or time.monotonic() >= end):
             self._notifier.notify(queue)  # more may be due, for another turn or another worker
@@ -134,35 +155,34 @@ class Runner:
             self._unheard.discard(queue)
             return unheard
 
-    def _next(self, queue: str, owner: str) -> bool:
+    def free(self, queue: str) -> int:
+        """How many more steps of the queue this process has places for."""
+        with self._lock:
+            return self._places.get(queue, sys.maxsize) - self._busy[queue]
+
+    def _wanted(self, queue: str, owner: str) -> Wanted:
+        """What whoever has this place claims next."""
         self._limit()
         last = 1 < self._places.get(queue, 1) <= self._busy[queue]
-        if self._shared is None:
-            return self._claimed(queue, owner, last=last)
-        try:
-            return self._claimed(queue, owner, last=not self._shared.enter())
-        finally:
-            self._shared.leave()
+        if self._shared is not None:
+            last = not self._shared.enter()
+        return Wanted(queue, owner, self.tools.settings.lease_seconds, last and queue in URGENT_QUEUES)
 
-    def _claimed(self, queue: str, owner: str, *, last: bool) -> bool:
-        """One step, if one is due; last: the last free place would be taken for it."""
-        claim = self.tools.store.claim(
-            queue,
-            owner,
-            lease_seconds=self.tools.settings.lease_seconds,
-            urgent_only=last and queue in URGENT_QUEUES,
-        )
-        if claim is None:
-            return False
+    def _claim(self, wanted: Wanted) -> Claim | None:
+        queue, owner, lease_seconds, urgent_only = wanted
+        return self.tools.store.claim(queue, owner, lease_seconds=lease_seconds, urgent_only=urgent_only)
+
+    def _held(self, claim: Claim, owner: str, wanted: Asks) -> Claim | None:
+        """Runs the step while its lease is kept; answers the next claim where that was made already."""
         self._leases.keep(claim)
         try:
-            self.run(claim)
+            return self.run(claim, wanted)
         except DecoderDied as died:  # as if it had been this process
             log.error("decoder_died", job=claim.job, step=claim.step, why=died.message)
             persist(self.tools.store.release, owner, crashed=True, alone=True)
         finally:
             self._leases.drop(claim)
-        return True
+        return None
 
     def _limit(self) -> None:
         """Tells the store how many steps of each portal may run, when the settings have changed."""
@@ -176,8 +196,10 @@ class Runner:
             )
         self._limited_by = portals
 
-    def run(self, claim: Claim) -> None:
-        """One claimed step, to its fact, its deferral or its failure."""
+    def run(self, claim: Claim, wanted: Asks = lambda: None) -> Claim | None:
+        """One claimed step, to its fact, its deferral or its failure. With its fact goes the next claim, if
+        `wanted` says one then.
+        """
         structlog.contextvars.bind_contextvars(job=claim.job, step=claim.step, attempt=claim.attempt)
         try:
             failpoints.hit("claim.after")
@@ -186,7 +208,7 @@ class Runner:
                     claim.job, kind_of(claim.step), step=claim.step, portal=claim.portal,
                     attempt=claim.attempt, queue=claim.queue,
                 ):  # fmt: skip
-                    self._run(claim)
+                    return self._run(claim, wanted)
             except (LeaseLost, UnknownJob, StoreUnavailable, DecoderDied):
                 raise
             except Exception as error:  # the record cannot be read; the step itself was not reached
@@ -195,25 +217,27 @@ class Runner:
             log.warning("step_dropped", error=gone.slug)
         finally:
             structlog.contextvars.unbind_contextvars("job", "step", "attempt")
+        return None
 
-    def _run(self, claim: Claim) -> None:
+    def _run(self, claim: Claim, wanted: Asks) -> Claim | None:
         store, started = self.tools.store, time.monotonic()
         job = persist(store.claimed, claim)
         if not _is_due(job, claim, persist(store.now)):
-            self._commit(job, claim, Result(), ())  # by the facts it is not due any more
-            return
+            # by the facts it is not due any more
+            return self._commit(job, claim, Result(), (), wanted=wanted).claim
         ended = self._work(job, claim)
         if ended is None:
-            return
+            return None
         took = time.monotonic() - started
         what, why = "failed" if ended.slug else "done", ended.why
         at = persist(store.now)
         event = Event(at=at, step=claim.step, what=what, took=took, attempt=claim.attempt, why=why)
-        self._commit(job, claim, ended.result, (event,))
+        written = self._commit(job, claim, ended.result, (event,), wanted=wanted)
         TRACES.tell(failed=ended.slug, outcome=what)
         STEPS.inc(kind_of(claim.step), what, ended.slug)
         STEP_SECONDS.observe(took, kind_of(claim.step))
         log.info(f"step_{what}", took=round(took, 3), why=why)
+        return written.claim
 
     def _unreadable(self, claim: Claim, error: Exception) -> None:
         """Tries again, as far as there is time, since another version may run beside us; then gives up."""
@@ -285,7 +309,7 @@ class Runner:
                     part = next(made)
                 except StopIteration as end:
                     return cast(Result, end.value)
-                if not self._commit(job, claim, part, (), goes_on=True):
+                if not self._commit(job, claim, part, (), goes_on=True).due:
                     return Result()
                 job = persist(self.tools.store.load, job.id)
 
@@ -320,9 +344,16 @@ class Runner:
         log.info("step_deferred", seconds=round(seconds, 1), error=slug, why=why)
 
     def _commit(
-        self, job: Job, claim: Claim, result: Result, events: tuple[Event, ...], *, goes_on: bool = False
-    ) -> bool:
-        """Writes down what a step found; False where it was not due any more. goes_on: the claim is kept."""
+        self,
+        job: Job,
+        claim: Claim,
+        result: Result,
+        events: tuple[Event, ...],
+        *,
+        goes_on: bool = False,
+        wanted: Asks = lambda: None,
+    ) -> _Written:
+        """Writes down what a step found. goes_on: the claim is kept."""
         store, due = self.tools.store, True
         served = KINDS[kind_of(claim.step)].paid and claim.step in result.facts
         while True:
@@ -338,45 +369,46 @@ class Runner:
             following = flow.advance(after, persist(store.now))
             failpoints.hit("step.before_finish")
             try:
-                news = list(
-                    persist(
-                        store.finish,
-                        job,
-                        Transition(
-                            facts=facts,
-                            dues=following.dues,
-                            status=following.status,
-                            forget=[f"fact:{step}" for step in result.forget]
-                            + (["held_since"] if job.held_since is not None and served else []),
-                            fields={"request": dumps(_ended(after.request))} if ended else None,
-                            events=events,
-                            deliveries=result.deliveries,
-                            closed=following.closed,
-                            goes_on=goes_on,
-                        ),
-                        claim=claim,
-                        retention_seconds=self.tools.settings.retention_seconds,
-                    )
+                finished = persist(
+                    store.finish,
+                    job,
+                    Transition(
+                        facts=facts,
+                        dues=following.dues,
+                        status=following.status,
+                        forget=[f"fact:{step}" for step in result.forget]
+                        + (["held_since"] if job.held_since is not None and served else []),
+                        fields={"request": dumps(_ended(after.request))} if ended else None,
+                        events=events,
+                        deliveries=result.deliveries,
+                        closed=following.closed,
+                        goes_on=goes_on,
+                        used=result.used,
+                        passed=result.passed,
+                    ),
+                    claim=claim,
+                    retention_seconds=self.tools.settings.retention_seconds,
+                    wanted=wanted(),
                 )
                 break
             except Stale:
                 job = persist(store.load, job.id)
                 if not _is_due(job, claim, persist(store.now)):
                     due = False
-                    result = Result(
-                        deliveries=result.deliveries
-                    )  # the facts that it was computed from have changed
+                    # the facts that it was computed from have changed; what was done stays done
+                    result = replace(result, facts={}, forget=())
         failpoints.hit("step.after_finish")
         if "failure" in facts:
             FAILURES.inc(job.portal, facts["failure"]["slug"])
         if not facts.get("callback", {}).get("accepted", True):
             FAILURES.inc(job.portal, flow.UNDELIVERED)
+        news = list(finished.news)
         if claim.queue in news and not goes_on:
             news.remove(claim.queue)  # whoever ran this step goes on with that one
         if self._notifier:
             for queue in news:
                 self._notifier.notify(queue)
-        return due
+        return _Written(due, finished.claim)
 
     def _let_go(self, job: Job) -> bool:
         """Whether no copy is to be kept, and the recording is gone: before anything else is written, so that

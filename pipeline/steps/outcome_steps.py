@@ -67,7 +67,6 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
     at = callback_at(claim.attempt, begun=now, now=ended, deadline=job.deadline)
     if sent.accepted or (_was_read(sent) and _may_stand(claim, tools, sent, is_last=at is None)):
         done = {"jobs_failed" if failure else "jobs_done": 1}
-        persist(tools.store.usage.add, job.portal, done, passed=host)
         OUTCOME_SECONDS.observe(ended - job.accepted_at, job.category.value)
         TRACES.job(
             job.id, accepted_at=job.accepted_at, ended_at=ended, portal=job.portal,
@@ -75,11 +74,11 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
         )  # fmt: skip
         if folder := tools.settings.capture_dir:
             capture_callback(folder, job, body, sent)
-        return Result(facts={claim.step: {"accepted": True, "asked": True}}, deliveries=(sent,))
+        taken: dict[str, Any] = {claim.step: {"accepted": True, "asked": True}}
+        return Result(facts=taken, deliveries=(sent,), used=done, passed=(host,))
     if sent.status is None or sent.status >= 500:
         persist(tools.store.breakers.failed, host)
     if at is None:
-        persist(tools.store.usage.add, job.portal, {"jobs_undelivered": 1})
         log.error(
             "outcome_not_delivered",
             http_status=sent.status,
@@ -88,7 +87,7 @@ def callback(job: Job, claim: Claim, tools: Tools) -> Result:
         )
         why = sent.answer or f"its server answered {sent.status}"
         fact = {"accepted": False, "asked": True, "why": why}
-        return Result(facts={claim.step: fact}, deliveries=(sent,))
+        return Result(facts={claim.step: fact}, deliveries=(sent,), used={"jobs_undelivered": 1})
     raise Snooze(at - ended, "the outcome was not taken", uncounted=False, deliveries=(sent,))
 
 

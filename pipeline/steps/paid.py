@@ -112,7 +112,9 @@ def buy(
     portal, now = tools.portal(job), tools.store.now()
     ends_at = job.deadline - job.reserve if until is None else until
     calls = [(one := call(model), one.key) for model in provider.models]
-    for (_, key), held in zip(calls, tools.store.ledger.peek(*(key for _, key in calls)), strict=True):
+    # of one model alone the reservation tells
+    peeked = calls if len(calls) > 1 or ends_at <= now else []
+    for (_, key), held in zip(peeked, tools.store.ledger.peek(*(key for _, key in peeked)), strict=True):
         if held is not None:
             with suppress(UnusableAnswer):  # it stays so: the next model's may be there as well
                 return _read(tools, key, read, json.loads(held))

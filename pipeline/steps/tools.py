@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -84,11 +85,16 @@ class UnknownPortal(CallscribeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a step found out: facts for the record, facts that hold no longer, and what was sent."""
+    """What a step found out: facts for the record, facts that hold no longer, and what was sent.
+
+    used, passed: as `Transition` has them.
+    """
 
     facts: dict[str, Any] = field(default_factory=dict)
     forget: tuple[str, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
+    used: Mapping[str, float] | None = None
+    passed: tuple[str, ...] = ()
 
 
 class Snooze(Exception):

@@ -3,10 +3,11 @@
 from pipeline.store.intake import Intake, Prepared, prepare
 from pipeline.store.ledger import Callee, Reservation
 from pipeline.store.records import Quota, fields_of, job_id, salvaged
-from pipeline.store.store import Stale, Store, Transition, persist
+from pipeline.store.store import Finished, Stale, Store, Transition, Wanted, persist
 
 __all__ = [
     "Callee",
+    "Finished",
     "Intake",
     "Prepared",
     "Quota",
@@ -14,6 +15,7 @@ __all__ = [
     "Stale",
     "Store",
     "Transition",
+    "Wanted",
     "fields_of",
     "job_id",
     "persist",

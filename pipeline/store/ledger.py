@@ -74,7 +74,7 @@ class Ledger:
     @guarded
     def peek(self, *keys: str) -> list[str | None]:
         """The kept answer under each key, if there is one."""
-        rows = cast("list[str | None]", self._server.redis.mget(keys))
+        rows = cast("list[str | None]", self._server.redis.mget(keys)) if keys else []
         return [None if held is None or held.startswith("@") else held for held in rows]
 
     def unreserve(self, key: str, claim: Claim, *, seconds: float) -> None:

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import structlog
 
@@ -31,7 +31,7 @@ from pipeline.store.records import (
 )
 from pipeline.store.sessions import Sessions
 from pipeline.store.throttles import Breakers, Limits
-from pipeline.store.usage import Usage
+from pipeline.store.usage import KEPT_SECONDS, Usage, fields_of, key_of, series_of
 from pipeline.store.watermark import Mark, Watermark
 
 log = structlog.get_logger()
@@ -69,7 +69,8 @@ class Transition:
 
     facts: step -> what it found. dues: what is to be done next. forget, fields: fields of the record that go,
     or are set. closed: nothing is left to do, so the record may expire. reopened: it may not any more.
-    goes_on: a part of what a step finds; it keeps its lease.
+    goes_on: a part of what a step finds; it keeps its lease. used: amounts that are added to the portal's
+    usage, by their names in `metrics.USAGE`. passed: circuit breakers that close with it.
     """
 
     facts: Mapping[str, Any]
@@ -82,6 +83,26 @@ class Transition:
     closed: bool = False
     reopened: bool = False
     goes_on: bool = False
+    used: Mapping[str, float] | None = None
+    passed: Iterable[str] = ()
+
+
+class Wanted(NamedTuple):
+    """Whose claim is made next: as `Store.claim` takes it."""
+
+    queue: str
+    owner: str
+    lease_seconds: float
+    urgent_only: bool = False
+
+
+class Finished(NamedTuple):
+    """news: the queues that workers are to be told of, once for each step that is ready now. claim: the next
+    one, where it was wanted.
+    """
+
+    news: tuple[str, ...]
+    claim: Claim | None
 
 
 # of a record: what a list shows
@@ -249,19 +270,25 @@ class Store:
             row = self._run("claim", queue, owner, lease_seconds, int(urgent_only))
             if not row:
                 return None
-            if row[0]:
-                self._watch(before, int(row[3]))
-                return Claim(
-                    job=JobId(row[0]),
-                    step=Step(row[1]),
-                    queue=queue,
-                    portal=PortalId(row[2]),
-                    fence=row[3],
-                    attempt=int(row[4]),
-                    lost=int(row[5]),
-                    deadline=float(row[6]),
-                    record=dict(zip(row[7][::2], row[7][1::2], strict=True)),
-                )
+            if found := self._claimed(queue, row, before):
+                return found
+
+    def _claimed(self, queue: str, row: Sequence[Any], before: Mark) -> Claim | None:
+        """The script's answer; None where there is none, or it is to be asked again."""
+        if not row or not row[0]:
+            return None
+        self._watch(before, int(row[3]))
+        return Claim(
+            job=JobId(row[0]),
+            step=Step(row[1]),
+            queue=queue,
+            portal=PortalId(row[2]),
+            fence=row[3],
+            attempt=int(row[4]),
+            lost=int(row[5]),
+            deadline=float(row[6]),
+            record=dict(zip(row[7][::2], row[7][1::2], strict=True)),
+        )
 
     def claimed(self, claim: Claim) -> Job:
         """The record as it stood when it was claimed; raises UnreadableRecord."""
@@ -331,13 +358,14 @@ class Store:
         *,
         claim: Claim | None,
         retention_seconds: int = 604_800,
-    ) -> tuple[str, ...]:
-        """One transition: facts in, next steps scheduled, lease dropped.
+        wanted: Wanted | None = None,
+    ) -> Finished:
+        """One transition: facts in, next steps scheduled, lease dropped; then the next claim, if wanted.
 
-        Answers the queues that workers are to be told of, once for each step that is ready now.
         retention_seconds: how long a closed record stays. Raises LeaseLost when the claim is another's by
         now, Stale when the record moved on since `job` was read, UnknownJob when it was erased.
         """
+        before = self.watermark.mark
         transition = {
             "id": job.id,
             "rev": job.rev,
@@ -356,8 +384,13 @@ class Store:
             "reopened": what.reopened or None,
             "goes_on": what.goes_on or None,
             "retention": retention_seconds,
+            "used": {key_of(job.portal): fields_of(what.used, None)} if what.used else None,
+            "used_seconds": KEPT_SECONDS if what.used else None,
+            "counted": series_of(job.portal, what.used, None) if what.used else None,
+            "gates": list(what.passed),
+            "next": list(wanted) if wanted else None,
         }
-        answer, *news = self._run(
+        answer, *told = self._run(
             "finish", dumps({k: v for k, v in transition.items() if v not in (None, [])})
         )
         if answer == "stale":
@@ -366,7 +399,8 @@ class Store:
             raise LeaseLost
         if answer == "gone":
             raise UnknownJob(f"no job {job.id}")
-        return tuple(news)
+        row, *news = told
+        return Finished(tuple(news), self._claimed(wanted.queue, row, before) if wanted else None)
 
     def defer(
         self,

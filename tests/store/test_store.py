@@ -387,7 +387,7 @@ def test_workers_are_told_of_no_more_steps_than_may_run(store: Store) -> None:
     split = Transition(
         facts={"fetch": 1}, dues=[due(f"transcribe:{n}", "upstream") for n in range(2)], status="running"
     )
-    assert store.finish(store.load(held.job), split, claim=held) == ("upstream", "upstream")
+    assert store.finish(store.load(held.job), split, claim=held).news == ("upstream", "upstream")
 
 
 def test_a_claim_brings_the_record_as_it_stands(store: Store) -> None:

@@ -1,8 +1,10 @@
 -- One transition of a record: new facts, next steps, events, all or nothing.
 -- ARGV[1]: JSON {id, rev, queue, portal, step, fence (absent: no lease needed), set: {field: value}, forget: [field],
 --   dues: [[step, queue, at, how, urgency]], events: [json], deliveries: [json],
---   closed, reopened, goes_on (the lease is kept), retention}
--- Answers {"ok", queues to tell of ...}, or {"fenced"} (the lease is another's), {"stale"} (the record moved on: read
+--   closed, reopened, goes_on (the lease is kept), retention,
+--   used: {key of the portal's day: {name: amount}}, counted: {series: amount}, used_seconds, gates: [breakers that close],
+--   next (absent: none): [queue, owner, lease_seconds, urgent_only]}
+-- Answers {"ok", what was claimed next, queues to tell of ...}, or {"fenced"} (the lease is another's), {"stale"} (the record moved on: read
 -- it again), {"gone"}.
 local t = cjson.decode(ARGV[1])
 local key, at = job_key(t.id), now()
@@ -22,6 +24,12 @@ for field, value in pairs(t.set or {}) do
   redis.call('HSET', key, field, value)
 end
 weigh(t.portal, t.id, weight)
+for day, amounts in pairs(t.used or {}) do
+  for name, amount in pairs(amounts) do redis.call('HINCRBYFLOAT', day, name, amount) end
+  redis.call('EXPIRE', day, t.used_seconds)
+end
+for series, amount in pairs(t.counted or {}) do redis.call('HINCRBYFLOAT', 'cs:counted', series, amount) end
+for _, name in ipairs(t.gates or {}) do redis.call('DEL', 'cs:gate:' .. name) end
 append(key .. ':events', t.events or {})
 append(key .. ':deliveries', t.deliveries or {})
 if t.fence and not t.goes_on then
@@ -43,4 +51,5 @@ elseif t.reopened then
   for _, suffix in ipairs({'', ':events', ':deliveries', ':paid'}) do redis.call('PERSIST', key .. suffix) end
 end
 settle()
-return {'ok', unpack(news)}
+local told = {unpack(news)}
+return {'ok', t.next and claim(unpack(t.next)) or {}, unpack(told)}

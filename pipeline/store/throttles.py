@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Literal
 
 from pipeline.store.connect import Server, guarded
+from pipeline.store.known import LATELY_SECONDS, MOST_LATELY
 
 
 def gate_of(name: str) -> str:
@@ -18,10 +20,23 @@ class Breakers:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._closed: dict[str, float] = {}  # when each was last found without a failure, monotonic
 
     def wait(self, name: str) -> float:
-        """Seconds to wait before the next call; 0: go. An open one lets one probe per period through."""
-        return float(self._server.run("breaker", name, "ask", 0, 0, 0))
+        """Seconds to wait before the next call; 0: go. An open one lets one probe per period through.
+
+        One without any failure is taken to be so for a second, unless this process sees one.
+        """
+        now = time.monotonic()
+        if now - self._closed.get(name, -LATELY_SECONDS) < LATELY_SECONDS:
+            return 0.0
+        self._closed.pop(name, None)
+        failed, seconds = self._server.run("breaker", name, "ask", 0, 0, 0)
+        if not failed:
+            if len(self._closed) >= MOST_LATELY:
+                self._closed.clear()
+            self._closed[name] = now
+        return float(seconds)
 
     @guarded
     def open(self, names: Sequence[str]) -> frozenset[str]:
@@ -38,6 +53,7 @@ class Breakers:
 
     def failed(self, name: str, *, after: int = 5, period: float = 5.0, longest: float = 60.0) -> None:
         """One more failure; from the `after`th on the breaker opens, for `period` seconds and ever longer."""
+        self._closed.pop(name, None)
         self._server.run("breaker", name, "fail", after, period, longest)
 
 

@@ -1,4 +1,4 @@
-"""Long recordings never hold all the processes that decode, so that short ones need not wait for them."""
+"""Places: long recordings never hold all the processes that decode; who is full is not told of work."""
 
 from __future__ import annotations
 
@@ -94,3 +94,15 @@ def test_the_last_place_takes_no_long_recording(opened: Open, monkeypatch: pytes
         other.join()
     worker.drain(MEDIA, "test", seconds=5, stop=lambda: False)
     assert begun == ["short", "long"]
+
+
+def test_a_worker_tells_how_many_places_are_free(opened: Open) -> None:
+    """Those that are taken are not told of; a queue without a bound has always room."""
+    worker = runner.Runner(opened(), places={"upstream": 2})
+    assert (worker.free("upstream"), worker.free("media") > 100) == (2, True)
+    assert worker._enter("upstream")
+    assert worker.free("upstream") == 1
+    assert worker._enter("upstream")
+    assert worker.free("upstream") == 0
+    worker._leave("upstream")
+    assert worker.free("upstream") == 1

@@ -97,6 +97,13 @@ def test_a_breaker_opens_after_failures_and_lets_one_probe_through(store: Store)
     assert store.breakers.wait("host") == 0
 
 
+def test_a_failure_seen_here_counts_at_once(store: Store) -> None:
+    """A breaker that was without a failure a moment ago is asked anew once this process has seen one."""
+    assert store.breakers.wait("host") == 0
+    store.breakers.failed("host", after=1, period=30)
+    assert store.breakers.wait("host") > 0
+
+
 def test_the_bucket_lets_a_burst_through_and_then_its_rate(store: Store) -> None:
     """Fifty at once, then two a second."""
 

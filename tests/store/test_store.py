@@ -14,7 +14,7 @@ from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob, Unre
 from pipeline.domain.job import Category, Claim, Due, Job, JobId, PortalId, Request
 from pipeline.domain.kinds import A_PERSON_WAITS, OUTCOME
 from pipeline.steps.retry import MOST_LOST
-from pipeline.store import Intake, Quota, Stale, Store, Transition, fields_of, prepare
+from pipeline.store import Intake, Quota, Stale, Store, Transition, Wanted, fields_of, prepare
 from pipeline.store.records import dumps
 from tests.store.jobs import a_job, accept, claim, due
 
@@ -388,6 +388,29 @@ def test_workers_are_told_of_no_more_steps_than_may_run(store: Store) -> None:
         facts={"fetch": 1}, dues=[due(f"transcribe:{n}", "upstream") for n in range(2)], status="running"
     )
     assert store.finish(store.load(held.job), split, claim=held).news == ("upstream", "upstream")
+
+
+def test_a_step_that_ends_brings_the_next_claim(store: Store) -> None:
+    """What it found, what it used and the next claim are one transition; without its lease there is none."""
+    for number in range(2):
+        accept(store, a_job(store, number))
+    first = claim(store)
+    store.breakers.failed("host", after=1)
+    found = Transition(facts={"fetch": 1}, dues=(), status="running", used={"jobs_done": 1}, passed=("host",))
+    wanted = Wanted("media", "node:task", 30)
+    assert store.finish(store.load(first.job), found, claim=first).claim is None  # none was wanted
+    with pytest.raises(LeaseLost):
+        store.finish(store.load(first.job), found, claim=first, wanted=wanted)
+    assert store.usage.of(first.portal) == {"jobs_done": 1}
+    assert store.breakers.wait("host") == 0
+    accept(store, a_job(store, 2))
+    held = claim(store)
+    second = store.finish(store.load(held.job), found, claim=held, wanted=wanted).claim
+    assert second is not None
+    assert {held.job, second.job} == {a_job(store, 1).id, a_job(store, 2).id}
+    assert store.claimed(second) == store.load(second.job)
+    assert store.claim("media", "node:task", lease_seconds=30) is None
+    assert store.finish(store.load(second.job), found, claim=second, wanted=wanted).claim is None
 
 
 def test_a_claim_brings_the_record_as_it_stands(store: Store) -> None:

@@ -1,7 +1,7 @@
 -- A circuit breaker. ARGV: name, verb (ask, fail), trip after, period, longest period
--- ask: seconds to wait (0: go). fail: counts, opens; what closes it again is that its key goes.
+-- ask: whether it has seen a failure (0: no), seconds to wait (0: go). fail: counts, opens; what closes it again is that its key goes.
 local key, at = 'cs:gate:' .. ARGV[1], now()
-if ARGV[2] == 'ask' then return tostring(gate(ARGV[1], at)) end
+if ARGV[2] == 'ask' then return {redis.call('EXISTS', key), tostring(gate(ARGV[1], at))} end
 local f = redis.call('HMGET', key, 'failures', 'period')
 local failures, period = tonumber(f[1] or '0') + 1, tonumber(f[2] or '0')
 redis.call('HSET', key, 'failures', failures)

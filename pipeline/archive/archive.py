@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     and_,
     delete,
     exists,
@@ -35,15 +34,11 @@ from pipeline.archive.calls import (
     Verdict,
 )
 from pipeline.archive.database import Database
+from pipeline.archive.rows import BODY, COLUMNS, call_of
 from pipeline.archive.schema import audits, bodies, calls, criteria, gaps, verdicts
 from pipeline.archive.tallies import forget, tally
 from pipeline.domain.job import Entity, JobId
 from pipeline.domain.plain import from_plain, to_plain
-
-# what only the page of one call shows; the rest has columns
-_BODY = ("segments", "missing", "empty_spans", "levels", "criteria")
-_ELSEWHERE = (*_BODY, "gaps", "verdicts", "entity", "talk", "order", "speakers")
-_COLUMNS = [name for name in Call.__dataclass_fields__ if name not in _ELSEWHERE]
 
 
 class Archive:
@@ -142,7 +137,7 @@ class Archive:
             )
             return call_of(
                 row,
-                **_read_body(row.body),
+                body=row.body,
                 gaps=_gaps(connection, [row.number]).get(row.number, ()),
                 verdicts=tuple(from_plain(Verdict, dict(each._mapping)) for each in said),
             )
@@ -298,7 +293,7 @@ def _erase(connection: Connection, numbers: Sequence[int]) -> int:
 def _values(call: Call) -> dict[str, Any]:
     plain = to_plain(call)
     talk = (*call.talk, None, None)
-    return {name: plain[name] for name in _COLUMNS} | {
+    return {name: plain[name] for name in COLUMNS} | {
         "ordering": call.order,
         "phone_digits": words.digits_of(call.phone),
         "entity_type": call.entity.type if call.entity else None,
@@ -328,7 +323,7 @@ def _judged(connection: Connection, number: int) -> bool:
 
 
 def _replace_lines(connection: Connection, number: int, call: Call) -> None:
-    body = {name: to_plain(getattr(call, name)) for name in _BODY}
+    body = {name: to_plain(getattr(call, name)) for name in BODY}
     known = connection.scalar(select(bodies.c.body).where(bodies.c.call == number))
     if known and not call.levels:
         body["levels"] = json.loads(known)["levels"]
@@ -394,22 +389,7 @@ def _gaps(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[Gap
     for row in connection.execute(select(gaps).where(gaps.c.call.in_(numbers))):
         found[row.call] = (*found.get(row.call, ()), Gap(kind=row.kind, why=row.why))
     order = {kind: at for at, kind in enumerate(LACKS)}
-    return {number: tuple(sorted(some, key=lambda gap: order[gap.kind])) for number, some in found.items()}
-
-
-def call_of(row: Row[Any], **rest: Any) -> Call:
-    """A call as a row of its table has it, the rest by name."""
-    plain = {name: getattr(row, name) for name in _COLUMNS}
-    talk = tuple(each for each in (row.talk_first, row.talk_second) if each is not None)
-    entity = Entity(type=row.entity_type, id=row.entity_id) if row.entity_type else None
-    plain |= {"order": row.ordering, "talk": talk, "entity": to_plain(entity)}
-    call = from_plain(Call, plain | {"speakers": row.speakers.split(",") if row.speakers else ()})
-    return Call(**{**{name: getattr(call, name) for name in Call.__dataclass_fields__}, **rest})
-
-
-def _read_body(body: str) -> dict[str, Any]:
-    """Segments, spans, levels and criteria, as the fields of a Call."""
-    plain = json.loads(body)
-    empty = {"id": "", "portal": "", "category": "audio", "source": "api", "state": "done"}
-    read = from_plain(Call, empty | {"started_at": 0.0, "accepted_at": 0.0} | plain)
-    return {name: getattr(read, name) for name in _BODY if name in plain}
+    return {
+        number: tuple(sorted(some, key=lambda gap: order.get(gap.kind, len(order))))
+        for number, some in found.items()
+    }

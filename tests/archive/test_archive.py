@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import random
 import threading
 from collections import Counter
@@ -10,18 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 
 from pipeline.archive import words
 from pipeline.archive.archive import Archive
 from pipeline.archive.calls import WEEK_SECONDS, Audited, Call, Filters, Gap, Verdict
 from pipeline.archive.database import ArchiveUnavailable, Database
 from pipeline.archive.reports import agreement, quality, team
+from pipeline.archive.rows import COLUMNS
 from pipeline.archive.schema import tallied
 from pipeline.archive.tallies import LENGTHS, tally
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.job import Category, Entity, JobId, PortalId, Source
 from pipeline.domain.lead import Criterion
+from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Span
 from pipeline.domain.transcript import Segment
 
@@ -428,3 +432,49 @@ def test_what_no_database_is_harms_nothing(tmp_path: Path) -> None:
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ArchiveUnavailable, match="newer version"):
         Archive.open(f"sqlite:///{newer}").count()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("calls", "category", "video"), ("calls", "source", ""), ("calls", "state", "tired"),
+        ("calls", "started_at", 1e300), ("calls", "accepted_at", -1e300), ("calls", "seconds", float("inf")),
+        ("calls", "talk_first", float("inf")), ("calls", "cost", float("-inf")),
+        ("bodies", "body", "{broken"), ("bodies", "body", "[" * 5000), ("bodies", "body", '{"segments": 5}'),
+        ("gaps", "kind", "unheard"),
+    ],
+)  # fmt: skip
+def test_a_damaged_row_hides_no_other(archive: Archive, table: str, column: str, value: object) -> None:
+    """It is listed and shown as far as it can be read, and says so; the others are as they were."""
+    archive.put(call(1, gaps=(Gap(kind="unlinked", why="x"),)), call(2))
+    key = "id" if table == "calls" else "call"
+    with archive.database.writing() as connection:
+        number = connection.scalar(text("SELECT number FROM calls WHERE id = :id"), {"id": call(1).id})
+        of = call(1).id if table == "calls" else number
+        connection.execute(
+            text(f"UPDATE {table} SET {column} = :to WHERE {key} = :of"), {"to": value, "of": of}
+        )
+    listed = {each.id: each for each in archive.calls().calls}
+    assert set(listed) == {call(1).id, call(2).id}
+    shown, other = archive.call(call(1).id), archive.call(call(2).id)
+    assert other == call(2)
+    assert shown is not None
+    if table != "gaps":
+        assert f"damaged, or of another version: {column}" in shown.reason
+    assert math.isfinite(shown.started_at)
+    assert shown.category in Category
+
+
+def test_values_of_other_types_hide_no_other_call(tmp_path: Path) -> None:
+    """SQLite takes any value into any column; what is none of its kind is left out of what is told."""
+    archive = Archive.open(f"sqlite:///{tmp_path / 'archive.sqlite'}")
+    archive.put(call(1), call(2))
+    with archive.database.writing() as connection:
+        for name in set(COLUMNS) - {"id"}:
+            connection.execute(
+                text(f"UPDATE calls SET {name} = :to WHERE id = :id"), {"to": b"\xff\xfe", "id": call(1).id}
+            )
+    (found,) = (each for each in archive.calls().calls if each.id == call(1).id)
+    assert (found.manager, found.score, found.started_at, found.portal) == (None, None, 0.0, "")
+    json.dumps(to_plain(found), allow_nan=False)
+    archive.close()

@@ -38,6 +38,7 @@ class Bounded(HttpToolsProtocol):
     head_seconds = HEAD_SECONDS
     linger_seconds = LINGER_SECONDS
     _late: asyncio.TimerHandle | None = None
+    _in_head = False
     _head_bytes = 0
     _counted_bytes = 0  # of the URL, headers and trailers
     _wire_bytes = 0
@@ -47,6 +48,7 @@ class Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]
+        self._in_head = True
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -59,13 +61,16 @@ class Bounded(HttpToolsProtocol):
             if self._thrown_away > LINGER_BYTES:
                 self.transport.abort()
             return
-        if self._late is not None:
+        if self._in_head:
             self._head_bytes += len(data)
         self._wire_bytes += len(data)
         super().data_received(data)
-        if self._late is not None and self._head_bytes > MAX_HEAD_BYTES:
-            self._give_up()
-        if (
+        if self._in_head:  # most come whole, and need no timer
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._give_up()
+            elif self._late is None:
+                self._expect_head()
+        elif (
             self.body_is_coming
             and self._wire_bytes - self._body_bytes * 17 // 16 > FRAME_BYTES + MAX_HEAD_BYTES
         ):
@@ -75,16 +80,20 @@ class Bounded(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             raise ValueError("too many requests at once")
         self._counted_bytes = self._wire_bytes = self._body_bytes = self._pieces = 0
-        if self._late is None:
-            self._expect_head()
+        if not self._in_head:
+            self._in_head, self._head_bytes = True, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._counted_bytes += len(url)
+        if self._counted_bytes > MAX_HEAD_BYTES:
+            raise ValueError("head too large")
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(HEADER_BYTES + len(name) + len(value))
+        self._counted_bytes += HEADER_BYTES + len(name) + len(value)
+        if self._counted_bytes > MAX_HEAD_BYTES:
+            raise ValueError("head too large")
         super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
@@ -129,16 +138,11 @@ class Bounded(HttpToolsProtocol):
 
         super()._start_asgi_task(cycle, closing)
 
-    def _count(self, size: int) -> None:
-        self._counted_bytes += size
-        if self._counted_bytes > MAX_HEAD_BYTES:
-            raise ValueError("head too large")
-
     def _expect_head(self) -> None:
-        self._head_bytes = 0
         self._late = self.loop.call_later(self.head_seconds, self._give_up)
 
     def _have_head(self) -> None:
+        self._in_head = False
         if self._late is not None:
             self._late.cancel()
             self._late = None

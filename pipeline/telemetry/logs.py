@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 from urllib.parse import urlsplit
 
+import orjson
 import structlog
 from pydantic import BaseModel, SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -127,7 +128,14 @@ def _parts(secret: str) -> Iterable[str]:
 
 # -- logs
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # of what the redactor has made plain
+
+def _encode(event: EventDict, **_: object) -> str:
+    """JSON of what the redactor has made plain."""
+    try:
+        return orjson.dumps(event).decode()
+    except TypeError:  # half a surrogate pair, a number above 64 bits, a key that is no string
+        return json.dumps(event, ensure_ascii=False)
+
 
 if TYPE_CHECKING:
     _Handler = logging.StreamHandler[TextIO]
@@ -193,7 +201,7 @@ def configure(
         plain = structlog.dev.plain_traceback  # the trace is text by then, without secrets
         render = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
     else:
-        render = structlog.processors.JSONRenderer(lambda event, **_: _ENCODE(event))
+        render = structlog.processors.JSONRenderer(_encode)
     handler = logging.StreamHandler(stream) if stream else _Stderr()
     # what libraries say; our own lines go straight to the stream, at a third of the cost
     handler.setFormatter(

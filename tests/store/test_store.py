@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.domain.errors import LeaseLost, StoreUnavailable, UnknownJob, UnreadableRecord
 from pipeline.domain.job import Category, Claim, Due, Job, JobId, PortalId, Request
@@ -70,6 +74,17 @@ def test_a_record_is_read_as_it_was_written(store: Store) -> None:
     assert replace(read, accepted_at=job.accepted_at, deadline=job.deadline) == job
     assert read.accepted_at == pytest.approx(job.accepted_at, abs=2)
     assert read.deadline - read.accepted_at == pytest.approx(3600)
+
+
+ANY = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=()))
+
+
+@given(st.recursive(ANY, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_whatever_is_written_is_read_as_it_was(value: Any) -> None:
+    """Large numbers, NaN and infinities too; of half a surrogate pair a sign stands that it was there."""
+    plain = re.sub("[\ud800-\udfff]", "\ufffd", json.dumps(value, ensure_ascii=False))
+    assert repr(json.loads(dumps(value))) == repr(json.loads(plain))
+    assert dumps(value).encode()
 
 
 def test_the_clock_of_the_accepting_host_does_not_count(store: Store) -> None:

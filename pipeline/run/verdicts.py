@@ -58,6 +58,19 @@ def judge(tools: Tools, job_id: JobId, said: Verdict) -> tuple[Due, ...]:
     return dues
 
 
+def is_told(tools: Tools, job_id: JobId) -> bool | None:
+    """Whether the deal is going to hear of what was said last; None where the record is over."""
+    job = _record(tools, job_id)
+    if job is None:
+        return None
+    portal, holds, stands = tools.portals.get(job.portal), flow.corrected(job), flow.timeline(job).state
+    if portal is None or holds is None:
+        return False
+    if stands == "waiting":  # the first entry is to be written yet, if there is a deal for it
+        return portal.timeline != "off" and job.request.entity is not None
+    return stands == "written" and portal.correct_timeline and holds.score != flow.told_score(job)
+
+
 def weighed(
     said: Verdict, before: Sequence[Verdict], criteria: Sequence[Criterion], rubric: Rubric | None
 ) -> Verdict:

@@ -188,9 +188,7 @@ def correct(job: Job, claim: Claim, tools: Tools) -> Result:
     (lead, _), holds = flow.entered(job), flow.corrected(job)
     assert lead is not None
     assert holds is not None
-    told = [job.facts.get(f"correct:{number}") or {} for number in range(1, len(said))]
-    before = next((fact["score"] for fact in reversed(told) if fact.get("state") == "written"), lead.score)
-    if not portal.correct_timeline or holds.score == before or where.entity is None:
+    if not portal.correct_timeline or holds.score == flow.told_score(job) or where.entity is None:
         return Result(facts={claim.step: {"state": "off"}})
     journals = list(_journals(portal, rest_of(portal, tools, who=who(claim)), tools))
     last = next(verdict for verdict in reversed(said) if verdict.score == holds.score)

@@ -152,6 +152,16 @@ def entered(job: Job) -> tuple[Lead | None, str | None]:
     return None, None
 
 
+def told_score(job: Job) -> int | None:
+    """The score that the deal was told last, or is to be told first."""
+    facts = (job.facts.get(f"correct:{number}") or {} for number in range(len(verdicts(job)), 0, -1))
+    for fact in facts:
+        if fact.get("state") == "written":
+            return int(fact["score"])
+    first, _ = entered(job)
+    return first.score if first else None
+
+
 def verdicts(job: Job) -> tuple[Verdict, ...]:
     """What people said of the job's score, in the order in which they said it."""
     said = sorted(int(step.partition(":")[2]) for step in job.facts if kind_of(step) == "verdict")

@@ -14,7 +14,7 @@ from pipeline.domain.errors import BadRequest, UnknownJob
 from pipeline.domain.job import Entity, Job, JobId, Request, Source
 from pipeline.domain.lead import Criterion
 from pipeline.run.operate import retry_job
-from pipeline.run.verdicts import judge, weighed
+from pipeline.run.verdicts import is_told, judge, weighed
 from pipeline.run.views import job_view
 from pipeline.sandbox.app import Sandbox
 from pipeline.scoring.rubric import band
@@ -64,6 +64,7 @@ def test_a_corrected_score_holds_and_is_told_once(tools: Tools, sandbox: Sandbox
     """Both scores stand in the deal, in the archive and in /v1, with who, when and why."""
     verdict = said(score=12)
     judge(tools, job.id, verdict)
+    assert is_told(tools, job.id)
     machine = flow.lead(job)
     assert machine is not None
     found = tools.archive.call(job.id)
@@ -71,6 +72,7 @@ def test_a_corrected_score_holds_and_is_told_once(tools: Tools, sandbox: Sandbox
     assert (found.score, found.band, found.machine_score) == (12, "low", machine.score)
     (done,) = run(tools, job.id, until=lambda job: over(job) and "correct:1" in job.facts)
     run(tools, job.id, until=over)
+    assert is_told(tools, job.id) is False  # it is by now
     first, second = sandbox.crm.log_entries
     assert second["title"] == "AI classification corrected to low (12/100) by Olga"
     assert second["text"].splitlines() == [
@@ -108,6 +110,7 @@ def test_a_correction_that_changes_nothing_writes_no_entry(tools: Tools, sandbox
     lead = flow.lead(job)
     assert lead is not None
     judge(tools, job.id, said(score=lead.score))
+    assert is_told(tools, job.id) is False
     run(tools, job.id, until=lambda job: over(job) and "correct:1" in job.facts)
     assert len(titles(sandbox)) == 1
 
@@ -116,6 +119,7 @@ def test_no_entry_where_the_portal_wants_none(opened: Open, sandbox: Sandbox, jo
     """CORRECT_TIMELINE off: the correction is in the archive alone."""
     tools = opened(archive_days=365, rubric="default", correct_timeline=False)
     judge(tools, job.id, said(score=1))
+    assert is_told(tools, job.id) is False
     run(tools, job.id, until=lambda job: over(job) and "correct:1" in job.facts)
     assert len(titles(sandbox)) == 1
 
@@ -124,6 +128,7 @@ def test_a_call_whose_record_is_gone_is_corrected_in_the_archive(tools: Tools, j
     """Calls are corrected for as long as they are archived."""
     tools.store.erase(job.id)
     assert judge(tools, job.id, said(score=7)) == ()
+    assert is_told(tools, job.id) is None
     found = tools.archive.call(job.id)
     assert found is not None
     assert (found.score, found.band) == (7, "low")
@@ -160,7 +165,9 @@ def test_a_person_scores_a_call_that_the_machine_did_not(
 ) -> None:
     """It has that score from then on, lacks none, and its deal gets an entry in the person's name; what she
     changes later is one more."""
+    assert is_told(tools, unscored.id) is False
     judge(tools, unscored.id, said(score=80))
+    assert is_told(tools, unscored.id)
     (done,) = run(tools, unscored.id, until=lambda job: over(job) and "correct:1" in job.facts)
     (entry,) = sandbox.crm.log_entries
     assert (entry["entityId"], entry["title"]) == (42, "Call scored high (80/100) by Olga")

@@ -9,9 +9,8 @@ from starlette.responses import Response
 from pipeline.archive.calls import Verdict
 from pipeline.domain.errors import BadRequest, UnknownJob
 from pipeline.domain.job import Entity, Job, JobId
-from pipeline.domain.kinds import kind_of
 from pipeline.run.operate import erase_job, retry_job
-from pipeline.run.verdicts import judge
+from pipeline.run.verdicts import is_told, judge
 from pipeline.steps import flow
 from pipeline.web.console.call import audit
 from pipeline.web.console.view import View
@@ -41,10 +40,11 @@ async def correct(view: View) -> Response:
     dues = await view.blocking(judge, view.service.tools, key, said)
     await view.service.notify({due.queue for due in dues if due.at == 0})
     await audit(view, "corrected", key, criterion or f"score {said.score}")
-    if any(kind_of(due.step) in ("correct", "link") for due in dues):
-        return view.back(f"/calls/{key}", "It is written down; the deal gets an entry in a moment.")
-    if not await view.blocking(view.service.tools.store.has, key):
+    told = await view.blocking(is_told, view.service.tools, key)
+    if told is None:
         return view.back(f"/calls/{key}", "It is written down here alone: the deal gets no entry.")
+    if told:
+        return view.back(f"/calls/{key}", "It is written down; the deal gets an entry in a moment.")
     return view.back(f"/calls/{key}", "It is written down.")
 
 

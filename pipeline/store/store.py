@@ -219,12 +219,15 @@ class Store:
 
     @guarded
     def under_way(
-        self, portal: PortalId, *, most: int
+        self, portals: Iterable[PortalId], *, most: int, of_each: int
     ) -> list[tuple[JobId, float, dict[str, str], Event | None]]:
-        """Some jobs without an outcome, as `page` has them, and what happened to each last."""
-        _, some = cast(tuple[int, list[str]], self._redis.sscan(f"cs:open:{portal}", count=most))
+        """Some of their jobs without an outcome, as `page` has them, and what happened to each last."""
         pipe = self._redis.pipeline(transaction=False)
-        for job in some[:most]:
+        for portal in portals:
+            pipe.sscan(f"cs:open:{portal}", count=of_each)
+        open_ = cast(list[tuple[int, list[str]]], pipe.execute())
+        some = [job for _, jobs in open_ for job in jobs[:of_each]][:most]
+        for job in some:
             pipe.hmget(f"cs:job:{job}", LISTED)
             pipe.lindex(f"cs:job:{job}:events", -1)
         told = iter(pipe.execute())

@@ -10,7 +10,7 @@ from pipeline.web.console.view import View
 from pipeline.web.console.words import Words
 
 ENDED = ("done", "failed")
-MOST = 20  # of a portal's
+MOST, OF_EACH = 100, 20  # in all, and of a portal's
 FITTING = {"portal", "category", "limit"}  # filters that can be told of a call under way
 
 
@@ -33,17 +33,18 @@ async def calls_under_way(view: View) -> list[UnderWay]:
     elif view.query.keys() - FITTING:
         return []
     asked = view.query.get("portal")
+    portals = [name for name in sorted(view.service.portals) if asked in (None, name)]
     store = view.service.tools.store
     found = []
-    for portal in (name for name in sorted(view.service.portals) if asked in (None, name)):
-        for key, at, fields, last in await view.blocking(store.under_way, portal, most=MOST):
-            category = fields.get("category", "")
-            if category not in (Category.AUDIO, Category.CALL) or fields.get("status") in ENDED:
-                continue  # of one that has ended and is opened again something is done over, below it is
-            if view.query.get("category", category) != category:
-                continue
-            says, waits = state(last, view.words)
-            found.append(UnderWay(id=key, accepted_at=at, portal=portal, says=says, waits=waits))
+    for key, at, fields, last in await view.blocking(store.under_way, portals, most=MOST, of_each=OF_EACH):
+        category = fields.get("category", "")
+        if category not in (Category.AUDIO, Category.CALL) or fields.get("status") in ENDED:
+            continue  # of one that has ended and is opened again something is done over, below it is
+        if view.query.get("category", category) != category:
+            continue
+        says, waits = state(last, view.words)
+        portal = fields.get("portal", "")
+        found.append(UnderWay(id=key, accepted_at=at, portal=portal, says=says, waits=waits))
     return sorted(found, key=lambda call: call.accepted_at)
 
 

@@ -16,7 +16,7 @@ from pipeline.web.console.periods import DAYS, period_of
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
 
-MOST_PORTALS = 50  # at once; one of them can be asked for by name
+MOST_PORTALS = 20  # at once; one of them can be asked for by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,15 @@ async def listed(view: View) -> Response:
 
 
 async def rows(view: View, cursor: str | None) -> Rows:
-    """The same as rows: one for each portal and model, and "all" for the portal."""
-    return Rows(name="usage", rows=await view.blocking(_rows, view, _days(view)))
+    """The same as rows: one for each portal and model, and "all" for the portal; cursor: the last portal."""
+    some = _portals(view, after=cursor or "")
+    following = some[-1].id if len(some) == MOST_PORTALS and not view.query.get("portal") else None
+    return Rows(name="usage", rows=await view.blocking(_rows, view, some, _days(view)), next=following)
 
 
-def _rows(view: View, days: int) -> list[dict[str, Any]]:
+def _rows(view: View, portals: list[Portal], days: int) -> list[dict[str, Any]]:
     store, prices = view.service.tools.store, _prices(view)
-    used = ((portal, added(used_on(store, portal, days))) for portal in _portals(view))
+    used = ((portal, added(used_on(store, portal, days))) for portal in portals)
     return [row for portal, amounts in used for row in rows_of(portal, amounts, prices)]
 
 
@@ -80,11 +82,11 @@ def _spent(view: View, days: int) -> list[Spent]:
     return found
 
 
-def _portals(view: View) -> list[Portal]:
+def _portals(view: View, *, after: str = "") -> list[Portal]:
     named, all_ = view.query.get("portal"), view.service.portals
     if named and named not in all_:
         raise BadRequest("portal: there is none of that name", field="portal")
-    return [all_[key] for key in sorted(all_) if not named or key == named][:MOST_PORTALS]
+    return [all_[key] for key in sorted(all_) if (key == named if named else key > after)][:MOST_PORTALS]
 
 
 def _prices(view: View) -> dict[str, Price]:

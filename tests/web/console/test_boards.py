@@ -16,6 +16,7 @@ from pipeline.domain.job import PortalId
 from pipeline.scoring.golden import read_cases
 from pipeline.settings.installation import Settings
 from pipeline.web.console.drawing import trend
+from pipeline.web.console.usage import MOST_PORTALS
 from tests.archive.test_archive import call
 from tests.web.conftest import TOKEN, Client, audio_request, running
 from tests.web.console.conftest import API_KEY, READ_KEY, Browser
@@ -237,6 +238,25 @@ def test_costs_are_not_told_without_prices(operator: Browser) -> None:
     page = operator.get("/usage").text
     assert "CALLSCRIBE_PRICES_FILE" in page
     assert operator.get("/usage.json").json()["usage"][0]["cost"] is None
+
+
+def test_usage_of_many_portals_is_told_whole(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """A page shows the first ones and says so; JSON goes on by its cursor, CSV to the last of them."""
+    names = [f"p{number:02}" for number in range(2 * MOST_PORTALS + 5)]
+    path = tmp_path / "portals.toml"
+    tables = [f'[{name}]\ntokens = ["{name}{"t" * 24}"]\nurl = "https://{name}.example"' for name in names]
+    path.write_text("\n".join(tables))
+    with running(make_settings(portal_url=None, portal_token=None, portals_file=path)) as client:
+        operator = Browser(client, API_KEY)
+        assert f"The first {MOST_PORTALS} portals" in operator.get("/usage").text
+        told, cursor = [], ""
+        while cursor is not None:
+            answer = operator.get(f"/usage.json?cursor={cursor}").json()
+            told += [row["portal"] for row in answer["usage"]]
+            cursor = answer["next"]
+        assert told == names
+        assert operator.get("/usage.csv").text.count("\n") == len(names) + 1
+        assert [row["portal"] for row in operator.get("/usage.json?portal=p07").json()["usage"]] == ["p07"]
 
 
 # -- health

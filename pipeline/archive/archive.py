@@ -166,18 +166,26 @@ class Archive:
             return [JobId(row.id) for row in rows]
 
     def audited(self, call: str | None = None, *, limit: int = 200) -> list[Audited]:
-        """The audit log, newest first; of one call, or all."""
+        """The newest of the audit log; of one call, or all."""
+        return self.audits(call, limit=limit)[0]
+
+    def audits(
+        self, call: str | None = None, *, cursor: str | None = None, limit: int = 200
+    ) -> tuple[list[Audited], str | None]:
+        """The audit log, newest first, and where it goes on. Raises ValueError for a cursor that is none."""
+        wanted = [audits.c.call_id == call] if call else []
+        if cursor:
+            if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+                raise ValueError("cursor: expected the `next` of the page before")
+            wanted.append(audits.c.number < int(cursor))
         with self.database.reading() as connection:
-            rows = connection.execute(
-                select(audits)
-                .where(*([audits.c.call_id == call] if call else []))
-                .order_by(audits.c.number.desc())
-                .limit(limit)
-            )
-            return [
-                Audited(at=row.at, who=row.who, what=row.what, call=row.call_id, detail=row.detail)
-                for row in rows
-            ]
+            found = select(audits).where(*wanted).order_by(audits.c.number.desc()).limit(limit + 1)
+            rows = connection.execute(found).all()
+        told = [
+            Audited(at=row.at, who=row.who, what=row.what, call=row.call_id, detail=row.detail)
+            for row in rows[:limit]
+        ]
+        return told, str(rows[limit - 1].number) if len(rows) > limit else None
 
     def judged(self, *, since: float, until: float, limit: int = 200) -> list[Call]:
         """The calls of that time whose score people have judged, newest first, without their segments."""

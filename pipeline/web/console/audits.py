@@ -5,20 +5,24 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from pipeline.archive.calls import Audited
+from pipeline.domain.errors import BadRequest
 from pipeline.run.views import moment
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
 
-MOST = 500
+PER_PAGE = 200
 
 
 async def listed(view: View) -> Response:
     """GET /audit, or of one call: ?call=job_..."""
-    return view.page("audit.html", live=10, entries=await _entries(view), most=MOST)
+    entries, following = await _entries(view, view.query.get("cursor"))
+    older = view.link(cursor=following) if following else None
+    return view.page("audit.html", live=10, entries=entries, older=older)
 
 
 async def rows(view: View, cursor: str | None) -> Rows:
     """The same as rows, for machines."""
+    entries, following = await _entries(view, cursor)
     found = [
         {
             "at": moment(entry.at),
@@ -27,10 +31,14 @@ async def rows(view: View, cursor: str | None) -> Rows:
             "call": entry.call,
             "detail": entry.detail,
         }
-        for entry in await _entries(view)
+        for entry in entries
     ]
-    return Rows(name="audit", rows=found)
+    return Rows(name="audit", rows=found, next=following)
 
 
-async def _entries(view: View) -> list[Audited]:
-    return await view.archived(lambda archive: archive.audited(view.asked("call"), limit=MOST))
+async def _entries(view: View, cursor: str | None) -> tuple[list[Audited], str | None]:
+    call = view.asked("call")
+    try:
+        return await view.archived(lambda archive: archive.audits(call, cursor=cursor, limit=PER_PAGE))
+    except ValueError as error:
+        raise BadRequest(str(error), field="cursor") from None

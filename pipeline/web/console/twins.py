@@ -14,7 +14,7 @@ from pipeline.contract.sinks import to_cell, to_reader
 from pipeline.web.answers import PRIVATE, Json
 from pipeline.web.console.view import View
 
-MOST_ROWS = 100_000  # of one CSV
+MOST_ROWS = 1_000_000  # of one CSV: no spreadsheet takes more
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from pipeline.archive.archive import Archive
 from pipeline.archive.calls import Audited
 from pipeline.domain.job import Category, Delivery, Event, Failure, Request, Step
 from pipeline.store import Store, Transition
+from pipeline.web.console.audits import PER_PAGE
 from tests.archive.test_archive import call
 from tests.web.conftest import Client
 from tests.web.console.conftest import Browser
@@ -176,6 +177,25 @@ def test_the_audit_log_is_for_operators(archive: Archive, operator: Browser, rea
     assert [row["call"] for row in operator.get("/audit.json?call=job_1").json()["audit"]] == ["job_1"]
     assert operator.get("/audit.csv").text.count("\n") == 4
     assert reader.get("/audit").status_code == 403
+
+
+def test_the_audit_log_is_told_whole(archive: Archive, operator: Browser) -> None:
+    """The page leads to older entries; JSON goes on by its cursor, CSV to the first entry of all."""
+    for number in range(2 * PER_PAGE + 3):
+        archive.audit(Audited(at=NOW + number, who="Olga", what="listened", call=f"job_{number % 2}"))
+    page = operator.get("/audit").text
+    assert page.count("<tr><td>") == PER_PAGE
+    assert 'rel="next"' in page
+    told, cursor = [], ""
+    while cursor is not None:
+        answer = operator.get(f"/audit.json?cursor={cursor}").json()
+        told += [row["at"] for row in answer["audit"]]
+        cursor = answer["next"]
+    assert len(told) == len(set(told)) == 2 * PER_PAGE + 3
+    assert told == sorted(told, reverse=True)
+    assert operator.get("/audit.csv").text.count("\n") == len(told) + 1
+    assert operator.get("/audit.csv?call=job_1").text.count("\n") == PER_PAGE + 1 + 1
+    assert operator.get("/audit?cursor=x").status_code == 400
 
 
 def test_calls_under_way_stand_above_the_list(store: Store, archive: Archive, reader: Browser) -> None:

@@ -72,7 +72,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         lifespan=lifespan,
-        middleware=_behind_proxies(settings),
+        middleware=[*_behind_proxies(settings), Middleware(engines.First)],
         exception_handlers={
             CallscribeError: for_browsers(answers.on_our_error),
             HTTPException: for_browsers(answers.on_http_error),

@@ -11,10 +11,10 @@ import time
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.contract import read_engine_request
-from pipeline.domain.errors import BadRequest
+from pipeline.domain.errors import BadRequest, CallscribeError
 from pipeline.domain.job import Category, Source
 from pipeline.run.new_jobs import new_job
 from pipeline.settings.portals import Portal
@@ -23,6 +23,8 @@ from pipeline.store import Prepared, job_id
 from pipeline.telemetry.captures import capture_request
 from pipeline.web.answers import Json
 from pipeline.web.service import Service, service_of
+
+REFUSAL = "callscribe.refusal"  # in the scope: what `First` was answered
 
 
 async def look(request: Request) -> Response:
@@ -43,10 +45,13 @@ class _Ask:
     """POST: 202 {"result": "OK"} once the job is durable.
 
     Portals count 200 and 503 alike as failures, and hang on an empty object. An ASGI app, since what
-    Starlette puts around a function is dear; what this raises is answered all the same.
+    Starlette puts around a function is dear; what this raises is answered all the same. It never begins to
+    answer before it is sure of its answer.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if REFUSAL in scope:
+            raise scope[REFUSAL]
         request = Request(scope, receive, send)
         service = service_of(request)
         portal, category = _engine(service, request)
@@ -65,6 +70,30 @@ class _Ask:
 
 
 ask = _Ask()
+
+
+class First:
+    """A middleware before the routes: takes what `ask` is for, and leaves it to the route to refuse.
+
+    The way to a route costs a tenth of what an accepted request costs above a bare one.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and not scope.get("root_path"):
+            parts = scope["path"].split("/")
+            if len(parts) == 4 and parts[1] == "engines" and parts[2] and parts[3]:
+                scope["path_params"] = {"token": parts[2], "category": parts[3]}
+                try:
+                    await ask(scope, receive, send)
+                    return
+                except (CallscribeError, HTTPException) as refusal:
+                    scope[REFUSAL] = refusal
+        await self._app(scope, receive, send)
+
+
 _TAKEN = Response(b'{"result":"OK"}', 202, media_type="application/json")
 
 

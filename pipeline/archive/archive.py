@@ -142,14 +142,14 @@ class Archive:
                 verdicts=tuple(from_plain(Verdict, dict(each._mapping)) for each in said),
             )
 
-    def todo(self) -> list[tuple[Gap, int]]:
+    def todo(self, *, limit: int | None = None) -> list[tuple[Gap, int]]:
         """What calls lack, by kind and reason, with how many lack it: the most first."""
         with self.database.reading() as connection:
             rows = connection.execute(
                 select(gaps.c.kind, gaps.c.why, func.count().label("many"))
                 .group_by(gaps.c.kind, gaps.c.why)
                 .order_by(func.count().desc(), gaps.c.kind, gaps.c.why)
-                .limit(200)
+                .limit(limit)
             )
             return [(Gap(kind=row.kind, why=row.why), row.many) for row in rows]
 

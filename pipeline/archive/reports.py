@@ -16,7 +16,6 @@ from pipeline.archive.schema import calls, criteria, verdicts
 from pipeline.archive.tallies import DAY_SECONDS, MONDAY, WEEK_DAYS, Sums, added_up
 
 FEWEST_PAIRS = 20  # below it an agreement says nothing
-MOST_MEMBERS = 500
 
 
 def team(
@@ -55,7 +54,7 @@ def team(
         )
         for manager, some in whole.items()
     ]
-    return sorted(members, key=lambda member: (-member.calls, member.manager_id or ""))[:MOST_MEMBERS]
+    return sorted(members, key=lambda member: (-member.calls, member.manager_id or ""))
 
 
 def quality(database: Database, *, since: float, until: float) -> list[Agreement]:

@@ -15,16 +15,18 @@ from pipeline.web.console.periods import DAYS, period_of
 from pipeline.web.console.twins import Rows
 from pipeline.web.console.view import View
 
+SHOWN = 100  # managers on the page
 ORDERS = ("calls", "score", "talk")
 
 
 async def listed(view: View) -> Response:
     """GET /team."""
-    members = await _members(view)
-    period = period_of(view)
+    found = await _members(view)
+    members, period = found[:SHOWN], period_of(view)
     return view.page(
         "team.html",
         members=members,
+        most=SHOWN if len(found) > SHOWN else None,
         trends=await view.blocking(_trends, view, members),
         days=DAYS,
         chosen=period.days,

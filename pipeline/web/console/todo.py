@@ -20,7 +20,7 @@ from pipeline.web.console.view import View
 if TYPE_CHECKING:
     from pipeline.archive.archive import Archive
 
-SHOWN = 5  # calls of a group
+GROUPS, SHOWN = 40, 5  # on the page, and calls of each
 MOST_RETRIED = 500  # by one press
 
 
@@ -36,11 +36,13 @@ class Group:
 async def listed(view: View) -> Response:
     """GET /todo."""
     groups = await view.archived(_groups)
-    kinds = [(kind, [group for group in groups if group.gap.kind == kind]) for kind in LACKS]
+    shown = groups[:GROUPS]
+    kinds = [(kind, [group for group in shown if group.gap.kind == kind]) for kind in LACKS]
     return view.page(
         "todo.html",
         live=10,
         kinds=[(kind, of_kind) for kind, of_kind in kinds if of_kind],
+        most=GROUPS if len(groups) > GROUPS else None,
         gap_words=lambda gap: gap_words(gap, view.words),
         phone_for=lambda call: phone_for(view, call),
     )
@@ -53,7 +55,7 @@ def _groups(archive: Archive) -> list[Group]:
             many=many,
             calls=archive.calls(Filters(state=gap.kind, why=gap.why), limit=SHOWN).calls,
         )
-        for gap, many in archive.todo()
+        for gap, many in archive.todo(limit=GROUPS + 1)
     ]
 
 

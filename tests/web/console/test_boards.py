@@ -16,6 +16,8 @@ from pipeline.domain.job import PortalId
 from pipeline.scoring.golden import read_cases
 from pipeline.settings.installation import Settings
 from pipeline.web.console.drawing import trend
+from pipeline.web.console.team import SHOWN
+from pipeline.web.console.todo import GROUPS
 from pipeline.web.console.usage import MOST_PORTALS
 from tests.archive.test_archive import call
 from tests.web.conftest import TOKEN, Client, audio_request, running
@@ -207,6 +209,19 @@ def token_of(browser: Browser) -> str:
 def tried(client: Client, browser: Browser, token: str, **fields: str) -> httpx.Response:
     recording = {"file": ("call", b"RIFF....WAVE", "application/octet-stream")}
     return client.post("/try", data={"token": token, **fields}, files=recording, headers=browser.headers)
+
+
+def test_boards_of_hundreds_show_the_first_and_their_files_all(archive: Archive, operator: Browser) -> None:
+    """A page says where it ends; machines get every manager, and every reason."""
+    many = max(GROUPS, SHOWN) + 5
+    for number in range(many):
+        why = (Gap(kind="unlinked", why=f"reason {number}"),)
+        said(archive, number, manager_id=str(number), manager=f"Manager {number}", gaps=why)
+    for path, shown, mark in (("/team", SHOWN, "member"), ("/todo", GROUPS, "card group")):
+        page = operator.get(path).text
+        assert page.count(f'class="{mark}"') + page.count(f'class="card {mark}"') == shown
+        assert f"The first {shown} are shown" in page
+        assert len(operator.get(f"{path}.json").json()[path[1:]]) == many
 
 
 # -- usage

@@ -46,6 +46,12 @@ class CannotStart(CallscribeError):
     hint = ""
 
 
+class CannotListen(CannotStart):
+    """Requests cannot be heard there."""
+
+    hint = "End what listens there, or choose another --port."
+
+
 class WorkFailed(CallscribeError):
     """What the command was asked for did not come out."""
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from pipeline.cli import CannotStart
+from pipeline.cli import CannotListen, CannotStart
 from pipeline.cli.supervise import Child, Leaves
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.kinds import BACKGROUND, MEDIA, UPSTREAM
@@ -111,7 +111,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket, port 0: any free one.
 
     The supervisor keeps it while it hands it to the api, so that connections wait, and are not refused,
-    while the api is started again. Raises CannotStart.
+    while the api is started again. Raises CannotListen.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(
@@ -124,7 +124,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
-        raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from None
     return listener
 
 

@@ -270,7 +270,7 @@ def load(**overrides: Any) -> Settings:
             name = "".join(str(part) for part in item["loc"][:1]).upper()
             text = item["msg"].removeprefix("Value error, ")
             lines.append(f"CALLSCRIBE_{name}: {text}" if name else text)
-        raise SettingsError("; ".join(lines)) from None
+        raise SettingsError("; ".join(dict.fromkeys(lines))) from None  # once, however many parts are wrong
     except UnicodeDecodeError:
         raise SettingsError(".env: cannot be read: it is not UTF-8") from None
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Literal
 
 from pipeline.audio.coverage import completed, holes, thin
@@ -14,6 +15,9 @@ from pipeline.domain.recording import Chunk, Span
 from pipeline.domain.transcript import RawSegment, Recognition
 
 LOOP = 2.4  # Whisper's own bound of the compression ratio above which a text repeats itself
+# of an answer, at the most: so many, and so many per second of the upload
+LETTERS, WORDS, PARTS = (4_000, 200), (400, 20), (200, 10)
+LONGEST_WORD = 200
 SHORTEST_LOOP = 12  # words; a few repeated words are how people talk
 
 
@@ -28,6 +32,28 @@ def judge(recognition: Recognition, chunk: Chunk) -> Literal["ok", "again", "emp
     if repeats(text) or any(repeats(part.text) for part in recognition.segments):
         return "again"
     return "again" if thin(recognition, chunk) else "ok"
+
+
+def bounded(recognition: Recognition, seconds: float) -> Recognition:
+    """The answer without what nobody can say in that time: some times more than the fastest talk is kept.
+
+    A loop that is cut is a loop still; what follows, and the record, cost no more than the recording does.
+    """
+    letters = int(LETTERS[0] + LETTERS[1] * seconds)
+    totals = accumulate(len(part.text) for part in recognition.segments)
+    kept = sum(1 for total in totals if total <= letters) or 1
+    return replace(
+        recognition,
+        text=recognition.text[:letters],
+        segments=tuple(
+            replace(part, text=part.text[:letters])
+            for part in recognition.segments[: min(kept, int(PARTS[0] + PARTS[1] * seconds))]
+        ),
+        words=tuple(
+            replace(word, text=word.text[:LONGEST_WORD])
+            for word in recognition.words[: int(WORDS[0] + WORDS[1] * seconds)]
+        ),
+    )
 
 
 def unheard(

@@ -21,7 +21,7 @@ from pipeline.clients.dialect import FORGET_SECONDS, Request, Rung, ladder, read
 from pipeline.clients.envelopes import error_of, hidden_status, unwrap
 from pipeline.clients.failures import FORM_REFUSED, code_of, failure, named
 from pipeline.clients.refusals import Refusal
-from pipeline.clients.transport import MOST_ANSWER_BYTES, Answer, Body, Transport, Unreachable
+from pipeline.clients.transport import Answer, Body, Transport, Unreachable
 from pipeline.domain.errors import (
     BadAnswer,
     CallscribeError,
@@ -33,6 +33,7 @@ from pipeline.telemetry.metrics import PROVIDER_ANSWERS
 
 log = structlog.get_logger(__name__)
 
+MOST_TEXT_BYTES = 4 << 20  # of an answer that is kept: 25 minutes with each word's time take an eighth
 DAY_SECONDS = 86_400
 
 
@@ -85,7 +86,7 @@ class Caller:
         *,
         body: Body,
         timeout_seconds: float,
-        max_answer_bytes: int = MOST_ANSWER_BYTES,
+        max_answer_bytes: int = MOST_TEXT_BYTES,
     ) -> Answer:
         """One request, its answer of any status; raises ProviderUnavailable where none came."""
         url = self.provider.url + path

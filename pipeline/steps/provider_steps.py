@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from pipeline.audio.judge import unheard
+from pipeline.audio.judge import bounded, unheard
 from pipeline.clients import chat as chats
 from pipeline.clients import images, recognitions, transcriptions
 from pipeline.domain.errors import BadAnswer, ProviderRefused, StoreUnavailable, Upstream
@@ -94,6 +94,7 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
         heard = _heard(job, claim, tools, chunk, fetched, language=language, hint=hint)
         if heard.echoed:
             heard = _heard(job, claim, tools, chunk, fetched, language=language, hint=None)
+        heard = bounded(heard, chunk.seconds)
     except ProviderRefused:  # the language, say: no other job has to ask with these options
         tools.store.known.forget_first(options_name(job, fetched))
         raise

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from importlib.resources import files
 
 import pytest
 
 from pipeline.audio.hallucinations import ordinary, phrases, plain, without_credits
-from pipeline.audio.judge import judge, repeats, unlooped
+from pipeline.audio.judge import bounded, judge, repeats, unlooped
+from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Chunk, Span
-from pipeline.domain.transcript import RawSegment, Recognition
+from pipeline.domain.transcript import RawSegment, Recognition, Word
 
 TALK = (
     "Добрый день, меня зовут Анна, компания Вектор. Вы оставляли заявку на доставку? "
@@ -125,3 +127,42 @@ def test_the_data() -> None:
         for phrase in (*tiers["always"], *tiers["alone"]):
             assert plain(phrase.replace("*", " ")) == " ".join(phrase.replace("*", " ").split()), phrase
     assert phrases("ru").alone != phrases("en").alone
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Recognition(text="word " * 500_000),
+        Recognition(text="a" * 2_000_000),
+        Recognition(
+            text="x",
+            segments=tuple(RawSegment(start=n / 9, end=n / 9 + 1, text="budget") for n in range(20_000)),
+        ),
+        Recognition(text="x", segments=(RawSegment(start=0, end=1, text="budget " * 90_000),) * 3),
+        Recognition(text="x", words=tuple(Word(start=n, end=n, text="budget") for n in range(40_000))),
+        Recognition(text="x", words=(Word(start=0, end=1, text="a" * 900_000),)),
+    ],
+    ids=["words", "letters", "segments", "long segments", "timed words", "a long word"],
+)
+def test_an_answer_is_no_longer_than_anybody_talks(said: Recognition) -> None:
+    """What a record keeps of it is bounded by how long the upload is; its begin stays."""
+    for seconds in (3.0, 60.0):
+        kept = bounded(said, seconds)
+        assert len(json.dumps(to_plain(kept))) < 60_000 + 3_000 * seconds
+        assert said.text.startswith(kept.text)
+        assert said.segments[: len(kept.segments)] == kept.segments or len(kept.segments) == 1
+        assert bool(kept.text or kept.segments)
+        assert bool(said.words) == bool(kept.words)
+
+
+def test_whatever_people_can_say_stays() -> None:
+    """The fastest talk, with the time of each word, is taken as it is; a loop that is cut is a loop still."""
+    fast = Recognition(
+        text="скороговорка " * 6 * 60,
+        segments=tuple(
+            RawSegment(start=n / 2, end=n / 2 + 0.5, text="скороговорка " * 3) for n in range(120)
+        ),
+        words=tuple(Word(start=n / 6, end=n / 6 + 0.1, text="скороговорка") for n in range(360)),
+    )
+    assert bounded(fast, 60.0) == fast
+    assert judge(bounded(Recognition(text="we need it " * 8_000), 3.0), chunk()) == "again"

@@ -160,6 +160,15 @@ def test_an_unreadable_answer_is_a_bad_answer(body: str) -> None:
         read(raw(body))
 
 
+def test_an_answer_of_megabytes_is_not_kept(
+    server: Scripted, transport: Transport, capabilities: Unremembered, path: Path
+) -> None:
+    """No transcription is as long as that; what is read on, and kept, is bounded."""
+    server.answer(200, {"text": "a" * (4 << 20)})
+    with pytest.raises(BadAnswer, match="too large"):
+        ask(client(server, transport, capabilities), path)
+
+
 def test_segments_without_usable_times_are_dropped() -> None:
     """Times that run backwards or are no numbers cost the segments, not the text."""
     first, second = {"start": 2, "end": 1, "text": "a"}, {"start": 1, "end": 2, "text": "b"}

@@ -13,7 +13,7 @@ from celery import Celery
 from pipeline.settings.store_url import read_sentinels
 
 TASK = "callscribe.work"
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.002  # a message that comes within it waits, and so does its call
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ def broker_settings(store_url: str) -> dict[str, object]:
 
 
 class Notifier:
-    """Sends from a thread of its own, at most `most` messages per queue in 20 ms; never blocks the caller."""
+    """Sends from a thread of its own, `most` messages per queue at a time; never blocks the caller."""
 
     def __init__(self, store_url: str, *, most: int = 32) -> None:
         self._app = Celery("callscribe.notifier", set_as_current=False)

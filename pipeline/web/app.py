@@ -6,7 +6,6 @@ uvicorn pipeline.web.app:create_app --factory --no-proxy-headers
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -87,7 +86,6 @@ async def _warm(service: Service) -> None:
     """What takes the console's first page a second is loaded once the service is ready, beside intake."""
     await asyncio.sleep(WARM_AFTER_SECONDS)
     await service.blocking(warm, service)
-    gc.freeze()  # it stays as well
 
 
 def _behind_proxies(settings: Settings) -> list[Middleware]:

@@ -45,6 +45,7 @@
     │   └── NoRecogniser         none is installed on this machine
     ├── NoModel                  a model of our own recogniser cannot be had
     ├── CannotStart              a command that cannot begin              (exit 3)
+    │   ├── CannotListen         the address or port of `--host` and `--port` is taken, or not ours
     │   ├── NoStorage            the audio storage does not serve
     │   ├── NoStore              no store was ever kept in this DATA_DIR
     │   ├── InUse                another callscribe runs on this DATA_DIR

@@ -115,5 +115,5 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     plt.close(figure)

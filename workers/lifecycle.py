@@ -18,7 +18,7 @@ from pipeline.domain.errors import CallscribeError
 from pipeline.domain.kinds import MEDIA, UPSTREAM
 from pipeline.run.notices import Watch
 from pipeline.run.notifier import Notifier
-from pipeline.run.places import SharedPlaces
+from pipeline.run.places import Places, SharedPlaces
 from pipeline.run.pulse import Pulse
 from pipeline.run.runner import Runner
 from pipeline.settings import installation
@@ -60,13 +60,8 @@ class Worker:
         with self._lock:
             if self._runner is None or self._pid != os.getpid():
                 loaded = installation.load()
-                places = loaded.places if self.threads else None
-                self._runner = Runner(
-                    open_tools(loaded),
-                    notifier=Notifier(loaded.store_url),
-                    places=places,
-                    shared=self.shared,
-                )
+                places = Places(loaded.places if self.threads else None, self.shared)
+                self._runner = Runner(open_tools(loaded), notifier=Notifier(loaded.store_url), places=places)
                 self._pid = os.getpid()
             return self._runner
 
@@ -88,13 +83,13 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
     queues = set(instance.app.amqp.queues.consume_from)
     threads = "thread" in str(instance.pool_cls).lower()
     worker.threads = threads
-    if not threads:
-        worker.shared = SharedPlaces(instance.concurrency)
     if threads:  # of a pool the children say that they live: a parent with threads must not fork
         worker.live(UPSTREAM, places=instance.concurrency)
         Sweeper(worker.runner(), installation.load(), worker.leaving).start()
         Reconciler(worker.runner(), worker.leaving).start()
         Watch(worker.runner().tools, worker.leaving.wait).start()
+    else:
+        worker.shared = SharedPlaces(instance.concurrency)
     log.info("worker_begins", node=worker.node, queues=sorted(queues), places=instance.concurrency)
 
 

@@ -45,7 +45,9 @@ class Sweeper(threading.Thread):
             try:
                 tidy()
                 for queue, ready in self._store.tick().items():
-                    if room := min(ready, self._runner.free(queue)):  # who has a place goes on by itself
+                    if room := min(
+                        ready, self._runner.places.free(queue)
+                    ):  # who has a place goes on by itself
                         self._notifier.notify(queue, room)
                 if time.monotonic() >= self._keep_at:
                     self._keep_at = time.monotonic() + MARK_SECONDS

@@ -1,14 +1,19 @@
-"""Places that the processes of one worker share: all but the last may be taken for any step."""
+"""Places for steps: how many run at a time, and which of them are kept for what is urgent."""
 
 from __future__ import annotations
 
 import fcntl
+import sys
 import tempfile
+import threading
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 
 class SharedPlaces:
-    """Made before the processes are forked; each of them holds one place at a time.
+    """Places that the processes of one worker share: all but the last may be taken for any step. Made before
+    they are forked; each of them holds one place at a time.
 
     Locks of a file, since the kernel gives back what a process held when it was killed.
     """
@@ -38,3 +43,47 @@ class SharedPlaces:
         if self._held is not None:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._held)
             self._held = None
+
+
+class Places:
+    """Those of one process. Thread-safe.
+
+    most: queue -> how many of its steps run at a time; others have no bound. The last free one of several is
+    kept for urgent steps, and so is that of processes which have one each (shared).
+    """
+
+    def __init__(self, most: Mapping[str, int] | None = None, shared: SharedPlaces | None = None) -> None:
+        self._most, self._shared = most or {}, shared
+        self._busy: Counter[str] = Counter()
+        self._unheard: set[str] = set()  # told of work while all places were taken
+        self._lock = threading.Lock()
+
+    def enter(self, queue: str) -> bool:
+        """Takes a place of the queue, if one is free."""
+        with self._lock:
+            if self._busy[queue] >= self._most.get(queue, sys.maxsize):
+                self._unheard.add(queue)
+                return False
+            self._busy[queue] += 1
+            return True
+
+    def is_last(self, queue: str) -> bool:
+        """Whether whoever has taken a place of the queue has the last one."""
+        if self._shared is not None:
+            return not self._shared.enter()
+        return 1 < self._most.get(queue, 1) <= self._busy[queue]
+
+    def leave(self, queue: str) -> bool:
+        """Gives the place back; whether word came meanwhile that nobody had a place for."""
+        if self._shared is not None:
+            self._shared.leave()
+        with self._lock:
+            self._busy[queue] -= 1
+            unheard = queue in self._unheard
+            self._unheard.discard(queue)
+            return unheard
+
+    def free(self, queue: str) -> int:
+        """How many more steps of the queue there are places for."""
+        with self._lock:
+            return self._most.get(queue, sys.maxsize) - self._busy[queue]

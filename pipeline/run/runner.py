@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 from pkgutil import resolve_name
@@ -29,7 +27,7 @@ from pipeline.domain.job import Claim, Event, Failure, Job, Request
 from pipeline.domain.kinds import BACKGROUND, KINDS, QUEUES, URGENT_BELOW, kind_of
 from pipeline.domain.plain import to_plain
 from pipeline.run.leases import Leases
-from pipeline.run.places import SharedPlaces
+from pipeline.run.places import Places
 from pipeline.run.salvage import audio_anew, give_up
 from pipeline.settings.portals import Portals
 from pipeline.steps import flow, outcome_steps
@@ -82,9 +80,9 @@ class Notifies(Protocol):
 class Runner:
     """Runs steps over a store.
 
-    places: queue -> how many of its steps this process runs at a time; others have no bound. The last free
-    one of several is kept for outcomes, and for text and image, since a person waits; that of processes which
-    have one each (shared), for recordings that are not long.
+    places: how many steps of each queue run at a time, None: any number. The last one of several is kept for
+    outcomes, and for text and image, since a person waits; that of processes which share their places, for
+    recordings that are not long.
     """
 
     def __init__(
@@ -92,15 +90,11 @@ class Runner:
         tools: Tools,
         *,
         notifier: Notifies | None = None,
-        places: Mapping[str, int] | None = None,
-        shared: SharedPlaces | None = None,
+        places: Places | None = None,
     ) -> None:
         self.tools = tools
         self._notifier = notifier
-        self._places, self._shared = places or {}, shared
-        self._busy: Counter[str] = Counter()
-        self._unheard: set[str] = set()  # told of work while all places were taken
-        self._lock = threading.Lock()
+        self.places = places or Places()
         self._limited_by: Portals | None = None
         self._leases = Leases(tools)
 
@@ -115,11 +109,11 @@ class Runner:
         None at all where every place of the queue is taken: who has one sees to what is due.
         """
         end, done, wanted = time.monotonic() + seconds, 0, True
-        while wanted and self._enter(queue):
+        while wanted and self.places.enter(queue):
             try:
                 claim: Claim | None = None
                 while claim or (not stop() and time.monotonic() < end):
-                    claim = claim or self._claim(self._wanted(queue, owner))
+                    claim = claim or self.tools.store.claim(**self._wanted(queue, owner)._asdict())
                     if claim is None:
                         break
                     claim = self._held(
@@ -132,45 +126,16 @@ class Runner:
                 log.warning("store_away", error=str(error))
                 return done
             finally:
-                if self._shared is not None:
-                    self._shared.leave()
-                wanted = self._leave(queue) and not stop() and time.monotonic() < end
+                wanted = self.places.leave(queue) and not stop() and time.monotonic() < end
         if self._notifier and done and (stop() or time.monotonic() >= end):
             self._notifier.notify(queue)  # more may be due, for another turn or another worker
         return done
 
-    def _enter(self, queue: str) -> bool:
-        with self._lock:
-            if self._busy[queue] >= self._places.get(queue, sys.maxsize):
-                self._unheard.add(queue)
-                return False
-            self._busy[queue] += 1
-            return True
-
-    def _leave(self, queue: str) -> bool:
-        """Gives the place back; whether word came meanwhile that nobody had a place for."""
-        with self._lock:
-            self._busy[queue] -= 1
-            unheard = queue in self._unheard
-            self._unheard.discard(queue)
-            return unheard
-
-    def free(self, queue: str) -> int:
-        """How many more steps of the queue this process has places for."""
-        with self._lock:
-            return self._places.get(queue, sys.maxsize) - self._busy[queue]
-
     def _wanted(self, queue: str, owner: str) -> Wanted:
         """What whoever has this place claims next."""
         self._limit()
-        last = 1 < self._places.get(queue, 1) <= self._busy[queue]
-        if self._shared is not None:
-            last = not self._shared.enter()
-        return Wanted(queue, owner, self.tools.settings.lease_seconds, last and queue in URGENT_QUEUES)
-
-    def _claim(self, wanted: Wanted) -> Claim | None:
-        queue, owner, lease_seconds, urgent_only = wanted
-        return self.tools.store.claim(queue, owner, lease_seconds=lease_seconds, urgent_only=urgent_only)
+        urgent_only = self.places.is_last(queue) and queue in URGENT_QUEUES
+        return Wanted(queue, owner, self.tools.settings.lease_seconds, urgent_only)
 
     def _held(self, claim: Claim, owner: str, wanted: Asks) -> Claim | None:
         """Runs the step while its lease is kept; answers the next claim where that was made already."""

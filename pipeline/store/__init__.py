@@ -3,7 +3,8 @@
 from pipeline.store.intake import Intake, Prepared, prepare
 from pipeline.store.ledger import Callee, Reservation
 from pipeline.store.records import Quota, fields_of, job_id, salvaged
-from pipeline.store.store import Finished, Stale, Store, Transition, Wanted, persist
+from pipeline.store.store import Store, persist
+from pipeline.store.transitions import Finished, Stale, Transition, Wanted
 
 __all__ = [
     "Callee",

@@ -14,7 +14,7 @@ from pipeline.domain.kinds import MEDIA
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Media
 from pipeline.run import runner
-from pipeline.run.places import SharedPlaces
+from pipeline.run.places import Places, SharedPlaces
 from pipeline.steps.tools import Result, Snooze, Tools
 from tests.installation import Open, accept
 
@@ -86,7 +86,7 @@ def test_the_last_place_takes_no_long_recording(opened: Open, monkeypatch: pytes
     other.start()
     try:
         assert taken.wait(20)
-        worker = runner.Runner(tools, shared=places)
+        worker = runner.Runner(tools, places=Places(shared=places))
         worker.drain(MEDIA, "test", seconds=5, stop=lambda: False)
         assert begun == ["short"]
     finally:
@@ -96,13 +96,13 @@ def test_the_last_place_takes_no_long_recording(opened: Open, monkeypatch: pytes
     assert begun == ["short", "long"]
 
 
-def test_a_worker_tells_how_many_places_are_free(opened: Open) -> None:
+def test_a_worker_tells_how_many_places_are_free() -> None:
     """Those that are taken are not told of; a queue without a bound has always room."""
-    worker = runner.Runner(opened(), places={"upstream": 2})
+    worker = Places({"upstream": 2})
     assert (worker.free("upstream"), worker.free("media") > 100) == (2, True)
-    assert worker._enter("upstream")
+    assert worker.enter("upstream")
     assert worker.free("upstream") == 1
-    assert worker._enter("upstream")
+    assert worker.enter("upstream")
     assert worker.free("upstream") == 0
-    worker._leave("upstream")
+    worker.leave("upstream")
     assert worker.free("upstream") == 1

@@ -1,0 +1,55 @@
+"""What changes a record, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pipeline.domain.job import Claim, Delivery, Due, Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """What a step, or a person, changes in a record: all of it or nothing.
+
+    facts: step -> what it found. dues: what is to be done next. forget, fields: fields of the record that go,
+    or are set. closed: nothing is left to do, so the record may expire. reopened: it may not any more.
+    goes_on: a part of what a step finds; it keeps its lease. used: amounts that are added to the portal's
+    usage, by their names in `metrics.USAGE`. passed: circuit breakers that close with it.
+    """
+
+    facts: Mapping[str, Any]
+    dues: Iterable[Due]
+    status: str
+    forget: Iterable[str] = ()
+    fields: Mapping[str, str] | None = None
+    events: Iterable[Event] = ()
+    deliveries: Iterable[Delivery] = ()
+    closed: bool = False
+    reopened: bool = False
+    goes_on: bool = False
+    used: Mapping[str, float] | None = None
+    passed: Iterable[str] = ()
+
+
+class Wanted(NamedTuple):
+    """Whose claim is made next: as `Store.claim` takes it."""
+
+    queue: str
+    owner: str
+    lease_seconds: float
+    urgent_only: bool = False
+
+
+class Finished(NamedTuple):
+    """news: the queues that workers are to be told of, once for each step that is ready now. claim: the next
+    one, where it was wanted.
+    """
+
+    news: tuple[str, ...]
+    claim: Claim | None
+
+
+class Stale(Exception):
+    """The record moved on since it was read; read it again."""

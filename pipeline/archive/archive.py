@@ -165,11 +165,7 @@ class Archive:
             )
             return [JobId(row.id) for row in rows]
 
-    def audited(self, call: str | None = None, *, limit: int = 200) -> list[Audited]:
-        """The newest of the audit log; of one call, or all."""
-        return self.audits(call, limit=limit)[0]
-
-    def audits(
+    def audited(
         self, call: str | None = None, *, cursor: str | None = None, limit: int = 200
     ) -> tuple[list[Audited], str | None]:
         """The audit log, newest first, and where it goes on. Raises ValueError for a cursor that is none."""

@@ -107,9 +107,7 @@ def _clear(windows: Sequence[int], floor: int) -> Iterator[bool]:
 
 def _steady(windows: Sequence[int], crossings: Sequence[int], sounds: bytearray) -> list[bool]:
     """Whether each window sounds like the one before it."""
-    pairs = zip(
-        sounds, sounds[1:], windows, windows[1:], crossings, crossings[1:], strict=False
-    )  # fmt: skip
+    pairs = zip(sounds, sounds[1:], windows, windows[1:], crossings, crossings[1:], strict=False)
     return [
         False,
         *(

@@ -22,7 +22,7 @@ from pipeline.domain.lead import Quality
 from pipeline.run.operate import erase_job, retry_job
 from pipeline.run.views import JobRow, Lack, Row, Status, job_row, view_of, words_of
 from pipeline.settings.installation import Settings, load
-from pipeline.steps import flow
+from pipeline.steps import flow, scores
 from pipeline.steps.tools import open_tools
 from pipeline.store import Store
 from pipeline.store.records import read_job
@@ -162,7 +162,7 @@ def show(job_id: str, as_json: bool) -> None:
         echo_lines(json.dumps(view.stored, ensure_ascii=False, indent=1, sort_keys=True).splitlines())
         return
     job = read_job(JobId(job_id), raw)
-    failure, lead = view.error, flow.lead(job)
+    failure, lead = view.error, scores.lead(job)
     done, parts = flow.progress(job)
     echo(f"{job.id}  {job.portal}  {job.category.value} by {job.source.value}  {job.status}")
     echo(f"accepted {drawing.moment(job.accepted_at)}, deadline {drawing.moment(job.deadline)}")
@@ -178,7 +178,7 @@ def show(job_id: str, as_json: bool) -> None:
         echo(f"callback {drawing.moment(sent.at)}  {sent.kind}: {came}, {said}")
     if lead:
         echo(f"lead     {lead.quality} ({lead.score}/100): {lead.reason}")
-    for each in flow.verdicts(job):
+    for each in scores.verdicts(job):
         of_what = (
             f"{each.criterion}: {'yes' if each.met else 'no'}" if each.criterion else f"score {each.score}"
         )

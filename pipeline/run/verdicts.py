@@ -14,7 +14,7 @@ from pipeline.domain.lead import Criterion
 from pipeline.domain.plain import to_plain
 from pipeline.scoring.lead import weigh
 from pipeline.scoring.rubric import Rubric, band, read_rubric
-from pipeline.steps import flow
+from pipeline.steps import flow, scores
 from pipeline.steps.tools import Tools
 from pipeline.store import Stale, Transition
 
@@ -38,9 +38,9 @@ def judge(tools: Tools, job_id: JobId, said: Verdict) -> tuple[Due, ...]:
         if call is None and job is None:
             raise UnknownJob(f"no call {job_id}")
         raise BadRequest("the call has no transcript, so it cannot be scored", field="id")
-    lead = flow.lead(job) if job and heard else None
+    lead = scores.lead(job) if job and heard else None
     criteria = lead.criteria if lead else call.criteria if call else ()
-    before = flow.verdicts(job) if job and heard else call.verdicts if call else ()
+    before = scores.verdicts(job) if job and heard else call.verdicts if call else ()
     owner = job.portal if job else call.portal if call else None
     portal = tools.portals.get(owner) if owner else None
     rubric = read_rubric(portal.rubric, language=portal.language) if portal and portal.rubric else None
@@ -63,12 +63,12 @@ def is_told(tools: Tools, job_id: JobId) -> bool | None:
     job = _record(tools, job_id)
     if job is None:
         return None
-    portal, holds, stands = tools.portals.get(job.portal), flow.corrected(job), flow.timeline(job).state
+    portal, holds, stands = tools.portals.get(job.portal), scores.corrected(job), flow.timeline(job).state
     if portal is None or holds is None:
         return False
     if stands == "waiting":  # the first entry is to be written yet, if there is a deal for it
         return portal.timeline != "off" and job.request.entity is not None
-    return stands == "written" and portal.correct_timeline and holds.score != flow.told_score(job)
+    return stands == "written" and portal.correct_timeline and holds.score != scores.told_score(job)
 
 
 def weighed(
@@ -102,11 +102,11 @@ def _record(tools: Tools, job_id: JobId) -> Job | None:
 
 def _into_record(tools: Tools, job: Job, said: Verdict) -> tuple[Due, ...]:
     while True:
-        number, now = len(flow.verdicts(job)) + 1, tools.store.now()
+        number, now = len(scores.verdicts(job)) + 1, tools.store.now()
         facts = {f"verdict:{number}": to_plain(said)}
         was_closed = flow.advance(job, now).closed
         # where there was no score, nothing was looked for that it could be written to
-        again = [] if flow.corrected(job) else [step for step in ("link", "timeline") if step in job.facts]
+        again = [] if scores.corrected(job) else [step for step in ("link", "timeline") if step in job.facts]
         kept = {step: fact for step, fact in job.facts.items() if step not in again}
         following = flow.advance(replace(job, facts=kept | facts), now)
         event = Event(at=now, step=Step("verdict"), what="corrected", why=said.criterion or "the score")

@@ -30,7 +30,7 @@ from pipeline.domain.lead import Lead, Quality
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Media
 from pipeline.domain.transcript import Transcript
-from pipeline.steps import flow
+from pipeline.steps import flow, scores
 from pipeline.steps.archived import used
 from pipeline.store import salvaged
 from pipeline.store.records import read_job
@@ -212,7 +212,7 @@ def _row(job: Job) -> dict[str, Any]:
         "accepted_at": moment(job.accepted_at),
         "deadline": moment(job.deadline),
         "held_since": moment(job.held_since) if job.held_since is not None else None,
-        "lead": flow.lead(job),
+        "lead": scores.lead(job),
         "timeline": _timeline(job),
         "error": failure,
         "lacks": list(flow.lacks(job)),
@@ -271,8 +271,8 @@ def job_view(
         progress=Progress(parts_done=done, parts_total=parts),
         media=_media(job),
         transcript=flow.transcript(job),
-        verdicts=[_verdict(said) for said in flow.verdicts(job)],
-        corrected=flow.corrected(job) if flow.verdicts(job) else None,
+        verdicts=[_verdict(said) for said in scores.verdicts(job)],
+        corrected=scores.corrected(job) if scores.verdicts(job) else None,
         about=flow.about(job),
         reply=(job.facts.get("reply") or {}).get("text"),
         call=flow.call(job),

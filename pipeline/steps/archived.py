@@ -16,7 +16,7 @@ from pipeline.domain.transcript import Speaker, Transcript
 from pipeline.scoring.talk_facts import talk_facts
 from pipeline.settings.portals import Portal
 from pipeline.settings.prices import Price
-from pipeline.steps import flow
+from pipeline.steps import flow, scores
 
 _PAGES = ("lead", "deal", "contact", "company", "quote")
 
@@ -24,8 +24,8 @@ _PAGES = ("lead", "deal", "contact", "company", "quote")
 def call_of(job: Job, portal: Portal | None, prices: Mapping[str, Price]) -> Call:
     """The call of a job whose outcome is known; portal: None where it was taken out of the settings."""
     transcript, plan, about = flow.transcript(job), flow.plan(job), flow.about(job) or About()
-    lead, stands, failed = flow.lead(job), flow.timeline(job), flow.error(job)
-    holds = flow.corrected(job)
+    lead, stands, failed = scores.lead(job), flow.timeline(job), flow.error(job)
+    holds = scores.corrected(job)
     media = from_plain(Media, job.facts["sniff"]) if "sniff" in job.facts else None
     seconds = plan.seconds if plan else media.seconds if media else None
     facts = talk_facts(transcript, seconds=seconds) if transcript else None
@@ -71,7 +71,7 @@ def call_of(job: Job, portal: Portal | None, prices: Mapping[str, Price]) -> Cal
         levels=tuple(tuple(channel) for channel in kept.get("levels") or ()),
         audio=kept.get("audio"),
         audio_bytes=kept.get("bytes"),
-        verdicts=flow.verdicts(job),
+        verdicts=scores.verdicts(job),
     )
     return from_plain(Call, to_archive(to_plain(call)))
 
@@ -112,7 +112,7 @@ def _gaps(job: Job, transcript: Transcript | None) -> Iterator[Gap]:
     if failed := flow.error(job):
         yield Gap(kind="failed" if flow.failure(job) else "undelivered", why=failed.message)
     scored, stands = job.facts.get("classify"), flow.timeline(job)
-    if scored is not None and flow.corrected(job) is None:
+    if scored is not None and scores.corrected(job) is None:
         yield Gap(kind="unscored", why=scored.get("why") or "")
     elif stands.state == "unlinked":
         yield Gap(kind="unlinked", why=stands.why or "")

@@ -32,7 +32,7 @@ from pipeline.domain.job import About, Claim, Job, JobId, Timeline
 from pipeline.domain.plain import from_plain
 from pipeline.domain.recording import Fetched, Plan
 from pipeline.settings.portals import Portal
-from pipeline.steps import flow
+from pipeline.steps import flow, scores
 from pipeline.steps import search as searching
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.steps.turns import in_turn, rest_of, who
@@ -97,7 +97,7 @@ def link(job: Job, claim: Claim, tools: Tools) -> Result:
     resolved = job.facts.get("resolve") or {}
     if portal.timeline == "off":
         where = Timeline(state="off")
-    elif flow.corrected(job) is None:
+    elif scores.corrected(job) is None:
         where = Timeline(state="failed", why=job.facts["classify"].get("why") or "there is no score")
     elif job.request.entity:
         where = Timeline(state="waiting", entity=job.request.entity, activity_id=job.request.activity_id)
@@ -118,7 +118,7 @@ def link(job: Job, claim: Claim, tools: Tools) -> Result:
 def timeline(job: Job, claim: Claim, tools: Tools) -> Result:
     """The entry, once per call whatever way the call came, under retries and lost answers."""
     portal, transcript = tools.portal(job), flow.transcript(job)
-    lead, person = flow.entered(job)
+    lead, person = scores.entered(job)
     where = from_plain(Timeline, job.facts["link"])
     assert lead is not None
     assert transcript is not None
@@ -184,11 +184,11 @@ def about(job: Job, claim: Claim, tools: Tools) -> Result:
 @in_turn
 def correct(job: Job, claim: Claim, tools: Tools) -> Result:
     """What people made of the score, as an entry of its own beneath that of the machine."""
-    portal, where, said = tools.portal(job), flow.timeline(job), flow.verdicts(job)
-    (lead, _), holds = flow.entered(job), flow.corrected(job)
+    portal, where, said = tools.portal(job), flow.timeline(job), scores.verdicts(job)
+    (lead, _), holds = scores.entered(job), scores.corrected(job)
     assert lead is not None
     assert holds is not None
-    if not portal.correct_timeline or holds.score == flow.told_score(job) or where.entity is None:
+    if not portal.correct_timeline or holds.score == scores.told_score(job) or where.entity is None:
         return Result(facts={claim.step: {"state": "off"}})
     journals = list(_journals(portal, rest_of(portal, tools, who=who(claim)), tools))
     last = next(verdict for verdict in reversed(said) if verdict.score == holds.score)

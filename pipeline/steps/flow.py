@@ -11,18 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from pipeline.archive.calls import Verdict
 from pipeline.audio.judge import judge
 from pipeline.domain.job import About, Category, Due, Failure, Job, JobId, Source, Step, Timeline
 from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, LAST, MEDIA, QUICK, WORK, kind_of
 from pipeline.domain.languages import iso639
-from pipeline.domain.lead import Lead
 from pipeline.domain.plain import from_plain, to_plain
 from pipeline.domain.recording import Chunk, Plan, RecognitionOptions, Span
 from pipeline.domain.transcript import Recognition, Transcript
+from pipeline.steps.scores import corrected, verdicts
 
 CLASSIFY_SECONDS = 60.0
 AT_ONCE = 8  # pieces of a call that wait for places; those behind them let other calls of the portal pass
@@ -99,12 +98,6 @@ def transcript(job: Job) -> Transcript | None:
     return from_plain(Transcript, fact["transcript"]) if fact else None
 
 
-def lead(job: Job) -> Lead | None:
-    """What the call is worth."""
-    fact = job.facts.get("classify")
-    return from_plain(Lead, fact["lead"]) if fact and fact.get("lead") else None
-
-
 def call(job: Job) -> JobId | None:
     """The call that a text job is about, where its text came of one of ours."""
     found = (job.facts.get("reply") or {}).get("call")
@@ -130,42 +123,6 @@ def about(job: Job) -> About | None:
         if fact.get("about"):
             return from_plain(About, fact["about"])
     return None
-
-
-def corrected(job: Job) -> Lead | None:
-    """What the call is worth: as the last person said who said so, else as the model did."""
-    found = lead(job)
-    for verdict in reversed(verdicts(job)):
-        if verdict.score is not None and verdict.band is not None:
-            given = found or Lead(quality=verdict.band, score=verdict.score, reason=verdict.why)
-            return replace(given, score=verdict.score, quality=verdict.band)
-    return found
-
-
-def entered(job: Job) -> tuple[Lead | None, str | None]:
-    """What the first entry tells: the model's score; where there is none, a person's first one, and whose."""
-    if found := lead(job):
-        return found, None
-    for verdict in verdicts(job):
-        if verdict.score is not None and verdict.band is not None:
-            return Lead(quality=verdict.band, score=verdict.score, reason=verdict.why), verdict.who
-    return None, None
-
-
-def told_score(job: Job) -> int | None:
-    """The score that the deal was told last, or is to be told first."""
-    facts = (job.facts.get(f"correct:{number}") or {} for number in range(len(verdicts(job)), 0, -1))
-    for fact in facts:
-        if fact.get("state") == "written":
-            return int(fact["score"])
-    first, _ = entered(job)
-    return first.score if first else None
-
-
-def verdicts(job: Job) -> tuple[Verdict, ...]:
-    """What people said of the job's score, in the order in which they said it."""
-    said = sorted(int(step.partition(":")[2]) for step in job.facts if kind_of(step) == "verdict")
-    return tuple(from_plain(Verdict, job.facts[f"verdict:{number}"]) for number in said)
 
 
 def parts(job: Job) -> dict[str, Recognition]:

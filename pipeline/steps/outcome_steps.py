@@ -13,7 +13,7 @@ from pipeline.contract.sinks import to_callback
 from pipeline.domain.errors import Expired
 from pipeline.domain.job import Category, Claim, Delivery, Failure, Job, Source
 from pipeline.domain.kinds import KINDS, kind_of
-from pipeline.steps import flow
+from pipeline.steps import flow, scores
 from pipeline.steps.retry import LAST_TRY_SECONDS, callback_at, failure_of, is_before
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.store import persist
@@ -137,7 +137,7 @@ def _body(job: Job, failure: Failure | None) -> dict[str, Any]:
     transcript = flow.transcript(job)
     assert transcript is not None
     build = contract.call_body if job.category is Category.CALL else contract.audio_body
-    return build(transcript, flow.lead(job), job.id)
+    return build(transcript, scores.lead(job), job.id)
 
 
 def expire(job: Job, claim: Claim, tools: Tools) -> Result:

@@ -81,7 +81,7 @@ def test_calls_are_erased_by_phone(
     done = run("calls", "erase", "--phone", "8 (900) 000 00 00", "--yes")
     assert (done.code, done.out) == (0, "1 calls are erased\n")
     assert [row.id for row in archive.calls().calls] == [call(2).id, call(1).id]
-    (entry,) = archive.audited(call(3).id)
+    (entry,) = archive.audited(call(3).id)[0]
     assert entry.who.endswith("at the shell")
     assert run("calls", "erase", "--phone", "8 (900) 000 00 00", "--yes").code == 1
     assert run("calls", "erase").code == 2

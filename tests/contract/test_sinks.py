@@ -164,7 +164,7 @@ def test_the_telephony_gets_plain_text() -> None:
 def test_callbacks_of_recordings_are_plain(category: Category, monkeypatch: pytest.MonkeyPatch) -> None:
     """Transcript and reason, also where they travel as JSON in a string; labels of speakers stay."""
     monkeypatch.setattr("pipeline.steps.flow.transcript", lambda job: TRANSCRIPT)
-    monkeypatch.setattr("pipeline.steps.flow.lead", lambda job: LEAD)
+    monkeypatch.setattr("pipeline.steps.scores.lead", lambda job: LEAD)
     body = body_of(a_job(category), None)
     said = list(strings(body))
     assert all(map(visible, said))
@@ -190,7 +190,7 @@ def test_other_callbacks_are_visible() -> None:
 def test_a_job_as_clients_read_it_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """`/v1` and `--json`: transcript, score, what happened, and what portals answered."""
     monkeypatch.setattr("pipeline.steps.flow.transcript", lambda job: TRANSCRIPT)
-    monkeypatch.setattr("pipeline.steps.flow.lead", lambda job: LEAD)
+    monkeypatch.setattr("pipeline.steps.scores.lead", lambda job: LEAD)
     job = a_job(Category.AUDIO)
     event = Event(at=1.0, step=Step("fetch"), what="failed", why=POISON)
     delivery = Delivery(at=1.0, kind="success", status=200, answer=POISON, accepted=False)

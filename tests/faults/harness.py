@@ -42,7 +42,7 @@ from pipeline.sandbox.app import KEY, WEBHOOK, Sandbox
 from pipeline.sandbox.portal import Job
 from pipeline.sandbox.script import Rule
 from pipeline.settings.installation import load
-from pipeline.steps import flow
+from pipeline.steps import flow, scores
 from pipeline.store import Store, embedded
 from tests.faults import recordings
 from tests.faults.part import QUICK, Part
@@ -428,7 +428,7 @@ class Service:
                 job, call = self.store.load(identifier), known.pop(identifier, None)
                 if not job.category.spoken:
                     continue
-                if call is None or call.score != getattr(flow.lead(job), "score", None):
+                if call is None or call.score != getattr(scores.lead(job), "score", None):
                     wrong.append(f"{identifier} is not archived as it is")
                 elif flow.failure(job) is None and call.audio is None:
                     wrong.append(f"{identifier} cannot be heard: {job.facts.get('keep')}")

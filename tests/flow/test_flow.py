@@ -41,7 +41,7 @@ from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Chunk, Plan, Span
 from pipeline.domain.transcript import Recognition, Segment, Transcript
 from pipeline.run.runner import EXECUTORS
-from pipeline.steps import flow
+from pipeline.steps import flow, scores
 
 NOW = 1_000.0
 
@@ -355,11 +355,11 @@ def test_people_hold_against_the_model() -> None:
         Verdict(at=NOW + 1, who="Olga", why="they named none", criterion="budget", met=False),
     ]
     job = a_job(**ENDED, **{f"verdict:{number}": each for number, each in enumerate(said, 1)})
-    holds, lead = flow.corrected(job), flow.lead(job)
+    holds, lead = scores.corrected(job), scores.lead(job)
     assert holds is not None
     assert (holds.score, holds.quality, holds.reason) == (10, "low", LEAD.reason)
     assert lead == LEAD
-    assert flow.verdicts(job) == tuple(said)
+    assert scores.verdicts(job) == tuple(said)
 
 
 def test_what_people_correct_in_one_go_is_one_entry() -> None:

@@ -21,7 +21,7 @@ from pipeline.domain.kinds import kind_of
 from pipeline.run.leftovers import expire, leftovers
 from pipeline.run.operate import erase_job, retry_job
 from pipeline.sandbox.app import Sandbox
-from pipeline.steps import archive_steps, flow, keeping
+from pipeline.steps import archive_steps, flow, keeping, scores
 from pipeline.steps.tools import Snooze, Tools
 from tests.flow.test_flow import a_job
 from tests.installation import Open, accept, recording, run
@@ -58,7 +58,7 @@ def test_a_call_ends_in_the_archive_with_all_that_is_known(tools: Tools, sandbox
     number = int(activity.fields["ID"])
     (job,) = run(tools, accept(tools, Request(activity_id=number)), until=over)
     found = tools.archive.call(job.id)
-    lead, transcript = flow.lead(job), flow.transcript(job)
+    lead, transcript = scores.lead(job), flow.transcript(job)
     assert found is not None
     assert lead is not None
     assert transcript is not None
@@ -164,7 +164,7 @@ def test_an_erased_call_is_erased_everywhere(tools: Tools, sandbox: Sandbox) -> 
         with pytest.raises(UnknownJob):
             archive_steps.archive(job, claim, tools)
     assert tools.archive.count() == 0
-    (entry,) = tools.archive.audited(job.id)
+    (entry,) = tools.archive.audited(job.id)[0]
     assert (entry.who, entry.what) == ("olga", "erased")
 
 

@@ -10,7 +10,7 @@ from pipeline.run.operate import retry_job
 from pipeline.run.views import job_row, job_view
 from pipeline.sandbox.app import Sandbox
 from pipeline.sandbox.script import Rule
-from pipeline.steps import flow
+from pipeline.steps import flow, scores
 from pipeline.steps.tools import Tools
 from tests.installation import Open, accept, recording, run
 
@@ -105,14 +105,14 @@ def test_a_call_is_scored_once_more_by_the_rubric_of_now(opened: Open, sandbox: 
     tools = opened()
     job = accept(tools, call(sandbox, entity=DEAL), Source.API)
     (done,) = run(tools, job, until=lambda found: "timeline" in found.facts)
-    before, heard = flow.lead(done), len(sandbox.ledger.find("*/transcriptions"))
+    before, heard = scores.lead(done), len(sandbox.ledger.find("*/transcriptions"))
     assert before is not None
     assert before.criteria == ()
     after = opened(rubric="default")
     _, steps = retry_job(after, job, anew=True)
     assert "classify" in steps
     (again,) = run(after, job, until=lambda found: "classify" in found.facts)
-    lead = flow.lead(again)
+    lead = scores.lead(again)
     assert lead is not None
     assert lead.criteria != ()
     assert again.status == "done"

@@ -18,7 +18,7 @@ from pipeline.run.verdicts import is_told, judge, weighed
 from pipeline.run.views import job_view
 from pipeline.sandbox.app import Sandbox
 from pipeline.scoring.rubric import band
-from pipeline.steps import crm_steps, flow
+from pipeline.steps import crm_steps, flow, scores
 from pipeline.steps.tools import Tools
 from pipeline.telemetry import failpoints
 from tests.installation import Open, accept, recording, run
@@ -65,7 +65,7 @@ def test_a_corrected_score_holds_and_is_told_once(tools: Tools, sandbox: Sandbox
     verdict = said(score=12)
     judge(tools, job.id, verdict)
     assert is_told(tools, job.id)
-    machine = flow.lead(job)
+    machine = scores.lead(job)
     assert machine is not None
     found = tools.archive.call(job.id)
     assert found is not None
@@ -92,7 +92,7 @@ def test_a_corrected_score_holds_and_is_told_once(tools: Tools, sandbox: Sandbox
 
 def test_a_corrected_criterion_weighs_the_score_anew(tools: Tools, sandbox: Sandbox, job: Job) -> None:
     """The criterion stays as the machine judged it, beside what the person said."""
-    lead = flow.lead(job)
+    lead = scores.lead(job)
     assert lead is not None
     criterion = next(each for each in lead.criteria if each.weight > 0)
     judge(tools, job.id, said(criterion=criterion.name, met=not criterion.met))
@@ -107,7 +107,7 @@ def test_a_corrected_criterion_weighs_the_score_anew(tools: Tools, sandbox: Sand
 
 def test_a_correction_that_changes_nothing_writes_no_entry(tools: Tools, sandbox: Sandbox, job: Job) -> None:
     """The same score, said by a person, is a verdict and no news for the deal."""
-    lead = flow.lead(job)
+    lead = scores.lead(job)
     assert lead is not None
     judge(tools, job.id, said(score=lead.score))
     assert is_told(tools, job.id) is False
@@ -156,7 +156,7 @@ def unscored(tools: Tools, sandbox: Sandbox) -> Job:
     link = sandbox.crm.link(sandbox.base_url, recording(sandbox))
     request = Request(file_url=link, language="en", entity=Entity(type="deal", id=42))
     (done,) = run(tools, accept(tools, request, Source.API), until=over)
-    assert (flow.lacks(done), flow.lead(done), titles(sandbox)) == (("score",), None, [])
+    assert (flow.lacks(done), scores.lead(done), titles(sandbox)) == (("score",), None, [])
     return done
 
 
@@ -192,7 +192,7 @@ def test_a_model_that_scores_it_later_changes_nothing_of_what_a_person_gave(
     run(tools, unscored.id, until=over)
     sandbox.script.clear()
     retry_job(tools, unscored.id, anew=True)
-    (done,) = run(tools, unscored.id, until=lambda job: over(job) and flow.lead(job) is not None)
+    (done,) = run(tools, unscored.id, until=lambda job: over(job) and scores.lead(job) is not None)
     found = tools.archive.call(done.id)
     assert found is not None
     assert found.machine_score is not None

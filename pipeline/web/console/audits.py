@@ -39,6 +39,6 @@ async def rows(view: View, cursor: str | None) -> Rows:
 async def _entries(view: View, cursor: str | None) -> tuple[list[Audited], str | None]:
     call = view.asked("call")
     try:
-        return await view.archived(lambda archive: archive.audits(call, cursor=cursor, limit=PER_PAGE))
+        return await view.archived(lambda archive: archive.audited(call, cursor=cursor, limit=PER_PAGE))
     except ValueError as error:
         raise BadRequest(str(error), field="cursor") from None

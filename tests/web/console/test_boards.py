@@ -71,7 +71,7 @@ def test_a_group_of_calls_whose_records_are_gone_cannot_be_done_again(
     answer = operator.post("/todo/retry", "/todo", kind="unscored", why="no chat model")
     assert answer.status_code == 303
     assert "Nothing+here+can+be+done+again" in answer.headers["set-cookie"]
-    (entry,) = archive.audited()
+    (entry,) = archive.audited()[0]
     assert (entry.who, entry.what) == ("Olga", "retried")
 
 

@@ -121,7 +121,7 @@ def test_an_operator_has_a_failed_job_done_again(store: Store, archive: Archive,
     answer = operator.post(f"/jobs/{job}/retry", f"/jobs/{job}")
     assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{job}")
     assert store.load(store.page(limit=1)[0][0]).status == "running"
-    assert [(entry.what, entry.call) for entry in archive.audited()] == [("retried", job)]
+    assert [(entry.what, entry.call) for entry in archive.audited()[0]] == [("retried", job)]
     again = operator.post(f"/jobs/{job}/retry", f"/jobs/{job}")
     assert again.status_code == 400
     assert "nothing of it was put off" in again.text

@@ -10,9 +10,7 @@ is told as well. --report writes the table into bench/README.md. Exit 1 for a me
 from __future__ import annotations
 
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,8 +21,7 @@ import httpx
 
 from bench import report
 from bench.archive import DAY, MOST_SECONDS, asked, filled
-from bench.intake import PORTAL, TOKEN
-from bench.start import environment
+from bench.start import up
 from pipeline.archive.archive import Archive
 
 KEY = "bench-operators-key-0123456789-0123456789"
@@ -88,26 +85,13 @@ def pages(archive: Archive) -> Iterator[tuple[str, str]]:
 @contextmanager
 def served(database: str) -> Iterator[httpx.Client]:
     """Somebody signed in at a service that has just become ready."""
-    with tempfile.TemporaryDirectory(prefix="cs-") as folder:
-        env = environment(
-            DATA_DIR=folder, DATABASE_URL=database, ARCHIVE_DAYS="3650", API_KEY=KEY, PORTAL_URL=PORTAL,
-            PORTAL_TOKEN=TOKEN,
-        )  # fmt: skip
-        up = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "up", "--port", "0"],
-            env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        assert up.stdout
-        try:
-            while "is ready at" not in (line := up.stdout.readline()):
-                assert up.poll() is None, "the service did not start"
-            address = line.split("is ready at ")[1].split()[0]
-            with httpx.Client(base_url=address, timeout=60, trust_env=False) as browser:
-                browser.post("/sign-in", data={"key": KEY, "name": "Olga"})
-                yield browser
-        finally:
-            up.send_signal(signal.SIGTERM)
-            up.wait(60)
+    with (
+        tempfile.TemporaryDirectory(prefix="cs-") as folder,
+        up(folder, DATABASE_URL=database, ARCHIVE_DAYS="3650", API_KEY=KEY) as (_, address),
+        httpx.Client(base_url=address, timeout=60, trust_env=False) as browser,
+    ):
+        browser.post("/sign-in", data={"key": KEY, "name": "Olga"})
+        yield browser
 
 
 def opened(browser: httpx.Client, address: str) -> float:

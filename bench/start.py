@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
@@ -42,19 +44,29 @@ def took(*command: str) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
+@contextmanager
+def up(folder: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`callscribe up` in that folder, once it is ready: its process and its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "up", "--port", "0"],
+        env=environment(DATA_DIR=folder, PORTAL_URL=PORTAL, PORTAL_TOKEN=TOKEN, **settings),
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    try:
+        while "is ready at" not in (line := process.stdout.readline()):
+            assert process.poll() is None, "the service did not start"
+        yield process, line.split("is ready at ")[1].split()[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
 def service(idle_seconds: float) -> tuple[float, float, float]:
     """Seconds until `up` is ready; percent of a core and commands a second at the store while it is idle."""
     with tempfile.TemporaryDirectory(prefix="cs-") as name:
-        env = environment(DATA_DIR=name, PORTAL_URL=PORTAL, PORTAL_TOKEN=TOKEN)
         begun = time.perf_counter()
-        up = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "up", "--port", "0"],
-            env=env, cwd=name, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        assert up.stdout
-        try:
-            while "is ready at" not in up.stdout.readline():
-                assert up.poll() is None, "the service did not start"
+        with up(name) as (process, _):
             ready = time.perf_counter() - begun
             if not idle_seconds:
                 return ready, 0.0, 0.0
@@ -62,13 +74,10 @@ def service(idle_seconds: float) -> tuple[float, float, float]:
                 while store.hlen("cs:processes") < PROCESSES:
                     time.sleep(0.5)
                 time.sleep(SETTLE_SECONDS)
-                used, calls = _used(up.pid), _commands(store)
+                used, calls = _used(process.pid), _commands(store)
                 time.sleep(idle_seconds)
-                used, calls = _used(up.pid) - used, _commands(store) - calls - 1
+                used, calls = _used(process.pid) - used, _commands(store) - calls - 1
             return ready, 100 * used / idle_seconds, calls / idle_seconds
-        finally:
-            up.send_signal(signal.SIGTERM)
-            up.wait(60)
 
 
 def _used(pid: int) -> float:

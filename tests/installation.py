@@ -19,6 +19,7 @@ from pipeline.settings.installation import load
 from pipeline.steps import flow
 from pipeline.steps.tools import Tools, open_tools
 from pipeline.store import fields_of, job_id
+from pipeline.telemetry import failpoints
 
 PORTAL = "portal"
 SAYS = "hello we need a phone system for fifty users our budget is ten thousand dollars"
@@ -106,6 +107,24 @@ def run(tools: Tools, *jobs: JobId, until: Callable[[Job], bool], seconds: float
         events = [event for job in found for event in tools.store.events(job.id)][-4:]
         assert time.monotonic() < end, [(event.step, event.what, event.why) for event in events]
         time.sleep(0.02)  # what is due later comes with time
+
+
+def overtaken(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch, before: str, go_on: Callable[[], object]
+) -> list[str]:
+    """Whoever comes to the failpoint first loses its lease there, and is awake again once another has gone on;
+    where it was stopped, as soon as it was.
+    """
+    stopped: list[str] = []
+
+    def stop(name: str) -> None:
+        if name == before and not stopped:
+            stopped.append(name)
+            tools.store.release("test", crashed=True)
+            go_on()
+
+    monkeypatch.setattr(failpoints, "hit", stop)
+    return stopped
 
 
 def settled(job: Job) -> bool:

@@ -15,8 +15,7 @@ from pipeline.run.runner import Runner
 from pipeline.sandbox.app import Sandbox
 from pipeline.steps import crm_steps, flow
 from pipeline.steps.tools import Tools
-from pipeline.telemetry import failpoints
-from tests.installation import PORTAL, SAYS, Open, accept, recording, run, settled
+from tests.installation import PORTAL, SAYS, Open, accept, overtaken, recording, run, settled
 
 DEAL = Entity(type="deal", id=42)
 
@@ -77,15 +76,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(
     sandbox.crm.add_entity("deal", 42)
     job = accept(tools, Request(file_url=link_to(sandbox, recording(sandbox)), entity=DEAL), Source.API)
     monkeypatch.setattr(crm_steps, "SETTLE_SECONDS", 0.0)
-    stopped: list[str] = []
-
-    def stop(name: str) -> None:
-        if name == "timeline.before" and not stopped:
-            stopped.append(name)
-            tools.store.release("test", crashed=True)
-            run(tools, job, until=settled)
-
-    monkeypatch.setattr(failpoints, "hit", stop)
+    stopped = overtaken(tools, monkeypatch, "timeline.before", lambda: run(tools, job, until=settled))
     run(tools, job, until=settled)
     assert stopped
     assert len(sandbox.crm.logs(2, 42)) == 1

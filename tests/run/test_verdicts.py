@@ -20,8 +20,7 @@ from pipeline.sandbox.app import Sandbox
 from pipeline.scoring.rubric import band
 from pipeline.steps import crm_steps, flow, scores
 from pipeline.steps.tools import Tools
-from pipeline.telemetry import failpoints
-from tests.installation import Open, accept, recording, run
+from tests.installation import Open, accept, overtaken, recording, run
 
 CRITERIA = (
     Criterion(name="need", met=True, weight=3),
@@ -257,15 +256,12 @@ def test_a_worker_that_lost_its_lease_corrects_nothing(
 ) -> None:
     """Stopped before its write and awake again afterwards, it finds that the step is another's."""
     monkeypatch.setattr(crm_steps, "SETTLE_SECONDS", 0.0)
-    stopped: list[str] = []
-
-    def stop(name: str) -> None:
-        if name == "timeline.before" and not stopped:
-            stopped.append(name)
-            tools.store.release("test", crashed=True)
-            run(tools, job.id, until=lambda job: "correct:1" in job.facts)
-
-    monkeypatch.setattr(failpoints, "hit", stop)
+    stopped = overtaken(
+        tools,
+        monkeypatch,
+        "timeline.before",
+        lambda: run(tools, job.id, until=lambda job: "correct:1" in job.facts),
+    )
     judge(tools, job.id, said(score=12))
     run(tools, job.id, until=lambda job: "correct:1" in job.facts)
     assert stopped

@@ -112,8 +112,8 @@ def run(tools: Tools, *jobs: JobId, until: Callable[[Job], bool], seconds: float
 def overtaken(
     tools: Tools, monkeypatch: pytest.MonkeyPatch, before: str, go_on: Callable[[], object]
 ) -> list[str]:
-    """Whoever comes to the failpoint first loses its lease there, and is awake again once another has gone on;
-    where it was stopped, as soon as it was.
+    """Whoever comes to the failpoint first loses its lease there, and wakes once another has gone on;
+    answers where it was stopped, as soon as it was.
     """
     stopped: list[str] = []
 

@@ -292,6 +292,8 @@ class Decoding:
     def _hole(self, packet: Packet[AudioStream], usual: float) -> Iterator[tuple[bytes, ...]]:
         if not (packet.duration and packet.time_base and self.out_rate):
             return
+        if packet.size < usual / 2 and self.container.split(",")[0] not in DATED:
+            return  # a byte or two behind the last frame: nobody's sound
         seconds = float(packet.duration * packet.time_base)
         if self.container in RAW and usual:  # there, all that lies between two frames is one packet
             seconds *= max(1.0, packet.size / usual)

@@ -135,6 +135,7 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
     plan: Plan | None = None
     chunks: list[Chunk] = []
     told: dict[str, Any] = {}
+    last = time.monotonic()
     with ExitStack() as held:
         path, out = held.enter_context(tools.blobs.get(fetched.blob)), held.enter_context(scratch())
         parts = tools.decoder.stream(
@@ -152,7 +153,6 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
         )
         for part in held.enter_context(closing(parts)):
             if isinstance(part, Plan):
-                last = time.monotonic()
                 plan = replace(part, chunks=tuple(_named(chunk, job) for chunk in part.chunks))
                 _within_cap(plan, job, tools)
                 media = replace(media, seconds=plan.seconds)
@@ -162,9 +162,10 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
                     yield Result(facts=told, forget=flow.of_pieces(job))
                     told = {}
                 continue
+            assert plan  # it comes first
             chunks += _store([part], out, job, tools)
             told[f"cut:{part.id}"] = part.size_bytes
-            if time.monotonic() - last >= TOLD_EVERY_SECONDS:
+            if len(chunks) < len(plan.chunks) and time.monotonic() - last >= TOLD_EVERY_SECONDS:
                 yield Result(facts=told)
                 told, last = {}, time.monotonic()
     assert plan is not None

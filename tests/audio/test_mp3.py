@@ -68,6 +68,18 @@ def test_length_from_samples(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     assert tag[:3] == b"ID3"
 
 
+@pytest.mark.parametrize("tail", [b"\0", b"\r\n", b"\xff", b"\n\0\n"])
+def test_bytes_behind_the_last_frame(tmp_path: Path, cut: Callable[..., Cut], tail: bytes) -> None:
+    """A few bytes behind a recording are no sound: it is cut and copied as without them."""
+    data = mp3(tmp_path, 50)
+    path = tmp_path / "longer"
+    path.write_bytes(data + tail)
+    found, clean = cut(path, chunk_seconds=20.0), cut(tmp_path / "a", chunk_seconds=20.0)
+    assert found.plan == clean.plan
+    assert found.bytes() == clean.bytes()
+    assert all(chunk.filename.endswith(".mp3") for chunk in found.plan.chunks)
+
+
 def test_truncated(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     """A recording that breaks off is taken as far as it goes, and what its header promised is missing."""
     data = mp3(tmp_path, 40)

@@ -21,7 +21,7 @@ from pipeline.domain.kinds import kind_of
 from pipeline.run.leftovers import expire, leftovers
 from pipeline.run.operate import erase_job, retry_job
 from pipeline.sandbox.app import Sandbox
-from pipeline.steps import archive_steps, flow, keeping, scores
+from pipeline.steps import archive_steps, flow, keeping, scores, search
 from pipeline.steps.tools import Snooze, Tools
 from tests.flow.test_flow import a_job
 from tests.installation import Open, accept, recording, run
@@ -30,12 +30,13 @@ DEAL = Entity(type="deal", id=42)
 
 
 @pytest.fixture
-def tools(opened: Open, sandbox: Sandbox) -> Iterator[Tools]:
-    """An installation that archives calls and keeps their recordings."""
+def tools(opened: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tools]:
+    """An installation that archives calls and keeps their recordings. None of these calls has an event."""
+    monkeypatch.setattr(search, "EVENT_SECONDS", 1.0)
     sandbox.crm.add_entity("deal", 42, TITLE="Chairs <b>for</b> ACME")
     sandbox.crm.add_entity("contact", 7, NAME="Ivan", LAST_NAME="Petrov")
     sandbox.crm.users[1] = ("Anna", "Smith")
-    return opened(archive_days=365, keep_audio_days=7)
+    return opened(archive_days=365, keep_audio_days=7, link_patience_seconds=1)
 
 
 def call(tools: Tools, sandbox: Sandbox, key: str = "k", **wanted: Any) -> JobId:

@@ -21,6 +21,7 @@ HOMES = {  # library -> the rooms that may import it
     "httpx": {"pipeline.clients", "pipeline.sandbox"},
     "kombu": {"workers"},
     "magic": set(),  # one module of audio alone
+    "numpy": {"pipeline.whisper"},  # and one module of audio
     "pydub": {"pipeline.audio"},
     "python_multipart": {"pipeline.web"},
     "redis": {"pipeline.store"},

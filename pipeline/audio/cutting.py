@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from pipeline.audio.levels import FLOOR, runs
+from pipeline.audio.arrays import Ints, np
+from pipeline.audio.levels import runs
+from pipeline.audio.meter import FLOOR
 
 SHORT_SECONDS = 300.0  # pieces are not made shorter than this for the sake of speed
 PARALLEL = 8  # pieces of one recording that are heard at a time, where nothing else is known
@@ -30,7 +32,7 @@ def pieces(seconds: float, longest: float, places: int = PARALLEL) -> int:
 
 
 def cuts(
-    windows: Sequence[int],
+    windows: Ints,
     step: float,
     *,
     start: float,
@@ -72,13 +74,13 @@ def cuts(
         position = cut
 
 
-def quietest_point(windows: Sequence[int], step: float, *, low: float, high: float) -> float:
+def quietest_point(windows: Ints, step: float, *, low: float, high: float) -> float:
     """The best single cut within [low, high]: the middle of its longest pause, else its quietest moment."""
     cut = _pause(windows, step, low, high)
     return _quietest(windows, step, low, high) if cut is None else cut
 
 
-def _pause(windows: Sequence[int], step: float, low: float, high: float) -> float | None:
+def _pause(windows: Ints, step: float, low: float, high: float) -> float | None:
     first, last = math.ceil(low / step), min(len(windows), math.floor(high / step))
     if last - first < 2:
         return None
@@ -93,25 +95,20 @@ def _length(run: tuple[int, int]) -> int:
     return run[1] - run[0]
 
 
-def _thresholds(windows: Sequence[int]) -> list[float]:
+def _thresholds(windows: Ints) -> list[float]:
     """Levels between the rest and the speech of a stretch, strictest first; none without contrast."""
-    ordered = sorted(windows)
-    rest = max(ordered[len(ordered) // 20], 1)
-    speech = ordered[len(ordered) * 19 // 20]
+    low, high = len(windows) // 20, len(windows) * 19 // 20
+    ordered = np.partition(windows, (0, low, high))
+    rest, speech = max(int(ordered[low]), 1), int(ordered[high])
     if speech < 2 * rest:  # 6 dB
         return [FLOOR] if ordered[0] <= FLOOR < speech else []
     return [rest * (speech / rest) ** part for part in (0.3, 0.5, 0.65)]
 
 
-def _quietest(windows: Sequence[int], step: float, low: float, high: float) -> float:
+def _quietest(windows: Ints, step: float, low: float, high: float) -> float:
     first, last = math.ceil(low / step), min(len(windows), math.floor(high / step))
     width = max(1, round(BREATH_SECONDS / step))
     if last - first <= width:
         return (low + high) / 2
-    total = sum(windows[first : first + width])
-    best, best_at = total, first
-    for at in range(first + 1, last - width + 1):
-        total += windows[at + width - 1] - windows[at - 1]
-        if total < best:
-            best, best_at = total, at
-    return (best_at + width / 2) * step
+    total = np.append(0, np.cumsum(windows[first:last]))
+    return (first + int((total[width:] - total[:-width]).argmin()) + width / 2) * step

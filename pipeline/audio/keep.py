@@ -12,7 +12,7 @@ import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
-from pipeline.audio.levels import FLOOR
+from pipeline.audio.meter import FLOOR
 from pipeline.audio.tracks import Tracks
 
 NAME = "recording.mp3"

@@ -4,63 +4,49 @@ from __future__ import annotations
 
 import audioop
 import math
-import struct
-from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import repeat
-from operator import mul
 from pathlib import Path
 
+from pipeline.audio.arrays import Flags, Ints, np
 from pipeline.audio.decoding import Decoding
+from pipeline.audio.meter import FLOOR, Meter
 from pipeline.audio.pcm import Pcm
-from pipeline.audio.signalling import signals, voiced
-from pipeline.audio.speechlike import speechlike
+from pipeline.audio.speechlike import edges, speechlike
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.recording import Span
 
-FLOOR = 58  # -55 dBFS as the root mean square of 16 bit samples: what stays below is silence
 FULL = 32_768
-STILL = 1.0  # nothing that moves less tells more of the offset
-BIAS = 16  # a mean above this is a converter's offset, not sound
-SAMPLED = 20_000
 PROBES = 16  # seconds of both channels that are kept for comparing one with the other
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Channel:
     """One channel's levels: root mean square of each window, 16 bit scale.
 
-    crossings: how often the sound crosses zero in each window; none where nobody counted. signals: 1 where a
-    signal of the telephone system sounds; pitched: 1 in seconds with a voice or anything else of a pitch.
-    peak: its loudest sample, measured where there are two channels. offset: of the converter, the mean of the
-    quietest moment so far in which there may be one (a voice has a mean of its own); quietest: how much moves
-    in that moment. looked:
-    whether the last second was looked at for a pitch.
+    crossings: how often the sound crosses zero in each window; none where nobody counted. signals: where a
+    signal of the telephone system sounds; pitched: seconds with a voice or anything else of a pitch, per
+    window both. peak: its loudest sample.
     """
 
-    windows: array[int] = field(default_factory=lambda: array("H"))
-    crossings: array[int] = field(default_factory=lambda: array("H"))
-    signals: bytearray = field(default_factory=bytearray)
-    pitched: bytearray = field(default_factory=bytearray)
+    windows: Ints
+    crossings: Ints = field(default_factory=lambda: np.zeros(0, np.int32))
+    signals: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
+    pitched: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
     peak: int = 0
-    offset: int = 0
-    quietest: float = math.inf
-    looked: bool = False
 
     @property
     def silent(self) -> bool:
         """No window rises above the absolute floor where somebody may speak."""
-        return max(self.voiced, default=0) <= FLOOR
+        return not (self.voiced > FLOOR).any()
 
     @cached_property
-    def voiced(self) -> array[int]:
+    def voiced(self) -> Ints:
         """The levels where somebody may speak; 0 under tones, music on hold and noise."""
-        if not self.crossings:
+        if not len(self.crossings):
             return self.windows
         found = speechlike(self.windows, self.crossings, self.signals, self.pitched, FLOOR)
-        return array("H", map(mul, self.windows, found))
+        return np.where(found, self.windows, 0)
 
     @cached_property
     def speech(self) -> int:
@@ -110,78 +96,43 @@ def scan(path: Path, *, max_seconds: float, pcm: Pcm | None = None) -> Scan:
     Raises NotAudio when nothing decodes, TooLong past max_seconds.
     """
     decoding = Tracks(path, max_seconds=max_seconds, log_packets=True)
-    channels: list[Channel] = []
-    rests: list[bytes] = []
+    meters: list[Meter] = []
     probes = _Probes()
-    hop = 0
     for block in decoding.blocks():
-        if not channels:
-            hop = decoding.out_rate // 50 * 2
-            channels = [Channel() for _ in range(decoding.out_channels)]
-            rests = [b""] * decoding.out_channels
+        if not meters:
+            meters = [Meter(decoding.out_rate) for _ in block]
         if pcm:
             pcm.add(block, decoding.out_rate)
         if len(block) == 2:
             probes.add(*block)
-            for channel, part in zip(channels, block, strict=True):
-                channel.peak = max(channel.peak, audioop.max(part, 2))
-        for number, part in enumerate(block):
-            known = rests[number] + part if rests[number] else part
-            rests[number] = _measure(channels[number], known, decoding.out_rate, hop)
-    for channel, rest in zip(channels, rests, strict=True):
-        if rest:
-            _measure(channel, rest, decoding.out_rate, len(rest))
+        for meter, part in zip(meters, block, strict=True):
+            meter.add(part)
     return Scan(
         decoding=decoding,
-        step=hop / 2 / decoding.out_rate,
-        channels=channels,
+        step=decoding.out_rate // 50 / decoding.out_rate,
+        channels=[_channel(meter) for meter in meters],
         probes=probes.kept,
     )
 
 
-def _measure(channel: Channel, pcm: bytes, rate: int, hop: int) -> bytes:
-    """Takes what there is to know of all whole windows; gives what is left over."""
-    if channel.quietest > STILL and max(abs(channel.offset), 2 * abs(audioop.avg(pcm, 2))) > BIAS:
-        _seek_offset(channel, pcm, hop)
-    level = audioop.bias(pcm, 2, -channel.offset) if abs(channel.offset) > BIAS else pcm
-    count = len(pcm) // hop
-    whole = count * hop
-    parts = struct.unpack_from(f"{hop}s" * count, level)
-    levels = list(map(audioop.rms, parts, repeat(2)))
-    channel.windows.extend(levels)
-    channel.crossings.extend(map(audioop.cross, parts, repeat(2)))
-    if max(levels, default=0) > FLOOR:
-        going_on = any(channel.signals[-len(levels) :])
-        channel.signals += signals(level[:whole], rate, levels, FLOOR, going_on=going_on)
-        # behind a second with a pitch the next one is taken for one, too: only long stretches without count
-        channel.looked = not (channel.looked and channel.pitched[-1:] == b"\1")
-        has_pitch = not channel.looked or voiced(level[:whole], rate, levels, FLOOR)
-        channel.pitched += bytes([has_pitch]) * len(levels)
-    else:
-        channel.looked = False
-        channel.signals += bytes(len(levels))
-        channel.pitched += bytes(len(levels))
-    return pcm[whole:]
+def _channel(meter: Meter) -> Channel:
+    meter.close()
+    return Channel(
+        windows=np.concatenate(meter.windows),
+        crossings=np.concatenate(meter.crossings),
+        signals=np.concatenate(meter.signals),
+        pitched=np.concatenate(meter.pitched),
+        peak=meter.peak,
+    )
 
 
-def _seek_offset(channel: Channel, pcm: bytes, hop: int) -> None:
-    """The converter's offset, if a quarter of the second is the quietest moment so far."""
-    quarter = max(hop, len(pcm) // 8 * 2)
-    for at in range(0, len(pcm) - quarter + 1, quarter):
-        part = pcm[at : at + quarter]
-        mean = audioop.avg(part, 2)
-        moving = math.sqrt(max(0, audioop.rms(part, 2) ** 2 - mean**2))
-        if moving < channel.quietest:
-            channel.quietest, channel.offset = moving, mean
-
-
-def percentile(levels: Sequence[int], part: float, *, above: float = -1) -> int:
-    """The level that `part` of those above a threshold do not exceed; 0 where there are none.
-
-    Of hours it looks at some of the windows: all of them as a list would take tens of megabytes.
-    """
-    some = sorted(level for level in levels[:: max(1, len(levels) // SAMPLED)] if level > above)
-    return some[min(len(some) - 1, int(len(some) * part))] if some else 0
+def percentile(levels: Ints, part: float, *, above: float = -1) -> int:
+    """The level that `part` of those above a threshold do not exceed; 0 where there are none."""
+    some = levels[levels > above]
+    if not len(some):
+        return 0
+    place = min(len(some) - 1, int(len(some) * part))
+    return int(np.partition(some, place)[place])
 
 
 def above_noise(channel: Channel, speech: int) -> float:
@@ -189,19 +140,10 @@ def above_noise(channel: Channel, speech: int) -> float:
     return round(20 * math.log10(max(1, speech or FULL) / max(1, percentile(channel.windows, 0.1))), 1)
 
 
-def runs(
-    windows: Sequence[int], threshold: float, first: int, last: int, *, above: bool
-) -> list[tuple[int, int]]:
+def runs(windows: Ints, threshold: float, first: int, last: int, *, above: bool) -> list[tuple[int, int]]:
     """Maximal runs [from, to) of windows above (or not above) the threshold within [first, last)."""
-    loud = bytes(map(math.floor(threshold).__lt__, windows[first:last]))
-    found = []
-    start = loud.find(above)
-    while start >= 0:
-        end = loud.find(not above, start)
-        end = len(loud) if end < 0 else end
-        found.append((first + start, first + end))
-        start = loud.find(above, end)
-    return found
+    starts, ends = edges((windows[first:last] > threshold) == above)
+    return list(zip((starts + first).tolist(), (ends + first).tolist(), strict=True))
 
 
 def sounding(
@@ -221,5 +163,5 @@ def sounding(
 
 def sounding_seconds(channel: Channel, step: float, span: Span) -> float:
     """Seconds of the span that are above the absolute floor, and may be speech."""
-    first, last = int(span.start / step), min(len(channel.windows), math.ceil(span.end / step))
-    return round(sum(window > FLOOR for window in channel.voiced[first:last]) * step, 3)
+    first, last = int(span.start / step), math.ceil(span.end / step)
+    return round(int(np.count_nonzero(channel.voiced[first:last] > FLOOR)) * step, 3)

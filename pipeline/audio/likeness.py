@@ -8,12 +8,12 @@ closely one level follows the other, never by how loud anything is.
 from __future__ import annotations
 
 import math
-from array import array
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from pipeline.audio.levels import FLOOR, Channel, percentile
+from pipeline.audio.arrays import Floats, Ints, np
+from pipeline.audio.levels import Channel, percentile
+from pipeline.audio.meter import FLOOR
 
 REACH = 15  # windows of 20 ms: an echo comes within 300 ms
 SAMPLED = 1500  # windows that are compared, spread over the recording
@@ -46,28 +46,17 @@ class Likeness:
     share: float = 1.0
     gains: tuple[tuple[int, float], ...] = ()
 
-    def expected(self, source: Sequence[int]) -> array[int]:
+    def expected(self, source: Ints) -> Ints:
         """Per window, the level up to which what sounds may be the other's voice alone."""
-        latest, earliest = math.ceil(self.lag) + TAIL, math.floor(self.lag) - 1
-        total, factor = len(source), 0.0
-        changes = iter((*(self.gains or ((0, self.gain),)), (total, 0.0)))
-        change, gain = next(changes)
-        found = array("H", bytes(2 * total))
-        reached: deque[int] = deque()  # of the windows in reach, those that no later one exceeds
-        following = 0
-        for at in range(total):
-            while at >= change:
-                factor = gain * LOUDER_BY
-                change, gain = next(changes)
-            while following < total and following <= at - earliest:
-                while reached and source[reached[-1]] <= source[following]:
-                    reached.pop()
-                reached.append(following)
-                following += 1
-            while reached and reached[0] < at - latest:
-                reached.popleft()
-            if reached:
-                found[at] = min(65_535, int(source[reached[0]] * factor))
+        total, latest, earliest = len(source), math.ceil(self.lag) + TAIL, math.floor(self.lag) - 1
+        loudest = np.zeros(total, dtype=source.dtype)
+        for later in range(earliest, latest + 1):
+            begin, end = max(0, later), min(total, total + later)
+            if begin < end:
+                np.maximum(loudest[begin:end], source[begin - later : end - later], out=loudest[begin:end])
+        begins, gains = zip(*(self.gains or ((0, self.gain),)), strict=True)
+        factors = np.repeat(gains, np.diff([*begins, total])) * LOUDER_BY
+        found: Ints = np.minimum(loudest * factors, 65_535).astype(np.int32)
         return found
 
 
@@ -77,8 +66,8 @@ def echo(source: Channel, target: Channel) -> Likeness | None:
     return next(filter(None, found), None)
 
 
-def _echo(source: Sequence[int], target: Sequence[int], gate: float) -> Likeness | None:
-    loud = [at for at, level in enumerate(source) if level > max(gate, FLOOR)]
+def _echo(source: Ints, target: Ints, gate: float) -> Likeness | None:
+    loud = np.flatnonzero(source > max(gate, FLOOR))
     if len(loud) < ECHO_WINDOWS:
         return None
     many, loud = (loud[:: max(1, len(loud) // most)] for most in (DRIFT_SAMPLED, SAMPLED))
@@ -91,75 +80,75 @@ def _echo(source: Sequence[int], target: Sequence[int], gate: float) -> Likeness
     if found.share < ECHO_SHARE or found.windows < ECHO_WINDOWS:
         return None
     # a steady noise may be as far from a speaker's level at any lag, but goes on while the speaker rests
-    later = math.ceil(found.lag)
-    heard = [target[at + later] for at in loud if at + later < len(target)]
+    later = loud + math.ceil(found.lag)
+    heard = target[later[later < len(target)]]
     rest = _while_resting(source, target, gate)
     contrast = percentile(heard, 0.5) / max(1, percentile(rest, 0.05))
     return found if len(rest) >= ECHO_WINDOWS and contrast >= CONTRAST else None
 
 
-def _drifting(
-    source: Sequence[int], target: Sequence[int], loud: Sequence[int], lag: float
-) -> tuple[Likeness, list[int]]:
+def _drifting(source: Ints, target: Ints, loud: Ints, lag: float) -> tuple[Likeness, Ints]:
     """The likeness at that lag where its gain is another every few seconds, and the windows that show it.
 
     A hand moves, a canceller learns: where the target hardly sounds, there is no echo (any more).
     """
-    later = math.floor(lag)
     following: list[Likeness] = []
-    shown: list[int] = []
+    shown: list[Ints] = [loud[:0]]
     steps: list[tuple[int, float]] = []
     compared = 0
     for first in range(0, len(loud), DRIFT_WINDOWS):
         some = loud[first : first + DRIFT_WINDOWS]
         gain = 0.0
-        if sum(target[at + later] >= FAINTEST for at in some if at + later < len(target)) >= len(some) / 2:
+        later = some + math.floor(lag)
+        if np.count_nonzero(target[later[later < len(target)]] >= FAINTEST) >= len(some) / 2:
             each = _at_lag(source, target, some, lag)
             compared += each.windows
             if each.windows >= DRIFT_WINDOWS / 2 and each.share >= ECHO_SHARE:
                 following.append(each)
-                shown += some
+                shown.append(some)
                 gain = each.gain
-        steps.append((some[0] if first else 0, gain))
+        steps.append((int(some[0]) if first else 0, gain))
     share = math.fsum(each.share * each.windows for each in following) / max(1, compared)
     gains = tuple(
         (at, max(gain for _, gain in steps[max(0, number - 1) : number + 2]))
         for number, (at, _) in enumerate(steps)
     )
     windows = sum(each.windows for each in following)
-    return Likeness(lag, max(gain for _, gain in gains), windows, share, gains), shown
+    return Likeness(lag, max(gain for _, gain in gains), windows, share, gains), np.concatenate(shown)
 
 
-def _at_lag(source: Sequence[int], target: Sequence[int], loud: Sequence[int], lag: float) -> Likeness:
-    later, half = math.floor(lag), lag != int(lag)
-    compared, differences = len(loud), []
-    for at in loud:
-        if 0 <= at + later < len(target) and target[at + later] >= FAINTEST:
-            level = float(source[at])
-            if half and at:  # the target's window lies over halves of two of the source's
-                level = math.hypot(level, source[at - 1]) * math.sqrt(0.5)
-            ratio = target[at + later] / level
-            if ratio <= ECHO_GAIN:  # else it is the other's own voice
-                differences.append(20 * math.log10(ratio))
-            else:
-                compared -= 1
-    if not differences:
+def _at_lag(source: Ints, target: Ints, loud: Ints, lag: float) -> Likeness:
+    later = loud + math.floor(lag)
+    there = later < len(target)
+    there[there] = target[later[there]] >= FAINTEST
+    at, later = loud[there], later[there]
+    energies = source[at].astype(np.int64) ** 2
+    if lag != int(lag):  # the target's window lies over halves of two of the source's
+        energies = np.where(at > 0, (energies + source[at - 1].astype(np.int64) ** 2) / 2, energies)
+    ratios = target[later] / np.sqrt(energies)
+    ratios = ratios[ratios <= ECHO_GAIN]  # else it is the other's own voice
+    compared = len(loud) - (len(at) - len(ratios))
+    if not len(ratios):
         return Likeness(lag, 0.0, 0, 0.0)
-    counts: dict[int, int] = {}
-    for each in differences:
-        counts[round(each)] = counts.get(round(each), 0) + 1
-    usual = max(counts, key=lambda at: sum(counts.get(near, 0) for near in range(at - TIGHT, at + TIGHT + 1)))
-    near = [each for each in differences if abs(each - usual) <= TIGHT + 0.5]
-    return Likeness(lag, 10 ** (math.fsum(near) / len(near) / 20), compared, len(near) / compared)
+    decibels = np.searchsorted(_steps(), ratios)
+    counts = np.bincount(decibels, minlength=len(_steps()) + 1)
+    around = np.convolve(counts, np.ones(2 * TIGHT + 1, dtype=counts.dtype), mode="same")
+    usual = int(np.where(counts > 0, around, 0).argmax())
+    near = ratios[np.abs(decibels - usual) <= TIGHT].tolist()
+    gain = 10 ** (math.fsum(map(math.log10, near)) / len(near))
+    return Likeness(lag, gain, compared, len(near) / compared)
 
 
-def _while_resting(source: Sequence[int], target: Sequence[int], gate: float) -> array[int]:
+@cache
+def _steps() -> Floats:
+    """Ratios of levels between which lies a whole number of dB, ascending."""
+    return np.array([10 ** ((decibels + 0.5) / 20) for decibels in range(-100, 1)])
+
+
+def _while_resting(source: Ints, target: Ints, gate: float) -> Ints:
     """The target's levels where the source has not been loud for as long as an echo lasts."""
-    found = array("H")
-    loud_at = -1
-    for at, level in enumerate(source):
-        if level > gate:
-            loud_at = at
-        elif at - loud_at > REACH + TAIL and at < len(target):
-            found.append(target[at])
+    loud = source > gate
+    since = np.arange(len(source)) - np.maximum.accumulate(np.where(loud, np.arange(len(source)), -1))
+    total = min(len(source), len(target))
+    found: Ints = target[:total][(since > REACH + TAIL)[:total]]
     return found

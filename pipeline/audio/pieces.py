@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from pipeline.audio.arrays import Ints
 from pipeline.audio.cutting import PARALLEL, SMALLEST_SECONDS, Room, cuts, pieces
-from pipeline.audio.levels import FLOOR, Channel, sounding
+from pipeline.audio.levels import Channel, sounding
+from pipeline.audio.meter import FLOOR
 from pipeline.audio.speaking import Speaking
 from pipeline.audio.talk import sentences, talk
 from pipeline.domain.recording import Span, Stretch
@@ -177,7 +179,7 @@ def _edged(
         yield from (Span(start=one, end=other) for one, other in pairwise([start, *points, end]))
 
 
-def _without_echo(windows: Sequence[int], echo: Sequence[int] | None, places: range) -> int:
+def _without_echo(windows: Ints, echo: Ints | None, places: range) -> int:
     """How many of the windows in a row do not sound of the other's voice."""
     if echo is None:
         return len(places)

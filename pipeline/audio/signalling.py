@@ -4,15 +4,17 @@ Signals are made of one or two tones of standardised frequencies: digits (ITU-T 
 busy tones of two frequencies (E.180), the three tones before an announcement (E.182). A moment is one of them
 where nearly all of its power lies at those frequencies, as that of a voice does not for long. A voice repeats
 itself 60 to 400 times a second; wind, breath, traffic and hiss never do, whatever their level does.
+
+Sums are of whole numbers below 2^53, so they come out the same on every machine, in whatever order they are
+added up.
 """
 
 from __future__ import annotations
 
-import audioop
 import math
-from array import array
-from collections.abc import Sequence
 from functools import cache
+
+from pipeline.audio.arrays import Flags, Floats, Ints, np
 
 RATE = 8000
 FRAME = 400  # samples: long enough to tell the closest pair apart, 440 and 480 Hz
@@ -34,13 +36,12 @@ ALONE = (913.8, 950.0, 985.2, 1370.6, 1400.0, 1428.5, 1776.7, 1800.0)
 FREQUENCIES = sorted({each for pair in PAIRS for each in pair} | set(ALONE))
 
 AMPLITUDE = 16_384  # of the waves that a sound is compared with
-REFERENCE = AMPLITUDE**2 / 2
 
 # what is low changes slowly, so it is like itself a pitch later: an emphasis of what is higher takes it out,
 # mildly, since it brings hiss up; where all is rumble strongly, and then the highest goes again, by the
-# mean of each two samples. One mean is always taken: every second sample is enough to tell a pitch by
-MILD, SMOOTH = -0.3, 1
-STRONG, SMOOTHER = -0.9, 4
+# sum of each two samples. One sum is always taken: every second sample is enough to tell a pitch by
+MILD, SMOOTH = 3, 1  # tenths of each sample that are taken from the next
+STRONG, SMOOTHER = 9, 4
 RUMBLE = 0.9  # likeness of each sample to the next
 REPEATED = 200  # samples at half of RATE that have to come again
 SHORTEST, LONGEST = 10, 60  # of these samples: pitches of 400 and 67 Hz
@@ -49,98 +50,126 @@ VOICED_FRAME = 2 * (REPEATED + LONGEST) + 1 + SMOOTHER
 TRIES = 10  # a second
 
 
-def signals(pcm: bytes, rate: int, levels: Sequence[int], floor: int, *, going_on: bool = False) -> bytearray:
-    """Per window 1 where a signal sounds.
+def signals(seconds: Ints, rate: int, levels: Ints, floor: int, *, going_on: bool = False) -> Flags:
+    """Per second and window, whether a signal sounds.
 
-    pcm: about a second of one channel, 16 bit. levels: of its windows of 20 ms; up to the floor is silence.
-    All of them are looked at where the loudest is a signal, or one is going on from the second before.
+    seconds: of one channel, a row of samples each; one alone may be a short one. levels: of their windows of
+    20 ms, a row each; up to the floor is silence. All windows of a second are looked at where the loudest is
+    a signal, or one is going on from the second before.
     """
-    if not levels:
-        return bytearray()
-    loudest = levels.index(max(levels))
-    if not (going_on or _is_signal(_frame(pcm, rate, (loudest + 0.5) / len(levels), FRAME))):
-        return bytearray(len(levels))
-    return bytearray(
-        level > floor and _is_signal(_frame(pcm, rate, (at + 0.5) / len(levels), FRAME))
-        for at, level in enumerate(levels)
-    )
+    found = np.zeros(levels.shape, dtype=bool)
+    loudest = levels.argmax(axis=1)
+    heard = np.flatnonzero(levels.max(axis=1, initial=0) > floor)
+    begins = set(heard[_are_signals(_frames(seconds, rate, heard, loudest[heard], FRAME))].tolist())
+    last = -1 if going_on else -2  # second in which one sounded
+    for second in heard.tolist():
+        if second in begins or last == second - 1:
+            at = np.flatnonzero(levels[second] > floor)
+            found[second, at] = _are_signals(_frames(seconds, rate, np.full_like(at, second), at, FRAME))
+            if found[second].any():
+                last = second
+    return found
 
 
-def voiced(pcm: bytes, rate: int, levels: Sequence[int], floor: int) -> bool:
-    """Whether anything in it has a pitch, as every voice has; arguments as for `signals`.
+def voiced(seconds: Ints, rate: int, levels: Ints, floor: int) -> Flags:
+    """Per second, whether anything in it has a pitch, as every voice has; arguments as for `signals`.
 
     The loudest moments are tried first: of speech, one is enough.
     """
-    places = sorted(range(len(levels)), key=levels.__getitem__, reverse=True)[:TRIES]
-    return any(
-        levels[at] > floor and _repeats(_frame(pcm, rate, (at + 0.5) / len(levels), VOICED_FRAME))
-        for at in places
-    )
+    found = np.zeros(len(levels), dtype=bool)
+    order = np.argsort(-levels, axis=1, kind="stable")[:, :TRIES]
+    heard = np.take_along_axis(levels, order, axis=1) > floor
+    for tried in (slice(0, 1), slice(1, TRIES)):
+        second, place = np.nonzero(heard[:, tried] & ~found[:, None])
+        frames = _frames(seconds, rate, second, order[:, tried][second, place], VOICED_FRAME)
+        found[second[_repeat(frames)]] = True
+    return found
 
 
-def _frame(pcm: bytes, rate: int, middle: float, samples: int) -> bytes:
-    """So many samples at RATE around a place, which is a share of the PCM's length."""
-    size = math.ceil(samples * rate / RATE) + 1
-    first = max(0, min(round(middle * len(pcm) / 2) - size // 2, len(pcm) // 2 - size))
-    part = pcm[2 * first : 2 * (first + size)]
-    if rate != RATE:
-        part, _ = audioop.ratecv(part, 2, 1, rate, RATE, None)
-    return part[: samples * 2]
-
-
-def _half(pcm: bytes) -> bytes:
-    """Every second sample: all frequencies that are asked for lie below 2 kHz."""
-    return array("h", pcm)[::2].tobytes()
-
-
-def _is_signal(frame: bytes) -> bool:
-    power = audioop.rms(frame, 2) ** 2
-    if not power or len(frame) < FRAME * 2 or not _may_be_signal(frame):
-        return False
-    half, factor = _half(frame), audioop.findfactor
-    share = {
-        hertz: (factor(half, cosine) ** 2 + factor(half, sine) ** 2) * REFERENCE / power
-        for hertz, cosine, sine in _waves()
-    }
-    return any(share[hertz] >= PURE for hertz in ALONE) or any(
-        share[one] + share[other] >= PURE and min(share[one], share[other]) >= BOTH for one, other in PAIRS
-    )
-
-
-def _may_be_signal(frame: bytes) -> bool:
-    """Whether it crosses zero as often as the lowest pair, and is as loud at its end as at its begin: a quick
-    look that spares most of a voice the slow one.
+def _frames(seconds: Ints, rate: int, second: Ints, window: Ints, samples: int) -> Floats:
+    """So many samples at RATE around the middle of each window, a row each; silence where a second is too
+    short for them.
     """
-    halves = audioop.rms(frame[:FRAME], 2), audioop.rms(frame[FRAME:], 2)
-    return audioop.cross(frame, 2) >= FEWEST_CROSSINGS and max(halves) <= LOUDER * min(halves)
+    length, hop = seconds.shape[1], rate // 50
+    size = math.ceil(samples * rate / RATE) + 1
+    if length < size:
+        return np.zeros((len(window), samples))
+    first = np.clip(window * hop + (hop - size) // 2, 0, length - size)
+    at, after = np.divmod(np.arange(samples) * rate, RATE)
+    places = second[:, None] * length + first[:, None] + at
+    flat = seconds.reshape(-1)
+    found: Floats = flat[places].astype(np.float64)
+    if rate % RATE:
+        found += np.floor((flat[places + 1] - found) * after / RATE)
+    return found
+
+
+def _are_signals(frames: Floats) -> Flags:
+    """Which of the frames are. What crosses zero less often than the lowest pair, or is louder at one end
+    than at the other, is none.
+    """
+    below = frames < 0
+    crossings = np.count_nonzero(below[:, 1:] != below[:, :-1], axis=1)
+    halves = np.stack([_energies(frames[:, : FRAME // 2]), _energies(frames[:, FRAME // 2 :])])
+    even = halves.max(axis=0) <= LOUDER**2 * halves.min(axis=0)
+    # every second sample: all frequencies that are asked for lie below 2 kHz
+    waves, energies = _waves()
+    parts = (frames[:, ::2] @ waves / energies) ** 2
+    power = np.maximum(halves.sum(axis=0) / FRAME, 1)
+    total = parts[:, : len(FREQUENCIES)] + parts[:, len(FREQUENCIES) :]
+    share = total * (AMPLITUDE**2 / 2) / power[:, None]
+    alone, (one, other) = _places()
+    both = (share[:, one] + share[:, other] >= PURE) & (np.minimum(share[:, one], share[:, other]) >= BOTH)
+    pure = (share[:, alone] >= PURE).any(axis=1) | both.any(axis=1)
+    found: Flags = pure & even & (crossings >= FEWEST_CROSSINGS)
+    return found
 
 
 @cache
-def _waves() -> list[tuple[float, bytes, bytes]]:
-    """Each frequency as a wave and the same a quarter later, at half of RATE."""
-    return [(hertz, _wave(hertz, 0.0), _wave(hertz, 0.25)) for hertz in FREQUENCIES]
+def _waves() -> tuple[Floats, Floats]:
+    """Each frequency as a wave, then each the same a quarter later, at half of RATE, a column each; and their
+    energies.
+    """
+    times = np.arange(0, FRAME, 2) / RATE
+    angles = 2 * np.pi * (times[:, None] * np.array(FREQUENCIES) - np.array([[[0.0]], [[0.25]]]))
+    waves = np.rint(AMPLITUDE * np.cos(angles))
+    waves = np.concatenate(list(waves), axis=1)
+    return waves, (waves**2).sum(axis=0)
 
 
-def _wave(hertz: float, late: float) -> bytes:
-    angles = (2 * math.pi * (hertz * at / RATE - late) for at in range(0, FRAME, 2))
-    return array("h", (round(AMPLITUDE * math.cos(angle)) for angle in angles)).tobytes()
+@cache
+def _places() -> tuple[list[int], tuple[list[int], ...]]:
+    """Where among the frequencies those alone lie, and the two of each pair."""
+    return list(map(FREQUENCIES.index, ALONE)), tuple(
+        list(map(FREQUENCIES.index, each)) for each in zip(*PAIRS, strict=True)
+    )
 
 
-def _repeats(frame: bytes) -> bool:
-    if len(frame) < 2 * VOICED_FRAME:
-        return False
-    rumbles = audioop.findfactor(frame[2:], frame[:-2]) >= RUMBLE
-    return (_likeness(frame, STRONG, SMOOTHER) if rumbles else _likeness(frame, MILD, SMOOTH)) >= VOICED
+def _repeat(frames: Floats) -> Flags:
+    """Which of the frames have a pitch."""
+    likeness = np.vecdot(frames[:, 1:], frames[:, :-1])
+    rumble = likeness >= RUMBLE * _energies(frames[:, :-1])
+    found = np.empty(len(frames), dtype=bool)
+    found[rumble] = _come_again(frames[rumble], STRONG, SMOOTHER)
+    found[~rumble] = _come_again(frames[~rumble], MILD, SMOOTH)
+    return found
 
 
-def _likeness(frame: bytes, emphasis: float, smooth: int) -> float:
-    """The correlation of the frame's beginning with what it is most like a pitch later."""
-    sharp = audioop.add(frame[2:], audioop.mul(frame[:-2], 2, emphasis), 2)
+def _come_again(frames: Floats, emphasis: int, smooth: int) -> Flags:
+    """Whether what is at a frame's beginning correlates with anything that comes a pitch later."""
+    sharp = 10 * frames[:, 1:] - emphasis * frames[:, :-1]
     for _ in range(smooth):
-        sharp = audioop.mul(sharp, 2, 0.5)
-        sharp = audioop.add(sharp[2:], sharp[:-2], 2)
-    half = _half(sharp)
-    once = half[: 2 * REPEATED]
-    at, factor = audioop.findfit(half[2 * SHORTEST : 2 * (LONGEST + REPEATED)], once)
-    again = audioop.rms(half[2 * (SHORTEST + at) :][: 2 * REPEATED], 2)
-    return abs(factor) * audioop.rms(once, 2) / again if again else 0.0
+        sharp = sharp[:, 1:] + sharp[:, :-1]
+    half = np.ascontiguousarray(sharp[:, : 2 * (LONGEST + REPEATED) : 2])
+    once = half[:, :REPEATED]
+    later = np.lib.stride_tricks.sliding_window_view(half[:, SHORTEST:], REPEATED, axis=1)
+    alike = np.einsum("nls,ns->nl", later, once)
+    total = np.cumsum(half**2, axis=1)
+    energies = total[:, SHORTEST + REPEATED - 1 :] - total[:, SHORTEST - 1 : LONGEST]
+    found: Flags = (alike**2 >= VOICED**2 * np.maximum(energies * _energies(once)[:, None], 1)).any(axis=1)
+    return found
+
+
+def _energies(rows: Floats) -> Floats:
+    found: Floats = np.vecdot(rows, rows)
+    return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import audioop
 import math
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import and_, ge, or_
 from statistics import median
 
-from pipeline.audio.levels import FLOOR, Channel, Scan, percentile
+from pipeline.audio.arrays import Ints, np
+from pipeline.audio.levels import Channel, Scan, percentile
 from pipeline.audio.likeness import Likeness, echo
+from pipeline.audio.meter import FLOOR
 from pipeline.audio.talk import sentences, talk
 from pipeline.domain.recording import Span
 
@@ -41,7 +41,7 @@ class Speaking:
     talk: list[list[Span]]
     levels: list[list[int]]
     speech: list[int]
-    echoes: list[array[int] | None]
+    echoes: list[Ints | None]
     picked: int | None = None
 
 
@@ -75,27 +75,24 @@ def _alone(channel: Channel, step: float, picked: int | None = None) -> Speaking
 
 def _both(channels: Sequence[Channel]) -> Channel:
     one, other = channels
-    louder = map(ge, one.windows, other.windows)
-    pairs = zip(louder, one.crossings, other.crossings, strict=False)
+    louder = one.windows >= other.windows
     return Channel(
-        windows=array("H", map(max, one.windows, other.windows)),
-        crossings=array("H", (its if first else others for first, its, others in pairs)),
-        signals=bytearray(map(and_, one.signals, other.signals)),
-        pitched=bytearray(map(or_, one.pitched, other.pitched)),
+        windows=np.where(louder, one.windows, other.windows),
+        crossings=np.where(louder, one.crossings, other.crossings),
+        signals=one.signals & other.signals,
+        pitched=one.pitched | other.pitched,
         peak=max(one.peak, other.peak),
     )
 
 
-def _echo(source: Channel, target: Channel) -> array[int] | None:
+def _echo(source: Channel, target: Channel) -> Ints | None:
     found = echo(source, target)
     return found.expected(source.windows) if found else None
 
 
 def _level(channel: Channel, spans: Sequence[Span], step: float) -> int:
-    heard = array("H")
-    for span in spans:
-        heard += channel.windows[round(span.start / step) : round(span.end / step)]
-    return percentile(heard, 0.9, above=FLOOR)
+    heard = [channel.windows[round(span.start / step) : round(span.end / step)] for span in spans]
+    return percentile(np.concatenate(heard), 0.9, above=FLOOR) if heard else 0
 
 
 def _one_voice(scan: Scan) -> Speaking | None:
@@ -164,11 +161,24 @@ def _compared(left: bytes, right: bytes, rate: int) -> _Alike | None:
     middle = left[2 * start : 2 * end]
     if end - start < SHORTEST or audioop.rms(middle, 2) <= FLOOR:
         return None
-    at, factor = audioop.findfit(right, middle)
-    again = audioop.rms(right[2 * at : 2 * (at + end - start)], 2)
-    if not again or not factor:
+    at, factor, correlation = _found_again(*(np.frombuffer(each, np.int16) for each in (middle, right)))
+    if not factor:
         return _Alike(0.0, 1.0, 0.0, False)
-    lag = (at - start) / rate
-    correlation = abs(factor) * audioop.rms(middle, 2) / again
-    gain = abs(factor)
+    lag, gain = (at - start) / rate, abs(factor)
     return _Alike(*((-lag, 1 / gain) if swapped else (lag, gain)), correlation, factor < 0)
+
+
+def _found_again(part: Ints, whole: Ints) -> tuple[int, float, float]:
+    """The place at which the whole is most like the part, how many times as loud, and their correlation; 0
+    where it is silent all over.
+    """
+    size = 1 << (len(whole) + len(part)).bit_length()
+    one, other = (np.fft.rfft(each.astype(np.float64), size) for each in (part, whole))
+    # sums of whole numbers: what is left behind the point is the transform's
+    alike = np.rint(np.fft.irfft(other * one.conj(), size)[: len(whole) - len(part) + 1])
+    squares = np.append(0.0, np.cumsum(whole.astype(np.float64) ** 2))
+    energies = squares[len(part) :] - squares[: -len(part)]
+    at = int((alike**2 / np.maximum(energies, 1)).argmax())
+    own = float((part.astype(np.float64) ** 2).sum())
+    factor, energy = float(alike[at]) / own, float(energies[at])
+    return at, factor, abs(factor) * math.sqrt(own / energy) if energy else 0.0

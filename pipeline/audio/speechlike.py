@@ -10,11 +10,9 @@ a signal that the telephone system makes. And every voice has a pitch.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from operator import gt, or_
+
+from pipeline.audio.arrays import Flags, Ints, np
 
 # lengths, in windows of 20 ms
 REST = 10  # a rest this long parts two sounds
@@ -39,180 +37,183 @@ ONE_PITCH = 0.06  # pitches that differ by this share are one, about a half tone
 SAME = 0.2  # tones of a cadence differ in length by this share at the most
 
 
-@dataclass
-class _Sound:
-    """A stretch [first, last) above the noise; pitch: its crossings per window; signal: it is one."""
+@dataclass(frozen=True, kw_only=True)
+class _Sounds:
+    """Stretches [first, last) above the noise, and what their loud part is like: codecs smear the edges of a
+    tone. pitch: crossings per window; signal: it is one of the telephone system; tone: it is of one pitch.
+    """
 
-    first: int
-    last: int
-    steady: float = 0.0
-    pitch: int = 0
-    uniform: bool = False
-    signal: bool = False
-
-    @property
-    def length(self) -> int:
-        return self.last - self.first
+    first: Ints
+    last: Ints
+    pitch: Ints
+    signal: Flags
+    tone: Flags
 
     @property
-    def is_tone(self) -> bool:
-        return self.uniform and self.steady >= STEADY_SHORT and self.pitch >= VOICE_CROSSINGS
-
-    def same_pitch(self, other: _Sound) -> bool:
-        return abs(self.pitch - other.pitch) <= max(1, ONE_PITCH * self.pitch)
-
-    def again(self, other: _Sound) -> bool:
-        """Whether the other is the same tone once more."""
-        alike = abs(self.length - other.length) <= max(4, SAME * self.length)
-        return alike and self.is_tone and other.is_tone and self.same_pitch(other)
+    def length(self) -> Ints:
+        found: Ints = self.last - self.first
+        return found
 
 
-def speechlike(
-    windows: Sequence[int], crossings: Sequence[int], signals: bytearray, pitched: bytearray, floor: int
-) -> bytearray:
-    """Per window 1 where speech may be, 0 where nothing sounds or surely nobody speaks.
+def speechlike(windows: Ints, crossings: Ints, signals: Flags, pitched: Flags, floor: int) -> Flags:
+    """Per window, whether speech may be there: not where nothing sounds or surely nobody speaks.
 
     windows: root mean square of each 20 ms; crossings: how often the sound crosses zero in it; signals and
     pitched: see signalling.
     """
-    sounds = bytearray(map(floor.__lt__, windows))
-    clear = bytearray(_clear(windows, floor))
-    steady = bytearray(map(or_, _steady(windows, crossings, sounds), signals))
-    steadies = array("l", accumulate(steady, initial=0))
-    heard = array("l", accumulate(sounds, initial=0))
-    found = bytearray(len(sounds))
-    apart = [_judged(sound, windows, crossings, steady, signals) for sound in _sounds(clear)]
-    tones = set(_tones(apart))
-    for number, sound in enumerate(apart):
-        if sound.length >= LONG and _buzzes(sound, windows, crossings):
-            found[sound.first : sound.last] = sounds[sound.first : sound.last]
-        elif sound.length >= LONG:
-            _keep_voices(found, sounds, sound, steadies, heard)
-        elif sound.length >= CLICK and number not in tones:
-            found[sound.first : sound.last] = sounds[sound.first : sound.last]
-    _keep_near(found, sounds, clear, apart)
-    _drop_unpitched(found, pitched)
+    sounds = windows > floor
+    clear = _clear(windows, floor)
+    steady = _steady(windows, crossings, sounds) | signals
+    apart = _judged(*_apart(clear), windows, crossings, steady, signals)
+    long = apart.length >= LONG
+    kept = (apart.length >= CLICK) & ~long & ~_tones(apart)
+    kept[long] = [
+        _buzzes(windows[first:last], crossings[first:last])
+        for first, last in zip(apart.first[long], apart.last[long], strict=True)
+    ]
+    judged = long & ~kept
+    found = _within(apart.first[kept], apart.last[kept], len(windows))
+    found |= _voices(apart.first[judged], apart.last[judged], steady, sounds)
+    found &= sounds
+    clicks = apart.length < CLICK
+    faint = sounds & (~clear | _within(apart.first[clicks], apart.last[clicks], len(windows)))
+    # what is faint, or as short as a click, belongs to the speech beside it: the ends of its words
+    first, last = edges(found)
+    found |= faint & _within(first - NEAR, last + NEAR, len(windows))
+    if len(pitched) >= FEWEST_WINDOWS:
+        found &= ~_unpitched(pitched)
     return found
 
 
-def _clear(windows: Sequence[int], floor: int) -> Iterator[bool]:
+def edges(flags: Flags) -> tuple[Ints, Ints]:
+    """Where runs begin, and where they end."""
+    changes = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    return changes[::2], changes[1::2]
+
+
+def joined(first: Ints, last: Ints, parted: Flags) -> tuple[Ints, Ints]:
+    """Ascending stretches, each together with the one before it where those two are not parted."""
+    whole = np.ones(min(1, len(first)), dtype=bool)
+    return first[np.concatenate([whole, parted])], last[np.concatenate([parted, whole])]
+
+
+def _within(first: Ints, last: Ints, total: int) -> Flags:
+    """Per window, whether it lies in one of the stretches [first, last), however they overlap."""
+    changes = np.zeros(total + 1, np.int32)
+    np.add.at(changes, np.clip(first, 0, total), 1)
+    np.add.at(changes, np.clip(last, 0, total), -1)
+    found: Flags = np.cumsum(changes[:-1]) > 0
+    return found
+
+
+def _clear(windows: Ints, floor: int) -> Flags:
     """Whether each window is above the noise around it."""
+    gates = np.empty(len(windows))
     for begin in range(0, len(windows), NEIGHBOURHOOD):
         some = windows[begin : begin + NEIGHBOURHOOD]
-        gate = max(float(floor), ABOVE_NOISE * sorted(some)[len(some) // 10])
-        if gate > ABOVE_NOISE * floor and max(some) <= gate:
-            gate = float(floor)  # all of it is alike: noise, a fax, or music
-        yield from map(int(gate).__lt__, some)
+        gate = max(floor, ABOVE_NOISE * int(np.partition(some, len(some) // 10)[len(some) // 10]))
+        if gate > ABOVE_NOISE * floor and some.max() <= gate:
+            gate = floor  # all of it is alike: noise, a fax, or music
+        gates[begin : begin + NEIGHBOURHOOD] = gate
+    return windows > gates
 
 
-def _steady(windows: Sequence[int], crossings: Sequence[int], sounds: bytearray) -> list[bool]:
+def _steady(windows: Ints, crossings: Ints, sounds: Flags) -> Flags:
     """Whether each window sounds like the one before it."""
-    pairs = zip(sounds, sounds[1:], windows, windows[1:], crossings, crossings[1:], strict=False)
-    return [
-        False,
-        *(
-            bool(sounded and sounding)
-            and level <= before * LEVEL_RATIO
-            and before <= level * LEVEL_RATIO
-            and (
-                (change := abs(crossed - crossed_before)) <= CROSSINGS_LEAST
-                or change <= crossed * CROSSINGS_RATIO
-            )
-            for sounded, sounding, before, level, crossed_before, crossed in pairs
-        ),
-    ]
+    level, before = windows[1:], windows[:-1]
+    change = np.abs(crossings[1:] - crossings[:-1])
+    alike = (change <= CROSSINGS_LEAST) | (change <= crossings[1:] * CROSSINGS_RATIO)
+    found = np.zeros(len(windows), dtype=bool)
+    found[1:] = (
+        sounds[1:] & sounds[:-1] & (level <= before * LEVEL_RATIO) & (before <= level * LEVEL_RATIO) & alike
+    )
+    return found
 
 
-def _sounds(clear: bytearray) -> Iterator[_Sound]:
+def _apart(clear: Flags) -> tuple[Ints, Ints]:
     """Stretches that are clear, with rests of REST windows and more between them."""
-    first = clear.find(1)
-    while first >= 0:
-        last = clear.find(bytes(REST), first)
-        if last < 0:
-            yield _Sound(first, clear.rfind(1) + 1)
-            return
-        yield _Sound(first, last)
-        first = clear.find(1, last)
+    first, last = edges(clear)
+    return joined(first, last, first[1:] - last[:-1] >= REST)
 
 
 def _judged(
-    sound: _Sound, windows: Sequence[int], crossings: Sequence[int], steady: bytearray, signals: bytearray
-) -> _Sound:
-    """With what its loud part is like: codecs smear the edges of a tone."""
-    if sound.length >= LONG:
-        return sound
-    loud = max(windows[sound.first : sound.last]) * LOUD
-    inside = [at for at in range(sound.first, sound.last) if windows[at] >= loud]
-    sound.signal = sum(signals[at] for at in inside) >= SIGNAL * len(inside)
-    if sound.length >= SHORTEST:
-        rates = sorted(crossings[at] for at in inside)
-        sound.steady = sum(steady[at] for at in inside[1:]) / max(1, len(inside) - 1)
-        sound.pitch = rates[len(rates) // 2]
-        spread = rates[len(rates) * 4 // 5] - rates[len(rates) // 5]
-        sound.uniform = spread <= max(CROSSINGS_LEAST, ONE_PITCH * sound.pitch)
-    return sound
+    first: Ints, last: Ints, windows: Ints, crossings: Ints, steady: Flags, signals: Flags
+) -> _Sounds:
+    """What each sound's loud part is like; of long ones it does not count."""
+    count = len(first)
+    length = last - first
+    sound = np.repeat(np.arange(count), length)
+    at = np.arange(len(sound)) + np.repeat(first - np.cumsum(length) + length, length)
+    loudest = np.maximum.reduceat(windows[at], np.cumsum(length) - length) if count else first
+    loud = windows[at] >= loudest[sound] * LOUD
+    sound, at = sound[loud], at[loud]
+    inside = np.bincount(sound, minlength=count)
+    start = np.cumsum(inside) - inside
+    rates = crossings[at][np.lexsort((crossings[at], sound))]
+
+    def rate(place: Ints) -> Ints:
+        found: Ints = rates[start + place]
+        return found
+
+    pitch = rate(inside // 2)
+    uniform = rate(inside * 4 // 5) - rate(inside // 5) <= np.maximum(CROSSINGS_LEAST, ONE_PITCH * pitch)
+    following = np.bincount(sound, steady[at], minlength=count) - steady[at][start]
+    told = length >= SHORTEST
+    return _Sounds(
+        first=first,
+        last=last,
+        pitch=np.where(told, pitch, 0),
+        signal=np.bincount(sound, signals[at], minlength=count) >= SIGNAL * inside,
+        tone=told
+        & uniform
+        & (following >= STEADY_SHORT * np.maximum(1, inside - 1))
+        & (pitch >= VOICE_CROSSINGS),
+    )
 
 
-def _tones(apart: Sequence[_Sound]) -> Iterator[int]:
+def _tones(apart: _Sounds) -> Flags:
     """Which of the short sounds are tones: long ones of one pitch, and those that come again and again."""
-    again = [one.again(other) for one, other in pairwise(apart)]
-    cadence = [any(again[max(0, at - 1) : at + 1]) for at in range(len(apart))]
-    for at, sound in enumerate(apart):
-        beside = (near for near in (at - 1, at + 1) if 0 <= near < len(apart) and cadence[near])
-        cut_off = any(sound.same_pitch(apart[near]) for near in beside)
-        if sound.signal or (sound.is_tone and (sound.length >= TONE or cadence[at] or cut_off)):
-            yield at
+    short = apart.length < LONG
+    tone = apart.tone & short
+    length, pitch = apart.length, np.where(short, apart.pitch, 0)
+    one_pitch = np.abs(np.diff(pitch)) <= np.maximum(1, ONE_PITCH * pitch[:-1])
+    as_long = np.abs(np.diff(length)) <= np.maximum(4, SAME * length[:-1])
+    again = np.append(tone[:-1] & tone[1:] & one_pitch & as_long, False)[: len(pitch)]
+    cadence = again | np.append(False, again[:-1])[: len(pitch)]
+    # of the one behind: its own pitch is what the other may differ from
+    ahead = np.append(one_pitch & cadence[1:], False)[: len(pitch)]
+    back = np.abs(np.diff(pitch)) <= np.maximum(1, ONE_PITCH * pitch[1:])
+    behind = np.append(False, back & cadence[:-1])[: len(pitch)]
+    found: Flags = short & (apart.signal | (tone & ((length >= TONE) | cadence | ahead | behind)))
+    return found
 
 
-def _buzzes(sound: _Sound, windows: Sequence[int], crossings: Sequence[int]) -> bool:
+def _buzzes(windows: Ints, crossings: Ints) -> bool:
     """Whether a long sound is as low as a voice, and comes and goes: no telephone system sounds so."""
-    if sorted(crossings[sound.first : sound.last])[sound.length // 2] >= VOICE_CROSSINGS:
+    middle = len(windows) // 2
+    if np.partition(crossings, middle)[middle] >= VOICE_CROSSINGS:
         return False
-    levels = sorted(windows[sound.first : sound.last])
-    return levels[sound.length * 9 // 10] > 2 * levels[sound.length // 10]
+    quiet, loud = len(windows) // 10, len(windows) * 9 // 10
+    levels = np.partition(windows, (quiet, loud))
+    return bool(levels[loud] > 2 * levels[quiet])
 
 
-def _keep_voices(
-    found: bytearray, sounds: bytearray, sound: _Sound, steady: Sequence[int], heard: Sequence[int]
-) -> None:
-    """Where a long sound changes as a voice does, with what is near."""
-    done = sound.first
-    for at in range(sound.first, sound.last, SOME):
-        begin = min(max(at - BLOCK // 2, sound.first), sound.last - BLOCK)
-        end = begin + BLOCK
-        if done < sound.last and steady[end] - steady[begin] < STEADY * (heard[end] - heard[begin]):
-            start, done = max(done, at - NEAR), min(sound.last, at + NEAR)
-            found[start:done] = sounds[start:done]
+def _voices(first: Ints, last: Ints, steady: Flags, sounds: Flags) -> Flags:
+    """Where long sounds change as a voice does, with what is near."""
+    looks = -(-(last - first) // SOME)
+    sound = np.repeat(np.arange(len(first)), looks)
+    at = first[sound] + SOME * (np.arange(len(sound)) - np.repeat(np.cumsum(looks) - looks, looks))
+    begin = np.clip(at - BLOCK // 2, first[sound], last[sound] - BLOCK)
+    steadies, heard = (np.append(0, np.cumsum(each)) for each in (steady, sounds))
+    changes = steadies[begin + BLOCK] - steadies[begin] < STEADY * (heard[begin + BLOCK] - heard[begin])
+    at, sound = at[changes], sound[changes]
+    return _within(np.maximum(first[sound], at - NEAR), np.minimum(last[sound], at + NEAR), len(sounds))
 
 
-def _keep_near(found: bytearray, sounds: bytearray, clear: bytearray, apart: Sequence[_Sound]) -> None:
-    """What is faint, or as short as a click, belongs to the speech beside it: the ends of its words."""
-    faint = bytearray(map(gt, sounds, clear))
-    for sound in apart:
-        if sound.length < CLICK:
-            faint[sound.first : sound.last] = sounds[sound.first : sound.last]
-    first = found.find(1)
-    while first >= 0:
-        last = found.find(0, first)
-        last = len(found) if last < 0 else last
-        following = found.find(1, last)
-        for begin, end in ((first - NEAR, first), (last, last + NEAR)):
-            place = slice(max(0, begin), min(len(found), end))
-            if faint.find(1, place.start, place.stop) >= 0:
-                found[place] = bytes(map(or_, found[place], faint[place]))
-        first = following
-
-
-def _drop_unpitched(found: bytearray, pitched: bytearray) -> None:
+def _unpitched(pitched: Flags) -> Flags:
     """Where for seconds nothing has a pitch, nobody speaks, but for the beginnings and ends of words."""
-    if len(pitched) < FEWEST_WINDOWS:
-        return
-    first = pitched.find(0)
-    while first >= 0:
-        last = pitched.find(1, first)
-        last = len(pitched) if last < 0 else last
-        begin = first + NEAR if first else 0
-        end = last - NEAR if last < len(pitched) else last
-        if begin < end:
-            found[begin:end] = bytes(end - begin)
-        first = pitched.find(0, last)
+    first, last = edges(~pitched)
+    begin = np.where(first > 0, first + NEAR, first)
+    end = np.where(last < len(pitched), last - NEAR, last)
+    some = begin < end
+    return _within(begin[some], end[some], len(pitched))

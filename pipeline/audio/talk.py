@@ -7,11 +7,12 @@ speaker, or a quiet stretch beside a loud one, is talk as well. What only follow
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections.abc import Sequence
 
-from pipeline.audio.levels import FLOOR, Channel, percentile, runs
+from pipeline.audio.arrays import Ints, np
+from pipeline.audio.levels import Channel, percentile
+from pipeline.audio.meter import FLOOR
+from pipeline.audio.speechlike import edges, joined
 from pipeline.domain.recording import Span
 
 RANGE = 31.6  # 30 dB: the softest sounds of a word are as much below its loudest
@@ -25,41 +26,37 @@ PAUSE_SECONDS = 0.6  # rests inside a sentence
 
 
 def talk(
-    channel: Channel, step: float, echo: Sequence[int] | None = None, *, softest: float = 1 / RANGE
+    channel: Channel, step: float, echo: Ints | None = None, *, softest: float = 1 / RANGE
 ) -> list[Span]:
     """Stretches of talk, ascending, parted by rests of BREATH_SECONDS; seconds.
 
     echo: per window, the level up to which what sounds may be the other channel's voice. softest: talk, as
     a share of the loudest around.
     """
-    own = channel.voiced if echo is None else array("H", map(_above, channel.voiced, echo))
+    own = channel.voiced if echo is None else np.where(channel.voiced > echo, channel.voiced, 0)
     noise = min(ABOVE_NOISE * percentile(channel.windows, 0.1), percentile(own, 0.99, above=FLOOR) / 4)
     loudest = [
         percentile(own[at : at + NEIGHBOURHOOD], 0.9, above=FLOOR) for at in range(0, len(own), NEIGHBOURHOOD)
     ]
-    breath = round(BREATH_SECONDS / step)
-    found: list[tuple[int, int, int]] = []  # from, to, windows that sound
-    for number in range(len(loudest)):
-        first = number * NEIGHBOURHOOD
-        gate = max(FLOOR, noise, softest * max(loudest[max(0, number - 1) : number + 2]))
-        for start, end in runs(own, gate, first, min(len(own), first + NEIGHBOURHOOD), above=True):
-            if found and start - found[-1][1] < breath:
-                found[-1] = (found[-1][0], end, found[-1][2] + end - start)
-            else:
-                found.append((start, end, end - start))
-    shortest = SHORTEST if echo is None else SHORTEST_BESIDE_ECHO
-    spans: list[tuple[int, int]] = []
-    for start, end, sounding in found:
-        if sounding < shortest:
-            continue
-        # where both talk at once, the echo covers the soft sounds of what is said here
-        before = spans[-1][1] if spans else -math.inf
-        covered = range(int(before), start) if start - before < COVERED_SECONDS / step else range(0)
-        if sum(channel.windows[at] > FLOOR and not own[at] for at in covered) > len(covered) / 2:
-            spans[-1] = (spans[-1][0], end)
-        else:
-            spans.append((start, end))
-    return [Span(start=round(start * step, 2), end=round(end * step, 2)) for start, end in spans]
+    around = [max(loudest[max(0, at - 1) : at + 2]) for at in range(len(loudest))]
+    gates = np.maximum(max(FLOOR, noise), softest * np.array(around, dtype=np.float64))
+    loud = own > np.repeat(gates, NEIGHBOURHOOD)[: len(own)]
+    first, last = edges(loud)
+    # parted by breaths; what sounds too short within is a click
+    parted = first[1:] - last[:-1] >= round(BREATH_SECONDS / step)
+    first, last = joined(first, last, parted)
+    sounding = np.append(0, np.cumsum(loud))
+    some = sounding[last] - sounding[first] >= (SHORTEST if echo is None else SHORTEST_BESIDE_ECHO)
+    first, last = first[some], last[some]
+    # where both talk at once, the echo covers the soft sounds of what is said here
+    covered = np.append(0, np.cumsum((channel.windows > FLOOR) & (own == 0)))
+    rest = first[1:] - last[:-1]
+    over = (rest < COVERED_SECONDS / step) & (covered[first[1:]] - covered[last[:-1]] > rest / 2)
+    first, last = joined(first, last, ~over)
+    return [
+        Span(start=round(start * step, 2), end=round(end * step, 2))
+        for start, end in zip(first.tolist(), last.tolist(), strict=True)
+    ]
 
 
 def sentences(own: Sequence[Span], other: Sequence[Span], *, pause: float = PAUSE_SECONDS) -> list[Span]:
@@ -75,7 +72,3 @@ def sentences(own: Sequence[Span], other: Sequence[Span], *, pause: float = PAUS
                 continue
         found.append(span)
     return found
-
-
-def _above(level: int, most: int) -> int:
-    return level if level > most else 0

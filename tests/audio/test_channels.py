@@ -164,6 +164,14 @@ def test_dual_mono(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     assert [each.number for each in whole.words()] == [each.number for each in said]
 
 
+def test_dual_mono_with_digital_silence(tmp_path: Path) -> None:
+    """The same on both channels is one channel where each second begins with nothing at all, too."""
+    pcm, _ = speech(RATE, 30, pause=(0.0, 0.05), start=0)
+    gated = b"".join(bytes(RATE) + pcm[at + RATE : at + 2 * RATE] for at in range(0, len(pcm), 2 * RATE))
+    path = write(tmp_path / "a", gated, audioop.mul(gated, 2, 0.1), rate=RATE)
+    assert len(speaking(scan(path, max_seconds=99)).channels) == 1
+
+
 def test_crosstalk_is_not_dual_mono(tmp_path: Path) -> None:
     """A channel that carries the other's echo, 15 dB down, still has a speaker of its own."""
     left, right = dialogue(30)

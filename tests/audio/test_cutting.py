@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.audio.cutting import EVEN_SECONDS, cuts, pieces
-from pipeline.audio.levels import FLOOR
+from pipeline.audio.meter import FLOOR
+from tests.audio.arrays import levels as measured
 
 STEP = 0.02
 SPEECH = 3000
@@ -33,11 +34,11 @@ def test_tiling(layout: list[tuple[float, float, int]], longest: float) -> None:
     """Pieces tile the time axis in order, none is longer than allowed, and the same comes out twice."""
     levels = windows(layout)
     end = len(levels) * STEP
-    found = cuts(levels, STEP, start=0.0, end=end, longest=longest)
+    found = cuts(measured(levels), STEP, start=0.0, end=end, longest=longest)
     edges = [0.0, *found, end]
     assert all(before < after for before, after in pairwise(edges))
     assert max(after - before for before, after in pairwise(edges)) <= longest + 1e-6
-    assert found == cuts(levels, STEP, start=0.0, end=end, longest=longest)
+    assert found == cuts(measured(levels), STEP, start=0.0, end=end, longest=longest)
 
 
 @settings(deadline=None)
@@ -47,7 +48,7 @@ def test_no_cut_in_speech(layout: list[tuple[float, float, int]], longest: float
     levels = windows(layout)
     end = len(levels) * STEP
     position = 0.0
-    for cut in cuts(levels, STEP, start=0.0, end=end, longest=longest):
+    for cut in cuts(measured(levels), STEP, start=0.0, end=end, longest=longest):
         at = round(cut / STEP)
         if levels[min(at, len(levels) - 1)] > FLOOR and levels[at - 1] > FLOOR:
             smallest = min(15.0, longest / 4, (end - position) / 4)
@@ -71,7 +72,7 @@ def test_pieces_fill_the_places(seconds: float, places: int) -> None:
 def test_an_hour_is_eight_even_pieces() -> None:
     """The longest piece is waited for: none is longer than its share by more than a pause is looked for."""
     levels = array("H", ([3000] * 97 + [0] * 13) * (3600 * 50 // 110))
-    points = cuts(levels, STEP, start=0.0, end=3600.0, longest=600.0, places=8)
+    points = cuts(measured(levels), STEP, start=0.0, end=3600.0, longest=600.0, places=8)
     edges = [0.0, *points, 3600.0]
     lengths = [end - start for start, end in pairwise(edges)]
     assert len(lengths) == 8
@@ -97,7 +98,7 @@ def test_last_piece(layout: list[tuple[float, float, int]], longest: float) -> N
     """The last piece is balanced with the others: never a crumb."""
     levels = windows(layout)
     end = len(levels) * STEP
-    found = cuts(levels, STEP, start=0.0, end=end, longest=longest)
+    found = cuts(measured(levels), STEP, start=0.0, end=end, longest=longest)
     if found:
         assert end - found[-1] >= min(15.0, longest / 8)
 
@@ -106,14 +107,14 @@ def test_music_is_cut_where_it_is_quietest() -> None:
     """Without any pause the cut lies at the minimum of energy near the balanced length."""
     levels = array("H", [5000] * 2000)
     levels[1130:1140] = array("H", [3500] * 10)
-    (cut,) = cuts(levels, STEP, start=0.0, end=40.0, longest=30.0)
+    (cut,) = cuts(measured(levels), STEP, start=0.0, end=40.0, longest=30.0)
     assert abs(cut - 22.7) < 0.1
 
 
 def test_room() -> None:
     """A limit of bytes, given as room, is kept where it is tighter than the limit of seconds."""
     levels = array("H", [5000] * 5000)
-    found = cuts(levels, STEP, start=0.0, end=100.0, longest=90.0, room=lambda start: start + 13.0)
+    found = cuts(measured(levels), STEP, start=0.0, end=100.0, longest=90.0, room=lambda start: start + 13.0)
     assert all(after - before <= 13.0 for before, after in pairwise([0.0, *found, 100.0]))
 
 

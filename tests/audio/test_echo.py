@@ -15,6 +15,7 @@ from pipeline.audio.levels import Channel
 from pipeline.audio.likeness import Likeness, echo
 from pipeline.audio.talk import talk
 from pipeline.domain.recording import Span
+from tests.audio.arrays import levels
 from tests.audio.conftest import Cut
 from tests.audio.signals import mixed, noise, placed, write
 from tests.audio.test_channels import RATE, dialogue, expected, transcribed
@@ -73,18 +74,18 @@ def test_an_echo_is_found(decibels: int, lag: int, hiss: int) -> None:
     source, own = voice(90, seed=1), voice(90, seed=2, starts=5.0)
     chance = random.Random(3)
     noisy = array("H", (round(hiss * chance.uniform(0.9, 1.1)) for _ in own))
-    target = Channel(windows=summed(own, back_of(source, gain=gain, lag=lag), noisy))
-    found = echo(Channel(windows=source), target)
+    target = Channel(windows=levels(summed(own, back_of(source, gain=gain, lag=lag), noisy)))
+    found = echo(Channel(windows=levels(source)), target)
     assert found
     assert found.lag == pytest.approx(lag, abs=1)
     assert 20 * math.log10(found.gain) == pytest.approx(-decibels, abs=2.5)
-    alone = talk(Channel(windows=summed(own, noisy)), STEP)
-    assert agree(talk(target, STEP, found.expected(source)), alone) > 0.9
+    alone = talk(Channel(windows=levels(summed(own, noisy))), STEP)
+    assert agree(talk(target, STEP, found.expected(levels(source))), alone) > 0.9
 
 
 def test_another_speaker_is_no_echo() -> None:
     """Two who speak by turns, one faint, or who talk over each other, are no echo; nor is noise."""
-    source = Channel(windows=voice(90, seed=1))
+    source = Channel(windows=levels(voice(90, seed=1)))
     chance = random.Random(5)
     hiss = array("H", (round(300 * chance.uniform(0.9, 1.1)) for _ in source.windows))
     for other in (
@@ -95,7 +96,7 @@ def test_another_speaker_is_no_echo() -> None:
         summed(hiss, voice(90, seed=2, starts=5.0)),
         array("H", bytes(2 * len(source.windows))),
     ):
-        assert echo(source, Channel(windows=other)) is None
+        assert echo(source, Channel(windows=levels(other))) is None
 
 
 @pytest.mark.parametrize(
@@ -113,29 +114,32 @@ def test_an_echo_that_drifts_is_found(decibels: Callable[[int], float]) -> None:
     source, own = voice(180, seed=1), voice(180, seed=2, starts=5.0)
     back = back_of(source, gain=1.0, lag=6)
     faint = array("H", (round(level * 10 ** (decibels(at) / 20)) for at, level in enumerate(back)))
-    target = Channel(windows=summed(own, faint))
-    found = echo(Channel(windows=source), target)
+    target = Channel(windows=levels(summed(own, faint)))
+    found = echo(Channel(windows=levels(source)), target)
     assert found
-    alone = talk(Channel(windows=own), STEP)
-    assert agree(talk(target, STEP, found.expected(source)), alone) > 0.9
+    alone = talk(Channel(windows=levels(own)), STEP)
+    assert agree(talk(target, STEP, found.expected(levels(source))), alone) > 0.9
 
 
 def test_a_faint_speaker_with_an_echo_is_heard() -> None:
     """A speaker 20 dB under the other, on a line that gives back the other as loud as that, is talk."""
     source, own = voice(90, seed=1), voice(90, seed=2, starts=5.0, level=300)
-    target = Channel(windows=summed(own, back_of(source, gain=0.1, lag=6)))
-    found = echo(Channel(windows=source), target)
+    target = Channel(windows=levels(summed(own, back_of(source, gain=0.1, lag=6))))
+    found = echo(Channel(windows=levels(source)), target)
     assert found
-    assert agree(talk(target, STEP, found.expected(source)), talk(Channel(windows=own), STEP)) > 0.75
+    assert (
+        agree(talk(target, STEP, found.expected(levels(source))), talk(Channel(windows=levels(own)), STEP))
+        > 0.75
+    )
 
 
 def test_expected_reaches_back() -> None:
     """An echo may be twice as loud as usual, under the loudest of its source's moments that reach it."""
     source = array("H", [0] * 20 + [1000] + [0] * 40)
-    found = Likeness(lag=10, gain=0.1).expected(source)
+    found = Likeness(lag=10, gain=0.1).expected(levels(source))
     assert [at for at, level in enumerate(found) if level] == list(range(29, 36))
     assert max(found) == 200
-    early = Likeness(lag=-5, gain=0.1).expected(source)
+    early = Likeness(lag=-5, gain=0.1).expected(levels(source))
     assert [at for at, level in enumerate(early) if level] == list(range(14, 21))
 
 

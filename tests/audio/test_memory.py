@@ -60,3 +60,18 @@ def test_constant_memory(tmp_path: Path) -> None:
     assert chunks >= 8
     assert long < 100_000
     assert long - short < 30_000
+
+
+def test_numpy_is_loaded_where_recordings_are_read() -> None:
+    """What only says which function is to read a recording does without NumPy's time and memory."""
+    program = (
+        "import sys\n"
+        "import pipeline.steps.audio_steps, pipeline.steps.archive_steps, pipeline.health.machine\n"
+        "print('numpy._core' in sys.modules)\n"
+        "from pipeline.audio.arrays import load\n"
+        "load()\n"
+        "print('numpy._core' in sys.modules)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert output.split() == ["False", "True"]

@@ -23,6 +23,7 @@ from pipeline.audio.pieces import (
 from pipeline.audio.speaking import Speaking
 from pipeline.audio.talk import sentences, talk
 from pipeline.domain.recording import Span
+from tests.audio.arrays import levels
 
 STEP = 0.02
 EDGES = 0.5  # seconds that a sentence may take more than it sounds
@@ -40,7 +41,7 @@ def call(spoken: list[tuple[int, float, float]]) -> tuple[Speaking, float]:
         ends[channel] = start + seconds
         placed.append((channel, start, ends[channel]))
     total = round((max(ends) + 1.0) / STEP)
-    channels = [Channel(windows=array("H", bytes(2 * total))) for _ in range(2)]
+    channels = [Channel(windows=levels([0] * total)) for _ in range(2)]
     for channel, start, end in placed:
         for at in range(round(start / STEP), round(end / STEP)):
             channels[channel].windows[at] = 3000 if at % 40 else 900  # quieter now and then
@@ -127,7 +128,7 @@ def mono(rests: list[float]) -> tuple[Speaking, float]:
     for rest in rests:
         windows += array("H", [3000 if at % 40 else 900 for at in range(round(3 / STEP))])
         windows += array("H", bytes(2 * round(rest / STEP)))
-    channel = Channel(windows=windows)
+    channel = Channel(windows=levels(windows))
     return Speaking([channel], [sentences(talk(channel, STEP), ())], [], [3000], [None]), len(windows) * STEP
 
 
@@ -192,15 +193,15 @@ def test_a_click_is_no_talk() -> None:
     windows = array("H", bytes(2 * 1000))
     windows[100:102] = array("H", [5000] * 2)
     windows[500:510] = array("H", [5000] * 10)
-    assert talk(Channel(windows=windows), STEP) == [Span(start=10.0, end=10.2)]
+    assert talk(Channel(windows=levels(windows)), STEP) == [Span(start=10.0, end=10.2)]
 
 
 def test_quiet_talk_is_talk() -> None:
     """A speaker 40 dB under another of the same channel, minutes later, is heard; steady noise is not."""
     loud, quiet, rest = array("H", [8000, 9000] * 500), array("H", [80, 90] * 500), array("H", bytes(3000))
-    found = talk(Channel(windows=loud + rest + quiet + rest), STEP)
+    found = talk(Channel(windows=levels(loud + rest + quiet + rest)), STEP)
     assert [round(span.seconds) for span in found] == [20, 20]
     hiss = array("H", [100, 104, 98, 102] * 1000)
     spoken = array("H", hiss)
     spoken[1000:1200] = array("H", [2000] * 200)
-    assert talk(Channel(windows=spoken), STEP) == [Span(start=20.0, end=24.0)]
+    assert talk(Channel(windows=levels(spoken)), STEP) == [Span(start=20.0, end=24.0)]

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.audio.levels import scan
@@ -176,15 +177,20 @@ def test_voices_stay(name: str) -> None:
 
 @pytest.mark.parametrize("rate", [6000, 8000, 11_025, 12_000, 16_000, 22_050, 32_000, 44_100, 48_000])
 def test_signals_and_pitches_are_told_at_any_rate(rate: int) -> None:
-    """A ringing tone is a signal, and a hum of 150 Hz with its overtones has a pitch, whatever the rate."""
+    """A ringing tone is a signal, and a hum of 150 Hz with its overtones has a pitch, whatever the rate;
+    hiss is neither.
+    """
     ring, hum = (
-        array("h", (round(sound(at / rate)) for at in range(rate // 50 * 50))).tobytes()
+        np.array([[round(sound(at / rate)) for at in range(rate // 50 * 50)]])
         for sound in (tones(440, 480), tones(150, 300, 450, level=3000))
     )
-    levels = [5000] * 50
-    assert signals(ring, rate, levels, 58).count(1) == 50
-    assert signals(hum, rate, levels, 58).count(1) == 0
-    assert voiced(hum, rate, levels, 58)
+    loud = np.full((1, 50), 5000)
+    assert signals(ring, rate, loud, 58).all()
+    assert not signals(hum, rate, loud, 58).any()
+    assert voiced(hum, rate, loud, 58).all()
+    hiss = np.random.default_rng(1).normal(0, 5000, ring.shape).astype(np.int32)
+    assert not signals(hiss, rate, loud, 58).any()
+    assert not voiced(hiss, rate, loud, 58).any()
 
 
 def test_a_short_answer_behind_a_ringing_tone_stays(tmp_path: Path, cut: Callable[..., Cut]) -> None:

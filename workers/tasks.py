@@ -17,6 +17,7 @@ from workers import app
 from workers.lifecycle import worker
 
 TURN_SECONDS = 20.0
+LINGER_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -58,10 +59,14 @@ class Work(Task):  # type: ignore[misc]
 
 @app.task(name=TASK, base=Work, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
 def work(self: Task, queue: str) -> int:
-    """Claims and runs what is due in the queue until nothing is, or 20 s have passed."""
+    """Claims and runs what is due in the queue until nothing is, and no word of more for 5 s; 20 s in all."""
     runner = worker.runner()
     done = runner.drain(
-        queue, f"{worker.node}:{self.request.id}", seconds=TURN_SECONDS, stop=worker.leaving.is_set
+        queue,
+        f"{worker.node}:{self.request.id}",
+        seconds=TURN_SECONDS,
+        stop=worker.leaving.is_set,
+        linger_seconds=LINGER_SECONDS,
     )
     if done and not worker.threads:  # a child may be ended at any moment
         with suppress(StoreUnavailable):

@@ -35,7 +35,8 @@ from pipeline.domain.recording import Fetched
 from pipeline.domain.transcript import Transcript
 from pipeline.run import new_jobs
 from pipeline.run.new_jobs import new_job
-from pipeline.run.runner import Asks, Runner
+from pipeline.run.runner import Runner
+from pipeline.run.turns import Turn
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import LivePortals, Portal, Portals, load_portals
 from pipeline.steps import flow
@@ -247,11 +248,11 @@ def accept(tools: Tools, portal: Portal, file: Path, request: Request) -> Job:
 class _ToTheTranscript(Runner):
     """Beyond the transcript nothing is wanted: no score, no callback."""
 
-    def run(self, claim: Claim, wanted: Asks = lambda: None) -> Claim | None:
+    def run(self, claim: Claim, turn: Turn | None = None) -> Claim | None:
         """Runs the step, unless another thread has put the transcript together since it was looked for."""
         if flow.has_outcome(self.tools.store.load(claim.job)):
             return None
-        return super().run(claim, wanted)
+        return super().run(claim, turn)
 
 
 def work(tools: Tools, job: Job, *, patience_seconds: float = 60 * PATIENCE_MINUTES) -> Transcript:

@@ -7,7 +7,8 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -55,6 +56,7 @@ class Places:
     def __init__(self, most: Mapping[str, int] | None = None, shared: SharedPlaces | None = None) -> None:
         self._most, self._shared = most or {}, shared
         self._busy: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()  # turns that had a place, and wait for word
         self._unheard: set[str] = set()  # told of work while all places were taken
         self._lock = threading.Lock()
 
@@ -82,6 +84,20 @@ class Places:
             unheard = queue in self._unheard
             self._unheard.discard(queue)
             return unheard
+
+    @contextmanager
+    def waiting(self, queue: str) -> Iterator[bool]:
+        """Waits without a place; not where as many turns as there are places are here, since others are to be
+        heard of by message.
+        """
+        with self._lock:
+            may = self._busy[queue] + self._waiting[queue] < self._most.get(queue, sys.maxsize)
+            self._waiting[queue] += may
+        try:
+            yield may
+        finally:
+            with self._lock:
+                self._waiting[queue] -= may
 
     def free(self, queue: str) -> int:
         """How many more steps of the queue there are places for."""

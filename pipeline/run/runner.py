@@ -29,6 +29,7 @@ from pipeline.domain.plain import to_plain
 from pipeline.run.leases import Leases
 from pipeline.run.places import Places
 from pipeline.run.salvage import audio_anew, give_up
+from pipeline.run.turns import WAIT_SECONDS, Turn
 from pipeline.settings.portals import Portals
 from pipeline.steps import flow, outcome_steps
 from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide, replayable, unreadable_in
@@ -68,9 +69,6 @@ class _Written(NamedTuple):
     claim: Claim | None
 
 
-Asks = Callable[[], Wanted | None]
-
-
 class Notifies(Protocol):
     """Says that a queue has work; may be lost, doubled or late."""
 
@@ -103,50 +101,74 @@ class Runner:
         """How many steps are under way here."""
         return len(self._leases)
 
-    def drain(self, queue: str, owner: str, *, seconds: float, stop: Callable[[], bool]) -> int:
+    def drain(
+        self, queue: str, owner: str, *, seconds: float, stop: Callable[[], bool], linger_seconds: float = 0.0
+    ) -> int:
         """Runs steps until none is due, `seconds` have passed or `stop()`; how many were run.
 
-        None at all where every place of the queue is taken: who has one sees to what is due.
+        None at all where every place of the queue is taken: who has one sees to what is due. linger_seconds:
+        how long after its last step it waits for word of more, without a place. No other owner's name may
+        begin like this one.
         """
-        end, done, wanted = time.monotonic() + seconds, 0, True
-        while wanted and self.places.enter(queue):
-            try:
-                claim: Claim | None = None
-                while claim or (not stop() and time.monotonic() < end):
-                    claim = claim or self.tools.store.claim(**self._wanted(queue, owner)._asdict())
-                    if claim is None:
-                        break
-                    claim = self._held(
-                        claim,
-                        owner,
-                        lambda: None if stop() or time.monotonic() >= end else self._wanted(queue, owner),
-                    )
-                    done += 1
-            except StoreUnavailable as error:  # the leases of this process run out by themselves
-                log.warning("store_away", error=str(error))
-                return done
-            finally:
-                wanted = self.places.leave(queue) and not stop() and time.monotonic() < end
-        if self._notifier and done and (stop() or time.monotonic() >= end):
+        turn = Turn(queue, owner, seconds=seconds, stop=stop, linger_seconds=linger_seconds)
+        try:
+            while self.places.enter(queue):
+                try:
+                    self._claim_all(turn)
+                finally:
+                    unheard = self.places.leave(queue)
+                if turn.over or not (unheard or self._wait(turn)):
+                    break
+            if turn.listed:  # word that has come is handed on
+                self.tools.store.release(owner, crashed=False)
+        except StoreUnavailable as error:  # the leases of this process run out by themselves
+            log.warning("store_away", error=str(error))
+            return turn.done
+        if self._notifier and turn.done and turn.over:
             self._notifier.notify(queue)  # more may be due, for another turn or another worker
-        return done
+        return turn.done
 
-    def _wanted(self, queue: str, owner: str) -> Wanted:
+    def _claim_all(self, turn: Turn) -> None:
+        """Runs what is due; then the turn may be listed among those that wait."""
+        claim: Claim | None = None
+        while claim or not turn.over:
+            if claim is None:
+                wanted = self._wanted(turn)
+                claim = self.tools.store.claim(**wanted._asdict())
+                turn.listed = claim is None and bool(wanted.waits)
+            if claim is None:
+                return
+            claim = self._held(claim, turn)
+            turn.done += 1
+            if turn.listed:
+                return
+
+    def _wait(self, turn: Turn) -> bool:
+        """Waits for word, or for a moment; whether to claim once more."""
+        if not turn.listed:
+            return False
+        with self.places.waiting(turn.queue) as may:
+            if may:
+                self.tools.store.word(turn.owner, seconds=WAIT_SECONDS)
+            return may
+
+    def _wanted(self, turn: Turn) -> Wanted:
         """What whoever has this place claims next."""
         self._limit()
-        urgent_only = self.places.is_last(queue) and queue in URGENT_QUEUES
-        return Wanted(queue, owner, self.tools.settings.lease_seconds, urgent_only)
+        urgent_only = self.places.is_last(turn.queue) and turn.queue in URGENT_QUEUES
+        return Wanted(turn.queue, turn.owner, self.tools.settings.lease_seconds, urgent_only, turn.waits)
 
-    def _held(self, claim: Claim, owner: str, wanted: Asks) -> Claim | None:
+    def _held(self, claim: Claim, turn: Turn) -> Claim | None:
         """Runs the step while its lease is kept; answers the next claim where that was made already."""
         self._leases.keep(claim)
         try:
-            return self.run(claim, wanted)
+            return self.run(claim, turn)
         except DecoderDied as died:  # as if it had been this process
             log.error("decoder_died", job=claim.job, step=claim.step, why=died.message)
-            persist(self.tools.store.release, owner, crashed=True, alone=True)
+            persist(self.tools.store.release, turn.owner, crashed=True, alone=True)
         finally:
             self._leases.drop(claim)
+            turn.works()
         return None
 
     def _limit(self) -> None:
@@ -161,9 +183,9 @@ class Runner:
             )
         self._limited_by = portals
 
-    def run(self, claim: Claim, wanted: Asks = lambda: None) -> Claim | None:
-        """One claimed step, to its fact, its deferral or its failure. With its fact goes the next claim, if
-        `wanted` says one then.
+    def run(self, claim: Claim, turn: Turn | None = None) -> Claim | None:
+        """One claimed step, to its fact, its deferral or its failure. With its fact goes the next claim of
+        the turn, unless that is over.
         """
         structlog.contextvars.bind_contextvars(job=claim.job, step=claim.step, attempt=claim.attempt)
         try:
@@ -173,7 +195,7 @@ class Runner:
                     claim.job, kind_of(claim.step), step=claim.step, portal=claim.portal,
                     attempt=claim.attempt, queue=claim.queue,
                 ):  # fmt: skip
-                    return self._run(claim, wanted)
+                    return self._run(claim, turn)
             except (LeaseLost, UnknownJob, StoreUnavailable, DecoderDied):
                 raise
             except Exception as error:  # the record cannot be read; the step itself was not reached
@@ -184,12 +206,12 @@ class Runner:
             structlog.contextvars.unbind_contextvars("job", "step", "attempt")
         return None
 
-    def _run(self, claim: Claim, wanted: Asks) -> Claim | None:
+    def _run(self, claim: Claim, turn: Turn | None) -> Claim | None:
         store, started = self.tools.store, time.monotonic()
         job = persist(store.claimed, claim)
         if not _is_due(job, claim, persist(store.now)):
             # by the facts it is not due any more
-            return self._commit(job, claim, Result(), (), wanted=wanted).claim
+            return self._commit(job, claim, Result(), (), turn=turn).claim
         ended = self._work(job, claim)
         if ended is None:
             return None
@@ -197,7 +219,7 @@ class Runner:
         what, why = "failed" if ended.slug else "done", ended.why
         at = persist(store.now)
         event = Event(at=at, step=claim.step, what=what, took=took, attempt=claim.attempt, why=why)
-        written = self._commit(job, claim, ended.result, (event,), wanted=wanted)
+        written = self._commit(job, claim, ended.result, (event,), turn=turn)
         TRACES.tell(failed=ended.slug, outcome=what)
         STEPS.inc(kind_of(claim.step), what, ended.slug)
         STEP_SECONDS.observe(took, kind_of(claim.step))
@@ -316,7 +338,7 @@ class Runner:
         events: tuple[Event, ...],
         *,
         goes_on: bool = False,
-        wanted: Asks = lambda: None,
+        turn: Turn | None = None,
     ) -> _Written:
         """Writes down what a step found. goes_on: the claim is kept."""
         store, due = self.tools.store, True
@@ -333,6 +355,10 @@ class Runner:
                 after = replace(after, facts={**after.facts, **facts})
             following = flow.advance(after, persist(store.now))
             failpoints.hit("step.before_finish")
+            wanted = None
+            if turn and not turn.over:
+                turn.works()
+                wanted = self._wanted(turn)
             try:
                 finished = persist(
                     store.finish,
@@ -353,7 +379,7 @@ class Runner:
                     ),
                     claim=claim,
                     retention_seconds=self.tools.settings.retention_seconds,
-                    wanted=wanted(),
+                    wanted=wanted,
                 )
                 break
             except Stale:
@@ -367,12 +393,11 @@ class Runner:
             FAILURES.inc(job.portal, facts["failure"]["slug"])
         if not facts.get("callback", {}).get("accepted", True):
             FAILURES.inc(job.portal, flow.UNDELIVERED)
-        news = list(finished.news)
-        if claim.queue in news and not goes_on:
-            news.remove(claim.queue)  # whoever ran this step goes on with that one
         if self._notifier:
-            for queue in news:
+            for queue in finished.news:
                 self._notifier.notify(queue)
+        if turn:
+            turn.listed = finished.listed
         return _Written(due, finished.claim)
 
     def _let_go(self, job: Job) -> bool:

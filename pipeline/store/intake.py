@@ -19,7 +19,8 @@ from pipeline.store.scripts import sources
 class Verdict(NamedTuple):
     """What became of a job that was to be written.
 
-    digest: of the body that made the one that stands. news: the queues that workers are to be told of.
+    digest: of the body that made the one that stands. news: the queues that workers are to be told of by
+    message.
     """
 
     what: Literal["new", "known", "full"]

@@ -216,15 +216,19 @@ class Store:
         *,
         lease_seconds: float,
         urgent_only: bool = False,
+        waits: bool | None = None,
     ) -> Claim | None:
         """The fairest due step of the queue, leased to `owner`; None when nothing is due.
 
         Of all portals that have not reached their limit the one with the fewest running steps, then the one
         least recently served, then the one with the nearest deadline; urgent steps pass the limit.
+        waits: whether, where nothing is due, `word` comes to the owner from now on; None: it never does.
         """
         while True:
             before = self.watermark.mark
-            row = self._run("claim", queue, owner, lease_seconds, int(urgent_only))
+            row = self._run(
+                "claim", queue, owner, lease_seconds, int(urgent_only), "" if waits is None else int(waits)
+            )
             if not row:
                 return None
             if found := self._claimed(queue, row, before):
@@ -251,24 +255,31 @@ class Store:
         """The record as it stood when it was claimed; raises UnreadableRecord."""
         return read_job(claim.job, claim.record) if claim.record else self.load(claim.job)
 
+    @guarded
+    def word(self, owner: str, *, seconds: int) -> bool:
+        """Waits for word that there is work for the owner; whether it came. It may have been for nothing."""
+        return bool(self._redis.blpop([f"cs:word:{owner}"], timeout=seconds))
+
     def renew(self, claim: Claim, lease_seconds: float) -> bool:
         """Holds the claim for another lease; False when it is another's now."""
         args = (claim.queue, claim.portal, claim.job, claim.step, claim.fence, lease_seconds)
         return bool(self._run("renew", *args))
 
     def release(self, owner: str, *, crashed: bool, alone: bool = False) -> int:
-        """Frees at once all leases whose owner begins so; a crash is counted against the step.
+        """Frees at once all leases whose owner begins so, and how many; word of work comes to others instead.
 
-        alone: nothing but this step's own process died, so that the step is probably to blame.
+        crashed: it is counted against the steps. alone: nothing but this step's own process died, so that the
+        step is probably to blame.
         """
-        return int(self._run("release", owner, (ALONE if alone else 1) if crashed else 0))
+        return int(self._run("release", owner, (ALONE if alone else 1) if crashed else 0, *QUEUES))
 
     def limit(self, queue: str, limits: Mapping[PortalId, int]) -> None:
         """From now on so many steps of each portal run at a time; any other portal's are eight."""
         self._run("limits", queue, dumps(dict(limits)))
 
     def tick(self) -> dict[str, int]:
-        """Moves what is due and what was lost to ready; how much is ready per queue.
+        """Moves what is due and what was lost to ready; how much is ready per queue, less what it has just
+        become and woke somebody who waited.
 
         Where the keys are those of another version, they are made into this one's first.
         """
@@ -345,7 +356,7 @@ class Store:
             "used_seconds": KEPT_SECONDS if what.used else None,
             "counted": series_of(job.portal, what.used, None) if what.used else None,
             "gates": list(what.passed),
-            "next": list(wanted) if wanted else None,
+            "next": [part for part in wanted if part is not None] if wanted else None,
         }
         answer, *told = self._run(
             "finish", dumps({k: v for k, v in transition.items() if v not in (None, [])})
@@ -357,7 +368,8 @@ class Store:
         if answer == "gone":
             raise UnknownJob(f"no job {job.id}")
         row, *news = told
-        return Finished(tuple(news), self._claimed(wanted.queue, row, before) if wanted else None)
+        following = self._claimed(wanted.queue, row, before) if wanted else None
+        return Finished(tuple(news), following, listed=bool(wanted and wanted.waits and not row))
 
     def defer(
         self,

@@ -40,15 +40,17 @@ class Wanted(NamedTuple):
     owner: str
     lease_seconds: float
     urgent_only: bool = False
+    waits: bool | None = None
 
 
 class Finished(NamedTuple):
-    """news: the queues that workers are to be told of, once for each step that is ready now. claim: the next
-    one, where it was wanted.
+    """news: the queues that workers are to be told of by message, once for each step that is ready now and
+    woke nobody. claim: the next one, where it was wanted. listed: there was none, and word of one will come.
     """
 
     news: tuple[str, ...]
     claim: Claim | None
+    listed: bool = False
 
 
 class Stale(Exception):

@@ -27,7 +27,7 @@ local function accept(at, id, head, request)
     if tonumber(due[3]) > 0 then due[3] = due[3] + shift end
     schedule(at, id, fields.portal, due)
   end
-  return {'new', fields.digest, unpack(news)}
+  return {'new', fields.digest, unpack(tell())}
 end
 
 local at, answers = now(), {}

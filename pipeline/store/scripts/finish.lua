@@ -3,8 +3,8 @@
 --   dues: [[step, queue, at, how, urgency]], events: [json], deliveries: [json],
 --   closed, reopened, goes_on (the lease is kept), retention,
 --   used: {key of the portal's day: {name: amount}}, counted: {series: amount}, used_seconds, gates: [breakers that close],
---   next (absent: none): [queue, owner, lease_seconds, urgent_only]}
--- Answers {"ok", what was claimed next, queues to tell of ...}, or {"fenced"} (the lease is another's), {"stale"} (the record moved on: read
+--   next (absent: none): [queue, owner, lease_seconds, urgent_only, waits]}
+-- Answers {"ok", what was claimed next, queues to tell of by message ...}, or {"fenced"} (the lease is another's), {"stale"} (the record moved on: read
 -- it again), {"gone"}.
 local t = cjson.decode(ARGV[1])
 local key, at = job_key(t.id), now()
@@ -51,5 +51,12 @@ elseif t.reopened then
   for _, suffix in ipairs({'', ':events', ':deliveries', ':paid'}) do redis.call('PERSIST', key .. suffix) end
 end
 settle()
-local told = {unpack(news)}
-return {'ok', t.next and claim(unpack(t.next)) or {}, unpack(told)}
+local claimed = t.next and claim(unpack(t.next)) or {}
+if claimed[1] and claimed[1] ~= '' then -- nobody has to be told of one more, since whoever ended this step goes on
+  local known
+  for i, step in ipairs(news) do
+    if step[1] == t.next[1] and (not known or step[3] == claimed[1] .. '|' .. claimed[2]) then known = i end
+  end
+  if known then table.remove(news, known) end
+end
+return {'ok', claimed, unpack(tell())}

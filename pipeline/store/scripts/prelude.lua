@@ -14,6 +14,9 @@
 --   cs:limits:QUEUE          hash    portal -> how many of its steps may run at a time
 --   cs:depth                 hash    queue -> steps ready
 --   cs:waits:QUEUE:PORTAL    zset    ID|STEP by when it became ready
+--   cs:waiters:QUEUE         zset    turns that wait for word of the queue's work, by when they began to
+--   cs:waiters:QUEUE:urgent  zset    of those, who may take urgent steps alone
+--   cs:word:OWNER            list    what wakes that turn
 --   cs:later                 zset    QUEUE|PORTAL|ID|STEP by due time
 --   cs:leases                zset    QUEUE|PORTAL|ID|STEP by expiry, on the clock that stands while the store is away
 --   cs:owners                zset    OWNER|QUEUE|PORTAL|ID|STEP in order of letters
@@ -152,8 +155,52 @@ local function settle()
   touched = {}
 end
 
--- The queues that workers are to be told of, once for each step that has become ready.
+-- who is told ------------------------------------------------------------------------------------------------
+-- What workers are to be told of, {queue, urgent, ID|STEP} for each step that has become ready. A turn that found
+-- nothing waits a while: it is listed, and wakes with the transition that makes a step ready.
 local news = {}
+
+local MOST_WAIT = 30 -- seconds; no turn waits so long, so whoever is listed longer has died
+local WORD_SECONDS = 10
+
+local function waiters_key(queue, urgent) return 'cs:waiters:' .. queue .. (urgent and ':urgent' or '') end
+
+local function unlist(queue, owner)
+  redis.call('ZREM', waiters_key(queue, false), owner)
+  redis.call('ZREM', waiters_key(queue, true), owner)
+end
+
+local function list(queue, owner, urgent_only, at)
+  local key = waiters_key(queue, urgent_only)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', at - MOST_WAIT)
+  redis.call('ZREM', waiters_key(queue, not urgent_only), owner)
+  redis.call('ZADD', key, 'NX', at, owner)
+end
+
+-- Wakes the turn that began to wait last, so that those which are not needed come to their end; whether there is one.
+local function wake(queue, urgent_only)
+  local key = waiters_key(queue, urgent_only)
+  local last = redis.call('ZPOPMAX', key)
+  if not last[1] then return false end
+  if tonumber(last[2]) < now() - MOST_WAIT then -- and so have all the others
+    redis.call('DEL', key)
+    return false
+  end
+  redis.call('RPUSH', 'cs:word:' .. last[1], queue)
+  redis.call('EXPIRE', 'cs:word:' .. last[1], WORD_SECONDS)
+  return true
+end
+
+-- Wakes one turn for each step that has become ready. Answers the queues of those that none has waited for.
+local function tell()
+  local untold = {}
+  for _, step in ipairs(news) do
+    local queue, urgent = step[1], step[2]
+    if not (urgent and wake(queue, true) or wake(queue, false)) then untold[#untold + 1] = queue end
+  end
+  news = {}
+  return untold
+end
 
 -- where a step stands ---------------------------------------------------------------------------------------
 
@@ -175,7 +222,7 @@ local function make_ready(portal, id, step, known)
     redis.call('ZADD', waits_key(queue, portal), 'NX', now(), id .. '|' .. step)
     -- of more than may run at a time nobody has to be told: whoever ends one of them goes on with the next
     if redis.call('ZCARD', ready_key(queue, portal)) <= limit_of(queue, portal) then
-      news[#news + 1] = queue
+      news[#news + 1] = {queue, tonumber(urgency) < URGENT_BELOW, id .. '|' .. step}
     end
   end
   touch(queue, portal)
@@ -292,14 +339,23 @@ local function tick(at)
 end
 
 -- The fairest due work: fewest running, then least recently served, then nearest deadline.
+-- waits (nil: it never does): whether the owner waits for word where nothing is due; if not, it is listed no longer.
 -- Answers {} or {id, step, portal, fence, tries, lost, deadline, the record's fields and values}; an empty id: ask
 -- again.
-local function claim(queue, owner, lease, urgent_only)
+local function claim(queue, owner, lease, urgent_only, waits)
   local at = now()
   tick(at)
   settle()
   local turn = redis.call('ZRANGE', 'cs:fair:' .. queue .. (urgent_only and ':urgent' or ''), 0, 0)[1]
-  if not turn then return {} end
+  if waits ~= nil then
+    redis.call('DEL', 'cs:word:' .. owner) -- what it told of is looked for here
+    if waits and not turn then list(queue, owner, urgent_only, at) else unlist(queue, owner) end
+  end
+  if not turn then
+    -- what it may not take, and was perhaps woken for
+    if urgent_only and redis.call('EXISTS', 'cs:fair:' .. queue) == 1 then wake(queue, false) end
+    return {}
+  end
   local portal = string.match(turn, '^%S+ %S+ (.*)$')
   local member = redis.call('ZRANGE', ready_key(queue, portal), 0, 0)[1]
   touch(queue, portal)

@@ -1,4 +1,5 @@
--- Frees at once every lease whose owner begins with ARGV[1]. ARGV[2]: how much of a crash it counts as.
+-- Frees at once all that owners hold whose names begin with ARGV[1]: leases, and their places among those who wait
+-- for word. ARGV[2]: how much of a crash it counts as. ARGV[3] and on: queues. Answers how many leases.
 local freed, at = 0, now()
 for _, held in ipairs(redis.call('ZRANGEBYLEX', 'cs:owners', '[' .. ARGV[1], '[' .. ARGV[1] .. '\255')) do
   local queue, portal, id, step = split(string.match(held, '^[^|]*|(.*)$'))
@@ -19,5 +20,15 @@ for _, held in ipairs(redis.call('ZRANGEBYLEX', 'cs:owners', '[' .. ARGV[1], '['
     freed = freed + 1
   end
 end
+for i = 3, #ARGV do
+  for _, urgent in ipairs({false, true}) do
+    for _, owner in ipairs(redis.call('ZRANGE', waiters_key(ARGV[i], urgent), 0, -1)) do
+      if string.sub(owner, 1, #ARGV[1]) == ARGV[1] then unlist(ARGV[i], owner) end
+    end
+  end
+end
+local unheard = redis.call('LPOP', 'cs:word:' .. ARGV[1])
+if unheard then news[#news + 1] = {unheard, false} end
 settle()
+tell()
 return freed

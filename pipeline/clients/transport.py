@@ -1,7 +1,7 @@
 """The one way out: every HTTP request of the service but the sandbox's and the commands' own.
 
-httpx builds requests (JSON, forms, multipart), and httpcore, its engine, sends them, since only there the
-sockets can be given a deadline and a checked address (see wire.py). Nothing here retries, follows a redirect
+httpx builds forms and uploads, and httpcore, its engine, sends requests, since only there the sockets can be
+given a deadline and a checked address (see wire.py). Nothing here retries, follows a redirect
 unseen, keeps a cookie or reads the environment; of recordings alone gzip is unpacked, within their bounds.
 """
 
@@ -13,7 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -23,7 +23,8 @@ import httpcore
 import httpx
 
 from pipeline.clients import downloads, guard
-from pipeline.clients.wire import Wire, kept_connections, tls_context, tls_hint
+from pipeline.clients.connections import Connections
+from pipeline.clients.wire import Wire, tls_context, tls_hint
 from pipeline.domain import hosts
 from pipeline.domain.errors import (
     BadAnswer,
@@ -126,8 +127,7 @@ class Transport:
         # at DEBUG the engine writes every header line into the log
         logging.getLogger("httpcore").setLevel(logging.WARNING)
         self._wire = Wire(lookup)
-        self._tls = tls_context(ca_file)
-        self._pool = kept_connections(self._wire, self._tls, proxy)
+        self._connections = Connections(self._wire, tls_context(ca_file), proxy)
         self._proxy = urlsplit(proxy).netloc.rpartition("@")[2] if proxy else None
 
     @classmethod
@@ -154,8 +154,8 @@ class Transport:
     ) -> Answer:
         """One request, one answer of any status; no redirects, no retries.
 
-        operator: the URL comes from the settings, so it is trusted as written, goes through the proxy and
-        uses kept connections. Otherwise the guard applies: https and public addresses, but for trusted hosts
+        operator: the URL comes from the settings, so it is trusted as written, and goes through the proxy.
+        Otherwise the guard applies, to each request anew: https and public addresses, but for trusted hosts
         and for `same_host` (a `host`, `host:port` or origin that is trusted for this call alone).
         timeout_seconds: for everything from the look-up to the last byte of the answer.
         Raises Unreachable, ForbiddenURL, and BadAnswer for a body too large or compressed.
@@ -224,6 +224,7 @@ class Transport:
                     ends_at=ends_at,
                     same_host=same_host,
                     read_seconds=self._stall_seconds,
+                    keep=False,
                 ) as answer:
                     names = _headers(answer)
                     if answer.status in (301, 302, 303, 307, 308) and "location" in names:
@@ -244,7 +245,7 @@ class Transport:
 
     def close(self) -> None:
         """Closes the kept connections."""
-        self._pool.close()
+        self._connections.close()
 
     @contextmanager
     def _exchange(
@@ -267,6 +268,7 @@ class Transport:
         operator: bool = False,
         same_host: str | None = None,
         read_seconds: float | None = None,
+        keep: bool = True,
     ) -> Iterator[httpcore.Response]:
         """Sends, yields the answer with its body unread, and puts every failure into our own words.
 
@@ -275,28 +277,15 @@ class Transport:
         any_address = operator or self._trusts(target, same_host)
         progress = _Progress()
         try:
-            request = _request(method, target, headers, body or Body(), keep=operator)
-            left = max(0.0, ends_at - time.monotonic())
-            request.extensions = {
-                "trace": progress.note,
-                "timeout": {"connect": CONNECT_SECONDS, "read": read_seconds, "write": None, "pool": left},
-            }
-            with self._wire.call(ends_at=ends_at, any_address=any_address):
-                connection: httpcore.ConnectionPool | httpcore.HTTPConnection = self._pool
-                if not operator:
-                    # never kept: every such connection was checked for the very request that it serves
-                    connection = httpcore.HTTPConnection(
-                        request.url.origin, ssl_context=self._tls, network_backend=self._wire
-                    )
-                answer = None
-                try:
-                    answer = connection.handle_request(request)
-                    yield answer
-                finally:
-                    if answer is not None:
-                        answer.close()
-                    if not operator:
-                        connection.close()
+            request = _request(method, target, headers, body or Body(), keep=keep)
+            request.stream = self._leaving(cast("Iterable[bytes]", request.stream), progress)
+            request.extensions = {"timeout": {"connect": CONNECT_SECONDS, "read": read_seconds}}
+            with (
+                self._wire.call(ends_at=ends_at, any_address=any_address),
+                self._connections.to(request.url.origin, operator=operator) as connection,
+                closing(connection.handle_request(request)) as answer,
+            ):
+                yield answer
         except httpcore.TimeoutException:
             raise Unreachable(f"{target.host} did not answer in time.", sent=progress.sent) from None
         except httpcore.ProxyError as error:
@@ -317,6 +306,12 @@ class Transport:
             ) from None
         except (httpcore.LocalProtocolError, UnicodeError):
             raise Unreachable("A header of the request cannot be written as HTTP.") from None
+
+    def _leaving(self, body: Iterable[bytes], progress: _Progress) -> Iterator[bytes]:
+        """The body as it is, noting when all of it has left."""
+        yield from body
+        self._wire.flush()
+        progress.sent = True
 
     def _trusts(self, target: hosts.Target, same_host: str | None) -> bool:
         """Whether any address will do; raises ForbiddenURL for plain http that nobody vouches for."""
@@ -357,17 +352,9 @@ class Transport:
 
 
 class _Progress:
-    """How far a request got, told by httpcore's `trace` extension."""
+    """How far a request got; sent: it has left, whole."""
 
-    def __init__(self) -> None:
-        self.sent = False
-        self._method = b""
-
-    def note(self, event: str, info: Mapping[str, Any]) -> None:
-        if event == "http11.send_request_body.started":
-            self._method = info["request"].method
-        elif event == "http11.send_request_body.complete" and self._method != b"CONNECT":
-            self.sent = True
+    sent = False
 
 
 def _request(
@@ -378,20 +365,45 @@ def _request(
     *,
     keep: bool,
 ) -> httpcore.Request:
-    given = {name: value for name, value in vars(body).items() if value is not None}
-    built = httpx.Request(method, f"{target.scheme}://{target.authority}/", headers=headers, **given)
-    built.headers.setdefault("user-agent", "callscribe")
-    built.headers.setdefault("accept", "*/*")
-    built.headers["accept-encoding"] = "identity"  # a compressed body can be a bomb
+    content, about = _content(method, body)
+    fields = {"host": ("Host", target.authority)}
+    for name, value in (headers or {}).items():
+        fields[name.lower()] = (name, value)
+    for name, value in (*about.items(), ("User-Agent", "callscribe"), ("Accept", "*/*")):
+        fields.setdefault(name.lower(), (name, value))
+    fields["accept-encoding"] = ("Accept-Encoding", "identity")  # a compressed body can be a bomb
     if not keep:
-        built.headers["connection"] = "close"
+        fields["connection"] = ("Connection", "close")
     return httpcore.Request(
         method,
         httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path),
-        headers=built.headers.raw,
-        content=cast("Iterable[bytes]", built.stream),
+        headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in fields.values()],
+        content=content,
     )
 
 
+def _content(method: str, body: Body) -> tuple[Iterable[bytes], Mapping[str, str]]:
+    """What is sent, and the headers that say what it is."""
+    if body.data is not None or body.files is not None:
+        built = httpx.Request(method, "http://nobody/", data=body.data, files=body.files)
+        about = {name: value for name, value in built.headers.items() if name != "host"}
+        return cast("Iterable[bytes]", built.stream), about
+    content, about = body.content, {}
+    if body.json is not None:
+        text = jsons.dumps(body.json, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        content, about = text.encode(), {"Content-Type": "application/json"}
+    if content is None:
+        return (), {"Content-Length": "0"} if method != "GET" else {}
+    return (content,), about | {"Content-Length": str(len(content))}
+
+
 def _headers(answer: httpcore.Response) -> dict[str, str]:
-    return dict(httpx.Headers(answer.headers))
+    found: dict[str, str] = {}
+    for raw_name, raw_value in answer.headers:
+        name = raw_name.decode("latin-1").lower()
+        try:
+            value = raw_value.decode()
+        except UnicodeDecodeError:
+            value = raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,17 +20,12 @@ from typing import Any
 
 import certifi
 import httpcore
-import httpx
 
 from pipeline.clients import guard
-from pipeline.domain import hosts
-from pipeline.domain.errors import ForbiddenURL, SettingsError
+from pipeline.domain.errors import SettingsError
 
 MAX_ADDRESSES = 6
 PIECE_BYTES = 16384
-# Below what common servers grant (uvicorn and Node 5 s): a connection that the server closes while a request
-# is on its way looks like a lost answer, and a lost answer may have been paid for.
-KEEPALIVE_SECONDS = 3.0
 
 
 class _Call(threading.local):
@@ -37,6 +33,8 @@ class _Call(threading.local):
 
     ends_at: float = -math.inf  # monotonic
     any_address: bool = False
+    address: str = ""  # that it was connected to, if it was
+    holds: _Stream | None = None  # has something of the request that is not sent yet
 
 
 class Wire(httpcore.NetworkBackend):
@@ -51,10 +49,29 @@ class Wire(httpcore.NetworkBackend):
     def call(self, *, ends_at: float, any_address: bool) -> Iterator[None]:
         """Everything on this wire inside ends at `ends_at` (monotonic seconds)."""
         self._call.ends_at, self._call.any_address = ends_at, any_address
+        self._call.address, self._call.holds = "", None
         try:
             yield
         finally:
-            self._call.ends_at, self._call.any_address = -math.inf, False
+            self._call.ends_at, self._call.any_address, self._call.holds = -math.inf, False, None
+
+    @property
+    def address(self) -> str:
+        """What this thread's call was connected to; "" where it was not."""
+        return self._call.address
+
+    def hold(self, stream: _Stream) -> None:
+        """The stream has what is to be sent with the rest of the request."""
+        self._call.holds = stream
+
+    def flush(self) -> None:
+        """Sends what of this thread's request waits for the rest of it."""
+        if self._call.holds:
+            self._call.holds.flush()
+
+    def leads_to(self, host: str, port: int, address: str) -> bool:
+        """Whether the name, looked up and checked as for a new connection, still leads to the address."""
+        return address in self._checked(host, port, self.left(None, httpcore.ConnectTimeout))
 
     def left(self, timeout: float | None, late: type[httpcore.TimeoutException]) -> float:
         """Seconds that the next wait may take; raises `late` when the call's time is up."""
@@ -76,13 +93,7 @@ class Wire(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         seconds = self.left(timeout, httpcore.ConnectTimeout)
-        try:
-            addresses = guard.resolve(host, port, timeout_seconds=seconds, lookup=self._lookup)
-        except guard.Unresolved as error:
-            raise httpcore.ConnectError(str(error)) from None
-        if not self._call.any_address:
-            guard.check_addresses(host, addresses)
-        addresses = addresses[:MAX_ADDRESSES]
+        addresses = self._checked(host, port, seconds)[:MAX_ADDRESSES]
         failure: Exception = httpcore.ConnectError("the name has no address")
         for address in addresses:  # one silent address must not use up the time of the others
             share = self.left(seconds / len(addresses), httpcore.ConnectTimeout)
@@ -91,35 +102,96 @@ class Wire(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
+                self._call.address = address
                 return _Stream(stream, self)
         raise failure
 
+    def _checked(self, host: str, port: int, seconds: float) -> Sequence[str]:
+        try:
+            addresses = guard.resolve(host, port, timeout_seconds=seconds, lookup=self._lookup)
+        except guard.Unresolved as error:
+            raise httpcore.ConnectError(str(error)) from None
+        if not self._call.any_address:
+            guard.check_addresses(host, addresses)
+        return addresses
+
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, wire: Wire) -> None:
-        self._stream = stream
-        self._wire = wire
+    """A connection. What is written waits for the rest of the request, unless it is much: head and body go
+    together.
+
+    The time-outs of a socket without TLS are the kernel's (socket(7)): with Python's own each read and write
+    is two system calls and more, and each gives way to all other threads.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream, wire: Wire, *, tls: bool = False) -> None:
+        self._stream, self._wire = stream, wire
+        self._unsent = b""
+        self._plain: socket.socket | None = None if tls else stream.get_extra_info("socket")
+        if self._plain:
+            self._plain.settimeout(None)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._wire.left(timeout, httpcore.ReadTimeout))
+        self.flush()
+        left = self._wire.left(timeout, httpcore.ReadTimeout)
+        if self._plain is None:
+            return self._stream.read(max_bytes, left)
+        try:
+            self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(left))
+            return self._plain.recv(max_bytes)
+        except BlockingIOError:
+            raise httpcore.ReadTimeout("nothing came in time") from None
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # in pieces, since the time-out of a write counts for each send, not for the whole of a large body
-        for start in range(0, len(buffer), PIECE_BYTES):
-            left = self._wire.left(timeout, httpcore.WriteTimeout)
-            self._stream.write(buffer[start : start + PIECE_BYTES], left)
+        self._unsent += buffer
+        if len(self._unsent) >= PIECE_BYTES:
+            self.flush()
+        else:
+            self._wire.hold(self)
+
+    def flush(self) -> None:
+        """Sends what waits."""
+        rest, self._unsent = memoryview(self._unsent), b""
+        while rest:
+            rest = rest[self._send(rest) :]
+
+    def _send(self, rest: memoryview) -> int:
+        left = self._wire.left(None, httpcore.WriteTimeout)
+        if self._plain is None:
+            # in pieces, since the time-out of a write counts for each send, not for the whole of a large body
+            piece = rest[:PIECE_BYTES]
+            self._stream.write(piece, left)  # type: ignore[arg-type]
+            return len(piece)
+        try:
+            self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(left))
+            return self._plain.send(rest)
+        except BlockingIOError:
+            raise httpcore.WriteTimeout("nothing was taken in time") from None
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from None
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         seconds = self._wire.left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._wire)
+        if self._plain is not None:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                self._plain.setsockopt(socket.SOL_SOCKET, option, _timeval(0.0))
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._wire, tls=True)
 
     def close(self) -> None:
         self._stream.close()
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _timeval(seconds: float) -> bytes:
+    """As the kernel takes time-outs; 0: none."""
+    whole = int(seconds)
+    return struct.pack("@ll", whole, math.ceil((seconds - whole) * 1e6))
 
 
 class _Tls(ssl.SSLContext):
@@ -157,35 +229,3 @@ def tls_hint(error: BaseException | None) -> str | None:
             "CALLSCRIBE_CA_FILE."
         )
     return "That port does not speak TLS: correct the address, its port, or https:// in it."
-
-
-def kept_connections(wire: Wire, tls: ssl.SSLContext, proxy: str | None) -> httpcore.ConnectionPool:
-    """A pool of connections, apart for each server; through the proxy if one is set; raises SettingsError."""
-    # a provider may think for a quarter of an hour: keep the path through NAT open, and notice when it died
-    options: list[httpcore.SOCKET_OPTION] = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, name):
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    shared: dict[str, Any] = {
-        "ssl_context": tls,
-        "max_connections": None,  # as many as there are threads; providers share no limit
-        "keepalive_expiry": KEEPALIVE_SECONDS,
-        "network_backend": wire,
-        "socket_options": options,
-    }
-    if proxy is None:
-        return httpcore.ConnectionPool(**shared)
-    try:
-        read = httpx.Proxy(proxy)
-        hosts.read_host(read.url.host)
-    except (ValueError, httpx.InvalidURL, ForbiddenURL):
-        raise SettingsError("CALLSCRIBE_PROVIDER_PROXY: expected http://host:port") from None
-    if read.url.scheme not in ("http", "https"):
-        raise SettingsError("CALLSCRIBE_PROVIDER_PROXY: only http:// and https:// proxies are served")
-    return httpcore.HTTPProxy(
-        proxy_url=httpcore.URL(
-            scheme=read.url.raw_scheme, host=read.url.raw_host, port=read.url.port, target=read.url.raw_path
-        ),
-        proxy_auth=read.raw_auth,
-        **shared,
-    )

@@ -57,13 +57,103 @@ def test_bodies_of_every_kind(serve: Serve, transport: Transport) -> None:
     assert server.connections == 1  # the provider's connection is kept
 
 
-def test_guarded_connections_are_not_kept(serve: Serve, transport: Transport) -> None:
-    """Each callback opens a connection of its own, since each is checked for itself, and closes it."""
-    server = serve(lambda c, _: c.answer())
+def test_head_and_body_leave_together(serve: Serve, transport: Transport) -> None:
+    """A request that is not long is one write: its head is not sent ahead of its body."""
+    seen: list[bytes] = []
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen() -> None:
+            sock, _ = server.accept()
+            with sock:
+                seen.append(sock.recv(65536))
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        transport.request("POST", url, body=Body(content=b"whole"), timeout_seconds=5)
+        thread.join(5)
+    assert seen[0].startswith(b"POST / HTTP/1.1\r\n")
+    assert seen[0].endswith(b"\r\n\r\nwhole")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_guarded_connection_is_kept_while_its_name_leads_there(serve: Serve, tls: bool) -> None:
+    """A portal's connection serves its next request too, but each request looks the name up for itself."""
+    server, asked = serve(lambda c, _: c.answer(b"ok"), tls=tls), []
+
+    def lookup(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    made = Transport(trusted=["calls.example"], ca_file=TLS / "authority.pem", lookup=lookup)
+    with closing(made):
+        for _ in range(3):
+            url = f"http{'s' if tls else ''}://calls.example:{server.port}/"
+            assert made.request("POST", url, body=Body(json={}), timeout_seconds=5).body == b"ok"
+    assert (server.connections, asked) == (1, 3 * ["calls.example"])
+
+
+def test_a_kept_connection_is_checked_for_each_request(serve: Serve) -> None:
+    """Who is not trusted does not reach a private address by the connection of somebody who is."""
+    server = serve(lambda c, _: c.answer(b"ok"), tls=True)
+    url = f"https://calls.example:{server.port}/"
+    with closing(Transport(ca_file=TLS / "authority.pem", lookup=lambda host, port: ["127.0.0.1"])) as made:
+        for _ in range(2):
+            assert made.request("GET", url, timeout_seconds=5, same_host="calls.example").body == b"ok"
+            with pytest.raises(ForbiddenURL, match="loopback"):
+                made.request("GET", url, timeout_seconds=5)
+            made.request("GET", url, timeout_seconds=5, operator=True)
+            with pytest.raises(ForbiddenURL, match="loopback"):
+                made.request("GET", url, timeout_seconds=5)
+    assert len(server.requests) == 4
+
+
+def test_a_kept_connection_is_left_when_its_name_has_moved(serve: Serve) -> None:
+    """The next request goes where the name leads then, or nowhere, and never to where it led before."""
+    server = serve(lambda c, _: c.answer(b"ok"))
+    turns = iter([["127.0.0.1"], *4 * [["127.0.0.9"]]])
+    url = f"http://calls.example:{server.port}/"
+    with closing(Transport(trusted=["calls.example"], lookup=lambda host, port: next(turns))) as made:
+        assert made.request("GET", url, timeout_seconds=5).body == b"ok"
+        with pytest.raises(Unreachable, match="refused") as moved:
+            made.request("GET", url, timeout_seconds=5)
+        assert not moved.value.sent
+    assert len(server.requests) == 1
+
+
+def test_servers_are_told_apart_by_their_whole_origin(serve: Serve, transport: Transport) -> None:
+    """A kept connection serves its own host and port alone, whoever asks."""
+    servers = [serve(lambda c, _, n=n: c.answer(b"%d" % n)) for n in range(2)]
     for _ in range(2):
-        transport.request("POST", server.url, body=Body(json={}), timeout_seconds=5)
-    assert server.connections == 2
-    assert b"connection: close" in server.requests[0].lower()
+        for number, server in enumerate(servers):
+            assert transport.request("GET", server.url, timeout_seconds=5).body == b"%d" % number
+    assert [server.connections for server in servers] == [1, 1]
+
+
+def test_kept_connections_are_few(
+    serve: Serve, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What many hosts leave open is bounded: the one that has waited longest is closed first."""
+    monkeypatch.setattr("pipeline.clients.connections.MOST_IDLE", 2)
+    servers = [serve(lambda c, _: c.answer()) for _ in range(3)]
+    for server in (*servers, *servers[1:], servers[0]):
+        transport.request("GET", server.url, timeout_seconds=5)
+    assert [server.connections for server in servers] == [2, 1, 1]
+
+
+def test_kept_connections_of_many_threads_answer_their_own(serve: Serve, transport: Transport) -> None:
+    """Requests of threads that share the kept connections get each its own answer."""
+    server = serve(lambda c, request: c.answer(request.partition(b"\r\n\r\n")[2]))
+
+    def ask(number: int) -> bool:
+        text = str(number).encode()
+        return transport.request("POST", server.url, body=Body(content=text), timeout_seconds=20).body == text
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(200)))
+    assert 1 <= server.connections <= 8
 
 
 def test_a_kept_connection_that_ended_is_not_used(serve: Serve, transport: Transport) -> None:
@@ -324,17 +414,18 @@ def test_names_are_looked_up_once_per_connection(serve: Serve) -> None:
         asked.append((host, port))
         return ["127.0.0.1"] if len(asked) == 1 else ["10.0.0.1"]
 
-    made = Transport(trusted=["calls.example"], lookup=rebinding)
-    url = f"http://calls.example:{server.port}/"
-    assert made.request("GET", url, timeout_seconds=5).body == b"ok"
+    with closing(Transport(trusted=["calls.example"], lookup=rebinding)) as made:
+        url = f"http://calls.example:{server.port}/"
+        assert made.request("GET", url, timeout_seconds=5).body == b"ok"
     assert asked == [("calls.example", server.port)]
 
 
 def test_the_next_address_is_tried(serve: Serve) -> None:
     """A name with a dead and a live address is reached by the live one."""
     server = serve(lambda c, _: c.answer(b"ok"))
-    made = Transport(trusted=["calls.example"], lookup=lambda host, port: ["127.0.0.9", "::1", "127.0.0.1"])
-    assert made.request("GET", f"http://calls.example:{server.port}/", timeout_seconds=5).body == b"ok"
+    addresses = ["127.0.0.9", "::1", "127.0.0.1"]
+    with closing(Transport(trusted=["calls.example"], lookup=lambda host, port: addresses)) as made:
+        assert made.request("GET", f"http://calls.example:{server.port}/", timeout_seconds=5).body == b"ok"
 
 
 def test_a_late_name_server_is_unreachable() -> None:

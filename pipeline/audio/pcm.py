@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import audioop
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,16 +50,17 @@ class Pcm:
     def read(self, channel: int | None, start: float, end: float) -> Iterator[bytes]:
         """From second to second of one channel, None: of all of them mixed; a second at a time at the most.
 
-        What lies behind the recording's end is left out.
+        What lies behind the recording's end is left out. Several threads may read at a time.
         """
         files = self._files if channel is None else [self._files[channel]]
+        for file in files:
+            file.flush()
         at, last = round(start * self.rate) * 2, round(end * self.rate) * 2
         size = int(BLOCK_SECONDS * self.rate) * 2
         while at < last:
             parts = []
             for file in files:
-                file.seek(at)
-                parts.append(file.read(min(size, last - at)))
+                parts.append(os.pread(file.fileno(), min(size, last - at), at))
             if not parts[0]:
                 return
             at += len(parts[0])

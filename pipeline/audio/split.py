@@ -58,8 +58,7 @@ def split(
             levels=tuple(tuple(each) for each in heard.levels),
             above_noise=tuple(map(above_noise, heard.channels, heard.speech)),
         )
-        for piece in pieces:
-            yield writing.write(piece, out)
+        yield from writing.written(pieces, out)
 
 
 def whole_plan(parts: Iterable[Plan | Chunk]) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import audioop
 import math
+import os
 import random
 from array import array
 from collections.abc import Callable
@@ -248,3 +249,18 @@ def test_how_far_speech_is_above_noise(
     hiss = array("h", (round(chance.gauss(0, level)) for _ in range(len(pcm) // 2))).tobytes()
     found = cut(write(tmp_path / "a", mixed(pcm, hiss), rate=8000))
     assert found.plan.above_noise == (pytest.approx(told, abs=2.5),)
+
+
+def test_pieces_encoded_side_by_side_are_the_same(
+    tmp_path: Path, cut: Callable[..., Cut], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many processors a machine has, the same bytes come of a recording, in the same order."""
+    path = write(tmp_path / "a", speech(8000, 90)[0], rate=8000)
+    found = []
+    for processors in (1, 4):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=processors: set(range(count)))
+        found.append(cut(path, chunk_seconds=12.0))
+    one, several = found
+    assert len(one.plan.chunks) >= 8
+    assert one.plan == several.plan
+    assert one.bytes() == several.bytes()

@@ -29,16 +29,15 @@ COPIED, ENCODED = "russian-call", "sales-call"
 
 
 def ours(path: Path) -> None:
-    """sniff and split, the chunk files included."""
+    """What the step split does, the chunk files included."""
     from pipeline.audio.limits import UploadLimits
-    from pipeline.audio.sniff import sniff
-    from pipeline.audio.split import split, whole_plan
+    from pipeline.audio.split import gathered, split
 
-    media = sniff(path, sha256="0" * 64, content_type=None, max_seconds=14_400)
     with tempfile.TemporaryDirectory() as out:
         parts = split(
             path,
-            media,
+            sha256="0" * 64,
+            content_type=None,
             out=Path(out),
             limits=UploadLimits(),
             chunk_seconds=600,
@@ -46,7 +45,7 @@ def ours(path: Path) -> None:
             name="chunk",
             max_seconds=20_000,
         )
-        whole_plan(parts)
+        gathered(parts)
 
 
 def decode(path: Path) -> None:

@@ -79,6 +79,7 @@ class Decoding:
     uniform: bool = True
     broken: bool = False  # reading ended with an error, not with the end of the file
     declared_seconds: float | None = None  # what the stream's header says
+    claimed_seconds: float = 0.0  # the most that any header says, whether it can be believed or not
     has_video: bool = False
     packets: Packets = field(default_factory=Packets)
     bodies: list[Body] = field(default_factory=list)  # where in the file the recording lies
@@ -98,17 +99,19 @@ class Decoding:
         Raises NotAudio when nothing decodes, TooLong once max_seconds are passed.
         """
         self.bodies = self.bodies or bodies(self.path)
-        for number, body in enumerate(self.bodies):
-            try:
+        with opened(self.path, body=self.bodies[0], track=self.track) as first:
+            yield from self._all(*first)
+
+    def _all(self, container: InputContainer, stream: AudioStream) -> Iterator[tuple[bytes, ...]]:
+        """All blocks, of a recording whose first body is open."""
+        self._introduce(container, stream)
+        yield from self._read(container, stream, self.bodies[0].start)
+        try:
+            for body in self.bodies[1:]:
                 with opened(self.path, body=body, track=self.track) as (container, stream):
-                    if not number:
-                        self._introduce(container, stream)
                     yield from self._read(container, stream, body.start)
-            except NotAudio:
-                if not number:
-                    raise
-                self.broken = True
-                break
+        except NotAudio:
+            self.broken = True
         if not self.samples:
             raise NotAudio("nothing in it decodes to sound")
 
@@ -225,10 +228,12 @@ class Decoding:
         self.container = container.format.name
         self.codec = stream.codec_context.codec.canonical_name
         self.has_video = any(not _is_cover(video) for video in container.streams.video)
+        whole = (container.duration or 0) / 1_000_000
         if stream.duration and stream.time_base:
             self.declared_seconds = float(stream.duration * stream.time_base)
-        elif container.duration and not self.has_video and self.track is None:
-            self.declared_seconds = container.duration / 1_000_000
+        elif whole and not self.has_video and self.track is None:
+            self.declared_seconds = whole
+        self.claimed_seconds = max(whole, self.declared_seconds or 0.0)
 
     def _take(self, frame: AudioFrame) -> None:
         channels, rate = frame.layout.nb_channels, frame.sample_rate

@@ -16,7 +16,7 @@ from pipeline.audio.pcm import Pcm
 from pipeline.audio.pieces import REST_SECONDS, Upload
 from pipeline.audio.speaking import Speaking, speaking
 from pipeline.audio.writing import Writing
-from pipeline.domain.recording import Chunk, Media, Span
+from pipeline.domain.recording import Chunk, Span
 
 LETTERS = ascii_lowercase
 MOST_AGAIN = 4
@@ -24,14 +24,14 @@ EDGE_SECONDS = 0.3  # more, and words are heard again that were told already
 SENTENCE_SECONDS = 6.0  # what is cut within less is a word as often as a pause
 
 
-def halve(path: Path, media: Media, chunk: Chunk, *, out: Path, limits: UploadLimits) -> tuple[Chunk, ...]:
+def halve(path: Path, chunk: Chunk, *, out: Path, limits: UploadLimits) -> tuple[Chunk, ...]:
     """Writes the chunk again as two into `out`: between two of its stretches, else cut at a quiet point.
 
     A short sentence is written as one, a little wider. path: the whole recording. The ids are the chunk's
     with "a" and "b". Raises NotAudio when the recording no longer decodes.
     """
     if len(chunk.placed) == 1 and chunk.span.seconds < SENTENCE_SECONDS:
-        return again(path, media, chunk, [chunk.span], out=out, limits=limits)
+        return again(path, chunk, [chunk.span], out=out, limits=limits)
     channel = chunk.channel or 0
     with _heard(path, chunk, out, limits) as (found, heard, writing):
         spans = tuple(stretch.span for stretch in chunk.placed)
@@ -43,7 +43,7 @@ def halve(path: Path, media: Media, chunk: Chunk, *, out: Path, limits: UploadLi
 
 
 def again(
-    path: Path, media: Media, chunk: Chunk, spans: Sequence[Span], *, out: Path, limits: UploadLimits
+    path: Path, chunk: Chunk, spans: Sequence[Span], *, out: Path, limits: UploadLimits
 ) -> tuple[Chunk, ...]:
     """Writes stretches of a chunk by themselves into `out`; ids are the chunk's with a letter.
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from pathlib import Path
 
 HEAD_BYTES = 65_536
+BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+UTF8 = codecs.getincrementaldecoder("utf-8")
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 RATES = (44100, 48000, 32000)
 KILOBITS = {
@@ -35,6 +39,14 @@ def junk_bytes(path: Path) -> int:
         if first is not None and first < claimed:
             return first
     return 0
+
+
+def is_text(data: bytes) -> bool:
+    """Whether bytes are nothing but text, as no recording is."""
+    try:
+        return BINARY.search(data) is None and bool(UTF8().decode(data))  # its last letter may be cut
+    except UnicodeDecodeError:
+        return False
 
 
 def id3_bytes(head: bytes) -> int:

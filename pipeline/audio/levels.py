@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import audioop
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -96,9 +97,14 @@ def scan(path: Path, *, max_seconds: float, pcm: Pcm | None = None) -> Scan:
     Raises NotAudio when nothing decodes, TooLong past max_seconds.
     """
     decoding = Tracks(path, max_seconds=max_seconds, log_packets=True)
+    return measured(decoding, decoding.blocks(), pcm)
+
+
+def measured(decoding: Decoding, blocks: Iterable[tuple[bytes, ...]], pcm: Pcm | None = None) -> Scan:
+    """As `scan`, of a decoding that was begun; blocks: its sound, from the start on."""
     meters: list[Meter] = []
     probes = _Probes()
-    for block in decoding.blocks():
+    for block in blocks:
         if not meters:
             meters = [Meter(decoding.out_rate) for _ in block]
         if pcm:

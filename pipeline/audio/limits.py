@@ -13,6 +13,7 @@ MAX_TRACKS = 8
 MAX_STREAMS = 64  # a container with more is no call recording
 
 MP3_BYTES_PER_SECOND = 8_000  # 64 kbit/s
+COMPRESSED_BYTES_PER_SECOND = MP3_BYTES_PER_SECOND  # as a recording that nobody has decoded is taken to have
 HEADER_BYTES = 16_384  # more than any header and padding that we write
 ENCODER_PADDING_SECONDS = 0.2  # mp3 frames overhang a piece's end by less
 

@@ -79,13 +79,9 @@ def opened(
 
 def goes_beyond(path: Path, body: Body, seconds: float) -> bool:
     """Whether sound is found past that time, by looking there: hours of silence in a small file are
-    refused without decoding them. Only of formats that know where each second lies.
+    refused without decoding them. Only of formats that know where each second lies (INDEXED).
     """
-    with opened(path, body=body) as (container, stream):
-        claimed = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-        claimed = max(claimed, (container.duration or 0) / 1_000_000)
-        if container.format.name.split(",")[0] not in INDEXED or claimed <= seconds:
-            return False
+    with opened(path, body=body) as (container, _):
         begin = (container.start_time or 0) / 1_000_000
         try:
             container.seek(int((begin + seconds + 1) * 1_000_000))

@@ -31,10 +31,11 @@ class Tracks(Decoding):
 
     def blocks(self) -> Iterator[tuple[bytes, ...]]:
         self.bodies = bodies(self.path)
-        count = _count(self) if self.track is None else 1
-        if count < 2:
-            yield from super().blocks()
-            return
+        with opened(self.path, body=self.bodies[0], track=self.track) as first:
+            count = len(first[0].streams.audio) if self.track is None else 1
+            if count < 2:
+                yield from self._all(*first)
+                return
         if count > MAX_TRACKS:
             raise NotAudio(f"{count} audio tracks")
         found = [_Track(self, number) for number in range(count)]
@@ -145,11 +146,6 @@ class _Track:
         taken = bytes(self._ready[:size])
         del self._ready[:size]
         return taken.ljust(size, b"\0")
-
-
-def _count(decoding: Decoding) -> int:
-    with opened(decoding.path, body=decoding.bodies[0]) as (container, _):
-        return len(container.streams.audio)
 
 
 def _mixed(parts: list[bytes]) -> bytes:

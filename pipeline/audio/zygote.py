@@ -98,18 +98,17 @@ def _load() -> None:
 
 def _rehearse() -> None:
     """Reads a second of our own making: what is imported late is here then, and Python's code is warm."""
-    audio = {name: import_module(f"pipeline.audio.{name}") for name in ("limits", "sniff", "split")}
+    audio = {name: import_module(f"pipeline.audio.{name}") for name in ("limits", "split")}
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "sound"
         with wave.open(str(path), "wb") as sound:
             sound.setparams((1, 2, 8000, 0, "NONE", ""))
             sound.writeframes(bytes(range(0, 256, 8)) * 500)
-        media = audio["sniff"].sniff(path, sha256="", content_type=None, max_seconds=60.0)
-        pieces = audio["split"].split(
-            path, media, out=Path(name), limits=audio["limits"].UploadLimits(), chunk_seconds=600.0,
-            uploads_per_minute=20, name="piece",
+        parts = audio["split"].split(
+            path, sha256="", content_type=None, out=Path(name), limits=audio["limits"].UploadLimits(),
+            chunk_seconds=600.0, uploads_per_minute=20, name="piece", max_seconds=60.0,
         )  # fmt: skip
-        for _ in pieces:
+        for _ in parts:
             pass
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.audio.arrival import likely_seconds
 from pipeline.cli import WorkFailed, attached, parts
 from pipeline.cli.recogniser import LOAD_SECONDS, Recogniser, chosen, local
 from pipeline.cli.supervise import Supervisor
@@ -229,9 +230,9 @@ def accept(tools: Tools, portal: Portal, file: Path, request: Request) -> Job:
             raise BadRequest(f"{file}: {error.strerror}") from None
         with copy.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        size_bytes = copy.stat().st_size
+        size_bytes, seconds = copy.stat().st_size, likely_seconds(copy)
         tools.blobs.put(blob, copy)
-    fetched = Fetched(blob=blob, size_bytes=size_bytes, sha256=sha256)
+    fetched = Fetched(blob=blob, size_bytes=size_bytes, sha256=sha256, likely_seconds=seconds)
     made = new_job(
         portal,
         job,

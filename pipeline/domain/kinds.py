@@ -4,8 +4,8 @@
                                                               -> link* -> timeline* -> about*
                                                               -> keep*
                                                               -> archive*
-    (an event: resolve first; a piece heard badly: halve; a person's verdict: correct*;
-     text: reply -> callback; image: draw -> callback)
+    (sniff and split are done in one go; an event: resolve first; a piece heard badly: halve;
+     a person's verdict: correct*; text: reply -> callback; image: draw -> callback)
     a refusal or failure up to merge (or in reply, draw) -> error callback; nothing by the reserve: expire
 
 A starred step never costs the portal its transcript.
@@ -33,13 +33,15 @@ URGENT_BELOW = WORK
 class Kind:
     """What a kind of step is.
 
-    queue: whose workers run it. run: "module.function" in the room of steps. starred: its failure is
+    queue: whose workers run it. run: "module.function" in the room of steps. within: the kind of step that
+    does it first, in one go; such a step is never due by itself. starred: its failure is
     recorded, retried and shown, and ends nothing. paid: it makes calls that cost money. hears: it takes the
     recording. doing: for people, what is being done while it is under way.
     """
 
     queue: str
-    run: str
+    run: str = ""
+    within: str = ""
     urgency: int = WORK
     starred: bool = False
     paid: bool = False
@@ -51,11 +53,9 @@ KINDS: dict[str, Kind] = {
     "resolve": Kind(queue=UPSTREAM, run="crm_steps.resolve", doing="waiting for the recording"),
     # upstream, since it waits for somebody else's host: two slow ones must not hold all decoding
     "fetch": Kind(queue=UPSTREAM, run="audio_steps.fetch", doing="downloading the recording"),
-    "sniff": Kind(
-        queue=MEDIA, run="audio_steps.sniff", urgency=QUICK, hears=True, doing="reading the recording"
-    ),
+    "sniff": Kind(queue=MEDIA, within="split", urgency=QUICK, hears=True, doing="reading the recording"),
     "split": Kind(
-        queue=MEDIA, run="audio_steps.split", urgency=QUICK, hears=True, doing="cutting the recording"
+        queue=MEDIA, run="audio_steps.split", urgency=QUICK, hears=True, doing="reading the recording"
     ),
     "halve": Kind(
         queue=MEDIA, run="audio_steps.halve", urgency=QUICK, hears=True, doing="cutting the recording"

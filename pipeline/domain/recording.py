@@ -34,7 +34,8 @@ class Fetched:
     """A recording on our storage.
 
     parts: where a call has several recordings, their blobs in order; `blob` is then where they lie joined,
-    and size and sha256 are those of all of them.
+    and size and sha256 are those of all of them. likely_seconds: its length by its size and what its header
+    says of uncompressed sound, for the order of work and nothing else; None: nobody looked.
     """
 
     blob: str
@@ -42,6 +43,7 @@ class Fetched:
     sha256: str
     content_type: str | None = None
     parts: tuple[str, ...] = ()
+    likely_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import sys
-import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
@@ -26,6 +25,7 @@ from pipeline.domain.errors import (
 from pipeline.domain.job import Claim, Event, Failure, Job, Request
 from pipeline.domain.kinds import BACKGROUND, KINDS, QUEUES, URGENT_BELOW, kind_of
 from pipeline.domain.plain import to_plain
+from pipeline.run.attempt import Attempt
 from pipeline.run.leases import Leases
 from pipeline.run.places import Places
 from pipeline.run.salvage import audio_anew, give_up
@@ -38,7 +38,7 @@ from pipeline.storage.blobs import BlobMissing
 from pipeline.store import Stale, Transition, Wanted, persist
 from pipeline.store.records import dumps
 from pipeline.telemetry import failpoints
-from pipeline.telemetry.metrics import FAILURES, STEP_SECONDS, STEPS
+from pipeline.telemetry.metrics import FAILURES, STEPS
 from pipeline.telemetry.traces import TRACES
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ log = structlog.get_logger()
 # what a step finds out; one that yields has found a part of it already, for others to go on with
 Parts = Generator[Result, None, Result]
 EXECUTORS: dict[str, Callable[[Job, Claim, Tools], Result | Parts]] = {
-    name: resolve_name(f"pipeline.steps.{kind.run}") for name, kind in KINDS.items()
+    name: resolve_name(f"pipeline.steps.{kind.run}") for name, kind in KINDS.items() if kind.run
 }
 URGENT_QUEUES = frozenset(kind.queue for kind in KINDS.values() if kind.urgency < URGENT_BELOW)
 BACKGROUND_LIMIT = 2  # of a portal's steps at a time: its CRM takes two requests a second
@@ -207,23 +207,18 @@ class Runner:
         return None
 
     def _run(self, claim: Claim, turn: Turn | None) -> Claim | None:
-        store, started = self.tools.store, time.monotonic()
+        store, attempt = self.tools.store, Attempt(claim)
         job = persist(store.claimed, claim)
         if not _is_due(job, claim, persist(store.now)):
             # by the facts it is not due any more
-            return self._commit(job, claim, Result(), (), turn=turn).claim
-        ended = self._work(job, claim)
+            return self._commit(job, attempt, Result(), turn=turn).claim
+        ended = self._work(job, attempt)
         if ended is None:
             return None
-        took = time.monotonic() - started
-        what, why = "failed" if ended.slug else "done", ended.why
-        at = persist(store.now)
-        event = Event(at=at, step=claim.step, what=what, took=took, attempt=claim.attempt, why=why)
-        written = self._commit(job, claim, ended.result, (event,), turn=turn)
+        what = "failed" if ended.slug else "done"
+        attempt.end(persist(store.now), what, ended.slug, ended.why)
+        written = self._commit(job, attempt, ended.result, turn=turn)
         TRACES.tell(failed=ended.slug, outcome=what)
-        STEPS.inc(kind_of(claim.step), what, ended.slug)
-        STEP_SECONDS.observe(took, kind_of(claim.step))
-        log.info(f"step_{what}", took=round(took, 3), why=why)
         return written.claim
 
     def _unreadable(self, claim: Claim, error: Exception) -> None:
@@ -237,18 +232,21 @@ class Runner:
         else:
             self._defer(claim, again, error.message, slug=error.slug)
 
-    def _work(self, job: Job, claim: Claim) -> _Ended | None:
+    def _work(self, job: Job, attempt: Attempt) -> _Ended | None:
         """How the step ended; None when it was deferred."""
+        claim = attempt.claim
         error: CallscribeError
         unexpected = False
         try:
             if claim.lost >= (MOST_LOST_OUTCOME if claim.step in ("callback", "expire") else MOST_LOST):
                 raise Poison(f"The step {claim.step} ended its worker again and again.")
-            return _Ended(self._told(job, claim, EXECUTORS[kind_of(claim.step)](job, claim, self.tools)))
+            attempt.begin(job)
+            return _Ended(self._told(job, attempt, EXECUTORS[kind_of(claim.step)](job, claim, self.tools)))
         except (LeaseLost, UnknownJob, DecoderDied):
             raise
         except BlobMissing as missing:
             if anew := audio_anew(job):
+                attempt.held = {}
                 return _Ended(anew, missing.slug, missing.message)
             error = AudioLost(f"{missing.message} It cannot be fetched again.")
         except Snooze as snooze:
@@ -278,6 +276,7 @@ class Runner:
                 slug=error.slug,
             )
             return None
+        decision = replace(decision, step=attempt.step)
         if unexpected and claim.step == "callback" and "failure" not in job.facts:
             facts: dict[str, Any] = {"failure": decision}  # there is no result, and the portal is told so
         elif claim.step == "callback" or KINDS[kind_of(claim.step)].starred:
@@ -286,7 +285,7 @@ class Runner:
             facts = {"failure": decision}
         return _Ended(Result(facts=facts), error.slug, error.message)
 
-    def _told(self, job: Job, claim: Claim, made: Result | Parts) -> Result:
+    def _told(self, job: Job, attempt: Attempt, made: Result | Parts) -> Result:
         """The step's result; its parts are written down as they come, until it is not due any more."""
         if isinstance(made, Result):
             return made
@@ -296,7 +295,12 @@ class Runner:
                     part = next(made)
                 except StopIteration as end:
                     return cast(Result, end.value)
-                if not self._commit(job, claim, part, (), goes_on=True).due:
+                if part.ends:
+                    attempt.end(persist(self.tools.store.now))
+                if part.waits:
+                    attempt.held |= part.facts
+                    continue
+                if not self._commit(job, attempt, part, goes_on=True).due:
                     return Result()
                 job = persist(self.tools.store.load, job.id)
 
@@ -333,15 +337,15 @@ class Runner:
     def _commit(
         self,
         job: Job,
-        claim: Claim,
+        attempt: Attempt,
         result: Result,
-        events: tuple[Event, ...],
         *,
         goes_on: bool = False,
         turn: Turn | None = None,
     ) -> _Written:
-        """Writes down what a step found. goes_on: the claim is kept."""
-        store, due = self.tools.store, True
+        """Writes down what a step found, and tells what has ended with it. goes_on: the claim is kept."""
+        store, claim, due = self.tools.store, attempt.claim, True
+        result = replace(result, facts={**attempt.held, **result.facts})
         served = KINDS[kind_of(claim.step)].paid and claim.step in result.facts
         while True:
             facts = {step: to_plain(fact) for step, fact in result.facts.items()}
@@ -370,7 +374,7 @@ class Runner:
                         forget=[f"fact:{step}" for step in result.forget]
                         + (["held_since"] if job.held_since is not None and served else []),
                         fields={"request": dumps(_ended(after.request))} if ended else None,
-                        events=events,
+                        events=attempt.events,
                         deliveries=result.deliveries,
                         closed=following.closed,
                         goes_on=goes_on,
@@ -389,6 +393,7 @@ class Runner:
                     # the facts that it was computed from have changed; what was done stays done
                     result = replace(result, facts={}, forget=())
         failpoints.hit("step.after_finish")
+        attempt.tell()
         if "failure" in facts:
             FAILURES.inc(job.portal, facts["failure"]["slug"])
         if not facts.get("callback", {}).get("accepted", True):

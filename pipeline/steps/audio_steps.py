@@ -13,14 +13,13 @@ from typing import Any
 
 import structlog
 
-from pipeline.audio.arrival import unready
+from pipeline.audio.arrival import likely_seconds, unready
 from pipeline.audio.decoder import written
 from pipeline.audio.halve import again
 from pipeline.audio.halve import halve as halve_stage
 from pipeline.audio.join import join
 from pipeline.audio.limits import UploadLimits
 from pipeline.audio.merge import merge as merge_stage
-from pipeline.audio.sniff import sniff as sniff_stage
 from pipeline.audio.split import split as split_stage
 from pipeline.clients.transcriptions import tells_speakers
 from pipeline.clients.transport import Downloaded
@@ -66,11 +65,16 @@ def fetch(job: Job, claim: Claim, tools: Tools) -> Result:
         for key, path in zip(blobs, paths, strict=True):
             tools.blobs.put(key, path)
         failpoints.hit("blob.after")
+        seconds = sum(map(likely_seconds, paths))
     for sha256 in got:
         note_call(job, sha256, tools)
     first, *more = got.values()
     fetched = Fetched(
-        blob=blob, size_bytes=first.size_bytes, sha256=first.sha256, content_type=first.content_type
+        blob=blob,
+        size_bytes=first.size_bytes,
+        sha256=first.sha256,
+        content_type=first.content_type,
+        likely_seconds=seconds,
     )
     if more:
         digest = hashlib.sha256("".join(got).encode()).hexdigest()
@@ -99,21 +103,6 @@ def _download(url: str, path: Path, job: Job, claim: Claim, tools: Tools) -> Dow
     return got
 
 
-def sniff(job: Job, claim: Claim, tools: Tools) -> Result:
-    """What the recording really is; several are joined first, once and for all."""
-    fetched = from_plain(Fetched, job.facts["fetch"])
-    missing = _join(fetched, tools) if fetched.parts else ()
-    with tools.blobs.get(fetched.blob) as path:
-        media = tools.decoder.run(
-            sniff_stage,
-            path,
-            sha256=fetched.sha256,
-            content_type=fetched.content_type,
-            max_seconds=tools.settings.max_audio_seconds,
-        )
-    return Result(facts={"sniff": replace(media, missing=missing)})
-
-
 def _join(fetched: Fetched, tools: Tools) -> tuple[Span, ...]:
     """The recordings as one; what of them is missing."""
     with ExitStack() as held:
@@ -127,11 +116,14 @@ def _join(fetched: Fetched, tools: Tools) -> tuple[Span, ...]:
 
 
 def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Result]:
-    """The recording cut into what the recogniser takes. Where that takes its time, the plan and each piece
-    are told as soon as they are there, and are heard meanwhile.
+    """What the recording really is, and it cut into what the recogniser takes; several are joined first, once
+    and for all. Where cutting takes its time, the plan and each piece are told as soon as they are there, and
+    are heard meanwhile.
     """
-    fetched, media = from_plain(Fetched, job.facts["fetch"]), from_plain(Media, job.facts["sniff"])
+    fetched, known = from_plain(Fetched, job.facts["fetch"]), job.facts.get("sniff")
+    missing = from_plain(Media, known).missing if known else _join(fetched, tools) if fetched.parts else ()
     recognition_options = _settled(job, fetched, tools)
+    media: Media | None = None
     plan: Plan | None = None
     chunks: list[Chunk] = []
     told: dict[str, Any] = {}
@@ -141,7 +133,9 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
         parts = tools.decoder.stream(
             split_stage,
             path,
-            media,
+            sha256=fetched.sha256,
+            content_type=fetched.content_type,
+            missing=missing,
             out=out,
             limits=UploadLimits(),
             chunk_seconds=_longest(job, tools),
@@ -152,6 +146,12 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
             places=min(tools.portal(job).concurrency, tools.settings.upstream_threads - 1),
         )
         for part in held.enter_context(closing(parts)):
+            if isinstance(part, Media):
+                media = part
+                if not known:
+                    yield Result(facts={"sniff": media}, ends="sniff", waits=not fetched.parts)
+                continue
+            assert media  # it comes first
             if isinstance(part, Plan):
                 plan = replace(part, chunks=tuple(_named(chunk, job) for chunk in part.chunks))
                 _within_cap(plan, job, tools)
@@ -162,7 +162,7 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
                     yield Result(facts=told, forget=flow.of_pieces(job))
                     told = {}
                 continue
-            assert plan  # it comes first
+            assert plan  # it comes before its pieces
             chunks += _store([part], out, job, tools)
             told[f"cut:{part.id}"] = part.size_bytes
             if len(chunks) < len(plan.chunks) and time.monotonic() - last >= TOLD_EVERY_SECONDS:
@@ -212,15 +212,15 @@ def _settled(job: Job, fetched: Fetched, tools: Tools) -> RecognitionOptions:
 
 def halve(job: Job, claim: Claim, tools: Tools) -> Result:
     """A chunk whose answer cannot be trusted, as two; what an answer leaves out, beside its chunk."""
-    fetched, media = from_plain(Fetched, job.facts["fetch"]), from_plain(Media, job.facts["sniff"])
+    fetched = from_plain(Fetched, job.facts["fetch"])
     chunk = flow.chunk_of(job, claim.step.partition(":")[2])
     run, limits = tools.decoder.run, UploadLimits()
     with tools.blobs.get(fetched.blob) as path, scratch() as out:
         if unheard := flow.unheard(job, chunk):
-            pieces = run(again, path, media, chunk, unheard, out=out, limits=limits)
+            pieces = run(again, path, chunk, unheard, out=out, limits=limits)
             stored = (chunk, *_store(pieces, out, job, tools))
         else:
-            stored = _store(run(halve_stage, path, media, chunk, out=out, limits=limits), out, job, tools)
+            stored = _store(run(halve_stage, path, chunk, out=out, limits=limits), out, job, tools)
     return Result(facts={claim.step: [to_plain(piece) for piece in stored]})
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.audio.judge import judge
+from pipeline.audio.limits import COMPRESSED_BYTES_PER_SECOND
 from pipeline.domain.job import About, Category, Due, Failure, Job, JobId, Source, Step, Timeline
 from pipeline.domain.kinds import A_PERSON_WAITS, BACKGROUND, KINDS, LAST, MEDIA, QUICK, WORK, kind_of
 from pipeline.domain.languages import iso639
@@ -26,7 +27,6 @@ from pipeline.steps.scores import corrected, verdicts
 CLASSIFY_SECONDS = 60.0
 AT_ONCE = 8  # pieces of a call that wait for places; those behind them let other calls of the portal pass
 LONG_SECONDS = 1800.0  # decoding it takes seconds, and more
-COMPRESSED_BYTES_PER_SECOND = 8_000  # 64 kbit/s
 PROBED_SECONDS = 120.0  # a piece that sounds for longer tells its language by itself
 CUTTING = ("plan", "cut")  # kinds of facts that there are while a recording is cut: the plan, pieces that are
 UNDELIVERED = "undelivered"  # the reason of a job whose outcome nobody took
@@ -248,8 +248,6 @@ def _work(job: Job) -> Iterator[Due]:
         yield _due(job, "resolve")
     elif "fetch" not in facts:
         yield _due(job, "fetch")
-    elif "sniff" not in facts:
-        yield _due(job, "sniff")
     elif "split" not in facts:
         yield _due(job, "split")
         if "plan" in facts:
@@ -341,11 +339,10 @@ def _probe(chunks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 
 def _is_long(job: Job) -> bool:
-    """Whether decoding the recording takes long, by its size: its length is known once it was decoded."""
-    media = job.facts.get("sniff") or {}
-    pcm = str(media.get("codec", "")).startswith("pcm_s16")
-    rate = media["sample_rate"] * media["channels"] * 2 if pcm else COMPRESSED_BYTES_PER_SECOND
-    return bool(media.get("size_bytes", 0) > LONG_SECONDS * rate)
+    """Whether decoding the recording takes long: by its length, once that is known, else by its size."""
+    planned, fetched = _planned(job), job.facts.get("fetch") or {}
+    likely = fetched.get("likely_seconds") or fetched.get("size_bytes", 0) / COMPRESSED_BYTES_PER_SECOND
+    return bool((planned["seconds"] if planned else likely) > LONG_SECONDS)
 
 
 def _due(

@@ -87,7 +87,8 @@ class UnknownPortal(CallscribeError):
 class Result:
     """What a step found out: facts for the record, facts that hold no longer, and what was sent.
 
-    used, passed: as `Transition` has them.
+    used, passed: as `Transition` has them. Of a part: ends: the step within this one (kinds.py) that has come
+    to its end with it. waits: nobody goes on with it alone, so it is written down with what comes next.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -95,6 +96,8 @@ class Result:
     deliveries: tuple[Delivery, ...] = ()
     used: Mapping[str, float] | None = None
     passed: tuple[str, ...] = ()
+    ends: str | None = None
+    waits: bool = False
 
 
 class Snooze(Exception):

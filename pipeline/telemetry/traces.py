@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -79,6 +80,13 @@ class Traces:
         """A span below the job's."""
         return _of_job(self._provider, job, name, told) if self._provider else nullcontext()
 
+    def ended(self, job: str, name: str, *, seconds: float, failed: str = "", **told: Any) -> None:
+        """The span of what has just ended, done within another step, and took so long."""
+        if self._provider:
+            now = time.time()
+            with _of_job(self._provider, job, name, told, began_at=now - seconds):
+                _tell(failed or None, {})
+
     def request(self, method: str, host: str) -> AbstractContextManager[None]:
         """A request to somebody else's server, below the step that makes it; without path, query and body."""
         return _request(self._provider, method, host) if self._provider else nullcontext()
@@ -136,7 +144,9 @@ def _provider() -> TracerProvider:
 
 
 @contextmanager
-def _of_job(provider: TracerProvider, job: str, name: str, told: dict[str, Any]) -> Iterator[None]:
+def _of_job(
+    provider: TracerProvider, job: str, name: str, told: dict[str, Any], *, began_at: float | None = None
+) -> Iterator[None]:
     from opentelemetry.sdk.trace.sampling import Decision
     from opentelemetry.trace import (
         NonRecordingSpan,
@@ -152,7 +162,10 @@ def _of_job(provider: TracerProvider, job: str, name: str, told: dict[str, Any])
     flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
     above = NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags))
     span = provider.get_tracer("callscribe").start_span(
-        name, context=set_span_in_context(above), attributes=_attributes(job=job, **told)
+        name,
+        context=set_span_in_context(above),
+        attributes=_attributes(job=job, **told),
+        start_time=None if began_at is None else int(began_at * 1e9),
     )
     with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False), _told():
         yield

@@ -14,6 +14,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipeline.audio.arrival import likely_seconds
 from pipeline.clients.guard import callback_allowed, why_forbidden
 from pipeline.contract import read_call, read_upload
 from pipeline.contract.php import read_json
@@ -95,6 +96,7 @@ async def take_upload(
         # named after its content, so that another body under the same key does not overwrite it
         blob = f"{job}/recording-{upload.sha256[:16]}"
         await service.blocking(service.tools.blobs.put, blob, upload.path)
+        seconds = await service.blocking(likely_seconds, upload.path)
     finally:
         await service.blocking(shutil.rmtree, place, ignore_errors=True)
     fetched = Fetched(
@@ -102,6 +104,7 @@ async def take_upload(
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
         content_type=upload.content_type,
+        likely_seconds=seconds,
     )
     try:
         return await _accept(

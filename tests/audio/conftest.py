@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.audio.limits import UploadLimits
-from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split, whole_plan
+from pipeline.audio.split import gathered, split
 from pipeline.domain.recording import Media, Plan
 from tests.audio.signals import Read, decoded, read
 
@@ -46,14 +45,15 @@ def cut(tmp_path: Path) -> Callable[..., Cut]:
     runs = iter(range(1000))
 
     def run(path: Path, **given: Any) -> Cut:
-        media = sniff(path, sha256="0" * 64, content_type=None, max_seconds=14_400)
         out = tmp_path / f"out{next(runs)}"
         arguments = {
+            "sha256": "0" * 64,
+            "content_type": None,
             "limits": UploadLimits(),
             "chunk_seconds": 600.0,
             "uploads_per_minute": 4.0,
             "name": "chunk",
         }
-        return Cut(media, whole_plan(split(path, media, out=out, **(arguments | given))), out)
+        return Cut(*gathered(split(path, out=out, **(arguments | given))), out)
 
     return run

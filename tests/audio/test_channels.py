@@ -244,7 +244,7 @@ def test_a_plan_of_before_is_finished(tmp_path: Path, cut: Callable[..., Cut]) -
     transcript = merge(before, parts, roles=("manager", "client"), language="en", portal_language="en")
     assert transcript.text == expected(left, right)
     chunk = before.chunks[1]
-    halves = halve(tmp_path / "a.wav", found.media, chunk, out=found.out, limits=UploadLimits())
+    halves = halve(tmp_path / "a.wav", chunk, out=found.out, limits=UploadLimits())
     numbers = [each.number for half in halves for each in read(*decoded(found.out / half.blob))]
     assert numbers == [each.number for each in right]
     assert [half.channel for half in halves] == [1, 1]
@@ -255,7 +255,7 @@ def test_halves_of_a_pack(tmp_path: Path, cut: Callable[..., Cut]) -> None:
     left, right = dialogue(60)
     found = cut(write(tmp_path / "a.wav", placed(RATE, 60, left), placed(RATE, 60, right), rate=RATE))
     chunk = max(found.plan.chunks, key=lambda each: len(each.placed))
-    halves = halve(tmp_path / "a.wav", found.media, chunk, out=found.out, limits=UploadLimits())
+    halves = halve(tmp_path / "a.wav", chunk, out=found.out, limits=UploadLimits())
     spans = [stretch.span for half in halves for stretch in half.placed]
     assert spans == [stretch.span for stretch in chunk.placed]
     assert halves[0].seconds == pytest.approx(halves[1].seconds, rel=0.6)

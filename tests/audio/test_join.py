@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import wave
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.audio.join import Joined, join
 from pipeline.audio.limits import UploadLimits
-from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split, whole_plan
+from pipeline.audio.split import gathered, split
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.errors import NotAudio, TooLong
 from pipeline.domain.recording import Span
@@ -92,12 +90,9 @@ def test_what_is_lost_of_them_is_missing(tmp_path: Path) -> None:
     assert joined == Joined(
         0, (Span(start=1.0, end=2.0), Span(start=1.0, end=1.0), Span(start=3.0, end=3.0))
     )  # fmt: skip
-    media = replace(
-        sniff(tmp_path / "joined", sha256="0" * 64, content_type=None, max_seconds=60), missing=joined.missing
-    )
-    (tmp_path / "out").mkdir()
     parts = split(
-        tmp_path / "joined", media, out=tmp_path / "out", limits=UploadLimits(), chunk_seconds=600.0,
-        uploads_per_minute=4.0, name="chunk",
+        tmp_path / "joined", sha256="0" * 64, content_type=None, missing=joined.missing, out=tmp_path / "out",
+        limits=UploadLimits(), chunk_seconds=600.0, uploads_per_minute=4.0, name="chunk",
     )  # fmt: skip
-    assert whole_plan(parts).missing == joined.missing
+    media, plan = gathered(parts)
+    assert media.missing == plan.missing == joined.missing

@@ -13,8 +13,7 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from pipeline.audio.limits import UploadLimits
-from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split, whole_plan
+from pipeline.audio.split import gathered, split
 
 def peak():
     try:
@@ -25,9 +24,8 @@ def peak():
 
 idle = peak()
 path = Path(sys.argv[1])
-media = sniff(path, sha256="", content_type=None, max_seconds=14400)
-plan = whole_plan(split(path, media, out=path.parent / "out", limits=UploadLimits(), chunk_seconds=600,
-                        uploads_per_minute=4, name="chunk"))
+_, plan = gathered(split(path, sha256="", content_type=None, out=path.parent / "out", limits=UploadLimits(),
+                         chunk_seconds=600, uploads_per_minute=4, name="chunk"))
 print(idle, peak(), round(plan.seconds), len(plan.chunks))
 """
 

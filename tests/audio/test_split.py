@@ -187,7 +187,7 @@ def test_halves(tmp_path: Path, cut: Callable[..., Cut]) -> None:
         path = write(tmp_path / container, pcm, rate=8000, codec=codec, container=container)
         found = cut(path, chunk_seconds=25.0)
         chunk = found.plan.chunks[1]
-        first, second = halve(path, found.media, chunk, out=found.out, limits=UploadLimits())
+        first, second = halve(path, chunk, out=found.out, limits=UploadLimits())
         assert (first.id, second.id) == (f"{chunk.id}a", f"{chunk.id}b")
         assert (first.span.start, second.span.end) == (chunk.span.start, chunk.span.end)
         assert first.span.end == second.span.start
@@ -208,7 +208,7 @@ def test_a_short_sentence_is_asked_for_again_whole(
         path = write(tmp_path / container, pcm, rate=8000, codec=codec, container=container)
         found = cut(path)
         chunk = found.plan.chunks[0]
-        (again,) = halve(path, found.media, chunk, out=found.out, limits=UploadLimits())
+        (again,) = halve(path, chunk, out=found.out, limits=UploadLimits())
         assert again.id == "0a"
         assert again.span.start <= chunk.span.start < chunk.span.end <= again.span.end
         whole = read(*decoded(found.out / chunk.blob))

@@ -82,18 +82,18 @@ TRANSCRIPT = Transcript(
     text="hello", language="en", segments=(Segment(start=0, end=1, speaker=None, text="hello"),)
 )
 LEAD = Lead(quality="high", score=90, reason="wants it")
-FAILURE = Failure(slug="not_audio", code=415, message="no", step=Step("sniff"))
+FAILURE = Failure(slug="not_audio", code=415, message="no", step=Step("split"))
 
 
 def result_of(step: str, chunks: int, draw: Any) -> dict[str, Any]:
     """What a step might find out, drawn at random where it may differ."""
     kind = kind_of(step)
-    if kind in ("sniff", "transcribe", "reply", "draw") and draw(st.integers(0, 19)) == 0:
+    if kind in ("split", "transcribe", "reply", "draw") and draw(st.integers(0, 19)) == 0:
         return {"failure": FAILURE}
     if kind == "transcribe":
         return {step: draw(st.sampled_from([GOOD, GOOD, Recognition(text="")]))}
     found = {
-        "fetch": {}, "sniff": {}, "split": a_plan(chunks), "merge": {"transcript": TRANSCRIPT, "at": NOW + 5},
+        "fetch": {}, "split": a_plan(chunks), "merge": {"transcript": TRANSCRIPT, "at": NOW + 5},
         "halve": [], "classify": draw(st.sampled_from([{"lead": LEAD}, {"lead": None, "why": "no"}])),
         "callback": {"accepted": draw(st.booleans()), "asked": True}, "reply": {"text": "yes"},
         "draw": {"urls": ["https://e.example/1.png"]}, "timeline": Timeline(state="written"),
@@ -159,7 +159,7 @@ def test_a_score_expedites_a_callback_that_was_never_sent() -> None:
 def test_an_unknown_language_is_found_by_one_chunk_before_the_others_are_sent() -> None:
     """Without a language the longest chunk goes first; its language is then every chunk's."""
     plan = replace(a_plan(2), chunks=(*a_plan(2).chunks, a_chunk("2", 120, 200)))
-    job = replace(a_job(fetch={}, sniff={}, split=plan), request=Request())
+    job = replace(a_job(fetch={}, split=plan), request=Request())
     assert [due.step for due in flow.advance(job, NOW).dues] == ["expire", "transcribe:2"]
     enough = replace(GOOD, text=" ".join(f"word{number}" for number in range(60)))  # for 80 s of speech
     heard = replace(job, facts={**job.facts, "transcribe:2": to_plain(enough)})
@@ -172,7 +172,7 @@ def test_long_pieces_tell_their_language_each() -> None:
     plan = Plan(
         seconds=900.0, channels=1, chunks=tuple(a_chunk(str(n), 450 * n, 450 * n + 450) for n in (0, 1))
     )
-    job = replace(a_job(fetch={}, sniff={}, split=plan), request=Request())
+    job = replace(a_job(fetch={}, split=plan), request=Request())
     assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "transcribe:0", "transcribe:1"}
     heard = replace(job, facts={**job.facts, "transcribe:0": to_plain(GOOD)})
     assert flow.language(heard) is None  # the other one is asked as if it had been first
@@ -180,7 +180,7 @@ def test_long_pieces_tell_their_language_each() -> None:
 
 def test_pieces_are_heard_while_the_others_are_cut() -> None:
     """Each piece that is cut is sent; nothing is merged before all are, and the cutting goes on."""
-    job = a_job(fetch={}, sniff={}, plan=a_plan(3), **{"cut:1": 1})
+    job = a_job(fetch={}, plan=a_plan(3), **{"cut:1": 1})
     assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split", "transcribe:1"}
     job = replace(job, facts={**job.facts, "cut:0": 1, "transcribe:1": to_plain(replace(GOOD, again=False))})
     assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split", "transcribe:0"}
@@ -192,29 +192,43 @@ def test_pieces_are_heard_while_the_others_are_cut() -> None:
 def test_a_language_is_found_as_soon_as_its_piece_is_cut() -> None:
     """The others wait for that one piece, whether it is cut before or after them."""
     plan = replace(a_plan(2), chunks=(*a_plan(2).chunks, a_chunk("2", 120, 200)))
-    job = replace(a_job(fetch={}, sniff={}, plan=plan, **{"cut:0": 1}), request=Request())
+    job = replace(a_job(fetch={}, plan=plan, **{"cut:0": 1}), request=Request())
     assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split"}
     job = replace(job, facts={**job.facts, "cut:2": 1})
     assert {due.step for due in flow.advance(job, NOW).dues} == {"expire", "split", "transcribe:2"}
 
 
 @pytest.mark.parametrize(
-    ("codec", "size", "urgency"),
+    ("fetched", "urgency"),
     [
-        ("pcm_s16le", 25 << 20, QUICK), ("pcm_s16le", 31 << 20, WORK), ("pcm_s16le", 200 << 20, WORK),
-        ("mp3", 13 << 20, QUICK), ("mp3", 14 << 20, WORK), ("opus", 1 << 20, QUICK),
+        ({"likely_seconds": 1800.0, "size_bytes": 200 << 20}, QUICK),
+        ({"likely_seconds": 1801.0, "size_bytes": 1 << 20}, WORK),
+        ({"size_bytes": 13 << 20}, QUICK), ({"size_bytes": 14 << 20}, WORK),  # of a version before
     ],
 )  # fmt: skip
-def test_a_long_recording_is_cut_where_no_short_one_waits(codec: str, size: int, urgency: int) -> None:
-    """From half an hour on, by its bytes, decoding is no urgent work, of which one process is kept free."""
-    sniffed = {"codec": codec, "channels": 1, "sample_rate": 8000, "size_bytes": size}
-    dues = {due.step: due.urgency for due in flow.advance(a_job(fetch={}, sniff=sniffed), NOW).dues}
+def test_a_long_recording_is_cut_where_no_short_one_waits(fetched: dict[str, Any], urgency: int) -> None:
+    """From half an hour on, as far as is known before, decoding is no urgent work, of which one process is
+    kept free."""
+    dues = {due.step: due.urgency for due in flow.advance(a_job(fetch=fetched), NOW).dues}
     assert dues[Step("split")] == urgency
+
+
+def test_a_length_that_is_known_counts_more_than_what_was_likely() -> None:
+    """Once a recording was decoded, its own length says whether doing it again takes long."""
+    empty = replace(a_plan(1), seconds=60.0)
+    job = a_job(fetch={"likely_seconds": 9000.0}, split=empty, **{"transcribe:0": Recognition(text="")})
+    assert {due.step: due.urgency for due in flow.advance(job, NOW).dues}[Step("halve:0")] == QUICK
+
+
+@pytest.mark.parametrize("facts", [{}, {"sniff": {"codec": "mp3"}}])
+def test_what_is_done_within_another_step_is_never_due_itself(facts: dict[str, Any]) -> None:
+    """A recording that was fetched is split, whether a version before had read what it is or not."""
+    assert [due.step for due in flow.advance(a_job(fetch={}, **facts), NOW).dues] == ["expire", "split"]
 
 
 def test_a_long_call_lets_others_pass() -> None:
     """Of a call's many pieces only the next few are as urgent as other work of the portal."""
-    job = a_job(fetch={}, sniff={}, split=a_plan(20))
+    job = a_job(fetch={}, split=a_plan(20))
     dues = [due for due in flow.advance(job, NOW).dues if due.step != "expire"]
     assert [due.urgency for due in dues] == [WORK] * flow.AT_ONCE + [LAST] * (20 - flow.AT_ONCE)
     heard = replace(job, facts={**job.facts, "transcribe:0": to_plain(replace(GOOD, text=GOOD.text * 2))})
@@ -225,7 +239,7 @@ def test_a_long_call_lets_others_pass() -> None:
 def test_empty_text_on_sounding_audio_is_asked_again_in_halves_and_then_accepted() -> None:
     """An empty answer leads to halves, and their answers stand in for it, empty or not."""
     empty = Recognition(text="")
-    job = a_job(fetch={}, sniff={}, split=a_plan(1), **{"transcribe:0": empty})
+    job = a_job(fetch={}, split=a_plan(1), **{"transcribe:0": empty})
     assert [due.step for due in flow.advance(job, NOW).dues] == ["expire", "halve:0"]
     halves = [a_chunk("0a", 0, 30), a_chunk("0b", 30, 60)]
     job = replace(job, facts={**job.facts, "halve:0": [to_plain(half) for half in halves]})
@@ -256,9 +270,10 @@ def test_the_reserve_is_a_tenth_of_the_ttl_between_5_and_120_seconds() -> None:
 
 
 def test_every_kind_that_the_flow_names_is_in_the_table_and_has_a_function() -> None:
-    """The flow's steps and the runner's are the kinds of the table: no more, no less."""
+    """The flow's steps and the runner's are the kinds of the table, but for those done within another one."""
     named = set(re.findall(r'_due\(job, f?"([a-z]+)', inspect.getsource(flow)))
-    assert named == set(KINDS) == set(EXECUTORS)
+    assert named == {name for name, kind in KINDS.items() if not kind.within} == set(EXECUTORS)
+    assert {kind.within for kind in KINDS.values()} - {""} <= named
     assert all(callable(function) for function in EXECUTORS.values())
 
 
@@ -296,7 +311,7 @@ def test_an_answer_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
         for number, again in enumerate((False, True, None))
     }
     del answers["transcribe:2"]["again"]
-    job = a_job(fetch={}, sniff={}, split=to_plain(a_plan(3)), **answers)
+    job = a_job(fetch={}, split=to_plain(a_plan(3)), **answers)
     dues = {due.step for due in flow.advance(job, 0.0).dues}
     assert dues == {"expire", "halve:1", "halve:2"}
     assert judged == ["2"]

@@ -66,9 +66,9 @@ def test_zombies_are_fenced_out() -> None:
 def test_a_recording_that_kills_its_process_harms_no_other(tmp_path: Path) -> None:
     """Twice, then its portal hears why; calls beside it are none the worse."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import pipeline.audio.sniff as module\n"
+        "import pipeline.audio.split as module\n"
         "from tests.security.inside import poisoned\n"
-        "module.sniff = poisoned\n"
+        "module.split = poisoned\n"
     )
     with Service() as service:
         service.start()

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.domain.errors import ProviderAccount, ProviderUnavailable
 from pipeline.domain.job import Category, Claim, Due, Job, PortalId, Request, Source, Step
+from pipeline.run.attempt import Attempt
 from pipeline.run.runner import Runner
 from pipeline.settings.installation import Settings
 from pipeline.steps.paid import PaidCall, buy
@@ -159,7 +160,7 @@ def test_a_hold_begins_anew_after_the_account_has_served(opened: list[Tools]) ->
     held = patient.store.load(job.id)
     assert held.held_since == 1000.0
     served = Result(facts={claim.step: {"text": "hello"}})
-    Runner(patient)._commit(held, claim, served, ())
+    Runner(patient)._commit(held, Attempt(claim), served)
     assert patient.store.load(job.id).held_since is None
 
 
@@ -168,5 +169,5 @@ def test_half_a_surrogate_pair_harms_no_record(opened: list[Tools]) -> None:
     patient, _ = opened
     job, claim = a_claim(patient, 1, Category.TEXT)
     broken = json.loads('"dear \\ud83d friend"')
-    Runner(patient)._commit(job, claim, Result(facts={claim.step: {"text": broken}}), ())
+    Runner(patient)._commit(job, Attempt(claim), Result(facts={claim.step: {"text": broken}}))
     assert patient.store.load(job.id).facts[claim.step]["text"] == "dear \ufffd friend"

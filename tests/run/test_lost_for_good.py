@@ -133,7 +133,7 @@ def one_step(*, unless: Callable[[], bool]) -> Callable[[], bool]:
     return lambda: next(asked, lambda: True)()
 
 
-@pytest.mark.parametrize("vanishes_before", ["sniff", "split", "transcribe"])
+@pytest.mark.parametrize("vanishes_before", ["split", "transcribe"])
 def test_audio_that_vanished_is_fetched_and_cut_again_and_nothing_is_paid_twice(
     tools: Tools, sandbox: Sandbox, vanishes_before: str
 ) -> None:
@@ -161,7 +161,7 @@ def test_audio_that_vanished_is_fetched_and_cut_again_and_nothing_is_paid_twice(
 @pytest.mark.parametrize(
     ("step", "blob"),
     [
-        ("sniff", "recording"), ("split", "recording"), ("halve:0", "recording"),
+        ("split", "recording"), ("halve:0", "recording"),
         ("transcribe:0", "chunk-000.mp3"), ("transcribe:0a", "chunk-000a.mp3"),
     ],
 )  # fmt: skip
@@ -171,7 +171,7 @@ def test_audio_that_vanishes_in_the_middle_of_a_step_is_fetched_and_cut_again(
     """What a step says of a recording that went while it read it is not believed: not that it is no audio."""
     file = sandbox.portal.recording("phone-mp3")
     assert file
-    if step not in ("sniff", "split", "transcribe:0"):
+    if step not in ("split", "transcribe:0"):
         sandbox.script.clear()
         sandbox.script.add(path="*/transcriptions", body={"text": ""}, times=1)
         sandbox.script.add(path="*/transcriptions", text=SAYS, times=None)

@@ -12,7 +12,7 @@ import pytest
 from pipeline.domain.job import Claim, Job, Request, Source
 from pipeline.domain.kinds import MEDIA
 from pipeline.domain.plain import to_plain
-from pipeline.domain.recording import Media
+from pipeline.domain.recording import Fetched
 from pipeline.run import runner
 from pipeline.run.places import Places, SharedPlaces
 from pipeline.steps.tools import Result, Snooze, Tools
@@ -70,11 +70,9 @@ def test_the_last_place_takes_no_long_recording(opened: Open, monkeypatch: pytes
         raise Snooze(600, "enough")
 
     monkeypatch.setitem(runner.EXECUTORS, "split", split)
-    for key, size in (("long", 500 << 20), ("short", 1 << 20)):
-        sniffed = Media(
-            container="wav", codec="pcm_s16le", channels=1, sample_rate=8000, size_bytes=size, sha256=key
-        )
-        accept(tools, Request(), key=key, source=Source.API, fetch={}, sniff=to_plain(sniffed))
+    for key, seconds in (("long", 10_000.0), ("short", 30.0)):
+        fetched = Fetched(blob="x/y", size_bytes=9, sha256=key, likely_seconds=seconds)
+        accept(tools, Request(), key=key, source=Source.API, fetch=to_plain(fetched))
     places, taken = SharedPlaces(2), FORK.Event()
 
     def decode() -> None:

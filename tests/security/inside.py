@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.audio.sniff import sniff
+from pipeline.audio.split import split
 from pipeline.domain.errors import NoSpeech
-from pipeline.domain.recording import Media, Plan, Span
+from pipeline.domain.recording import Chunk, Media, Plan, Span
 
 
 def counted(to: int, seconds: float = 0.0) -> Iterator[Span]:
@@ -190,16 +190,16 @@ def wait(path: Path) -> int:
     return 0
 
 
-def crash(path: Path, media: Media, **_: object) -> Plan:
+def crash(path: Path, **_: object) -> Iterator[Plan]:
     """In the place of `split`: over this recording its process dies."""
     os._exit(1)
 
 
-def poisoned(path: Path, **facts: Any) -> Media:
-    """In the place of `sniff`: a large recording crashes its process, any other is read."""
+def poisoned(path: Path, **facts: Any) -> Iterator[Media | Plan | Chunk]:
+    """In the place of `split`: a large recording crashes its process, any other is read."""
     if path.stat().st_size > 40_000:
         ctypes.string_at(0)
-    return sniff(path, **facts)
+    yield from split(path, **facts)
 
 
 def lie(answer: str, size: int) -> Span:

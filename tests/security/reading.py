@@ -6,8 +6,7 @@ import resource
 from pathlib import Path
 
 from pipeline.audio.limits import UploadLimits
-from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split, whole_plan
+from pipeline.audio.split import gathered, split
 from pipeline.domain.errors import Refused
 
 
@@ -15,10 +14,10 @@ def swallow(path: Path, out: Path, max_seconds: float) -> dict[str, str | int | 
     """Sniff and split, in the process that reads the file."""
     seconds: float | None = None
     try:
-        media = sniff(path, sha256="0" * 64, content_type=None, max_seconds=max_seconds)
         parts = split(
             path,
-            media,
+            sha256="0" * 64,
+            content_type=None,
             out=out,
             limits=UploadLimits(),
             chunk_seconds=600,
@@ -26,7 +25,7 @@ def swallow(path: Path, out: Path, max_seconds: float) -> dict[str, str | int | 
             name="chunk",
             max_seconds=max_seconds,
         )
-        outcome, message, seconds = "taken", "", whole_plan(parts).seconds
+        outcome, message, seconds = "taken", "", gathered(parts)[1].seconds
     except Refused as error:
         outcome, message = error.slug, error.message
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

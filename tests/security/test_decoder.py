@@ -22,8 +22,7 @@ from pipeline.audio import zygote
 from pipeline.audio.confine import Limits
 from pipeline.audio.decoder import ASIDE, Decoder, written
 from pipeline.audio.limits import UploadLimits
-from pipeline.audio.sniff import sniff
-from pipeline.audio.split import split, whole_plan
+from pipeline.audio.split import gathered, split
 from pipeline.domain.errors import CallscribeError, DecoderDied, NoSpeech, NotAudio
 from pipeline.domain.job import Request, Source
 from pipeline.domain.recording import Span
@@ -80,12 +79,11 @@ def test_a_recording_is_cut_into_the_same_bytes(decoder: Decoder) -> None:
     results = []
     for cut in (decoder.stream, lambda function, *args, **kwargs: function(*args, **kwargs)):
         with tempfile.TemporaryDirectory() as out:
-            media = decoder.run(sniff, path, sha256="0" * 64, content_type=None, max_seconds=600)
             parts = cut(
-                split, path, media, out=Path(out), limits=UploadLimits(), chunk_seconds=600,
-                uploads_per_minute=4, name="chunk",
+                split, path, sha256="0" * 64, content_type=None, out=Path(out), limits=UploadLimits(),
+                chunk_seconds=600, uploads_per_minute=4, name="chunk",
             )  # fmt: skip
-            plan = whole_plan(parts)
+            media, plan = gathered(parts)
             pieces = {chunk.blob: written(Path(out), chunk.blob).read_bytes() for chunk in plan.chunks}
         results.append((media, plan, pieces))
     assert results[0] == results[1]

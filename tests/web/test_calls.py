@@ -91,7 +91,7 @@ def test_an_upload_is_kept_before_it_is_accepted(client: Client, store: Store, t
         assert path.read_bytes() == recording
     claim = store.claim("media", "test", lease_seconds=5)
     assert claim is not None
-    assert claim.step == "sniff"
+    assert claim.step == "split"
     assert not list((tmp_path / "var" / "audio").glob("_upload-*"))
 
 

@@ -218,7 +218,7 @@ def test_bad_queries(client: Client, query: str) -> None:
     assert list(answer.json()["error"]["fields"]) == [query.partition("=")[0]]
 
 
-@pytest.mark.parametrize(("audio", "step"), [("kept", "sniff"), ("gone", "fetch")])
+@pytest.mark.parametrize(("audio", "step"), [("kept", "split"), ("gone", "fetch")])
 def test_a_failed_job_runs_again(client: Client, store: Store, tmp_path: Path, audio: str, step: str) -> None:
     """Retry of a failed job is 202 and has its work due again, the download too if need be; else 409."""
     if audio == "kept":

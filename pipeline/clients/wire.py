@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ import httpcore
 
 from pipeline.clients import guard
 from pipeline.domain.errors import SettingsError
+from pipeline.domain.timeval import timeval
 
 MAX_ADDRESSES = 6
 PIECE_BYTES = 16384
@@ -120,8 +120,7 @@ class _Stream(httpcore.NetworkStream):
     """A connection. What is written waits for the rest of the request, unless it is much: head and body go
     together.
 
-    The time-outs of a socket without TLS are the kernel's (socket(7)): with Python's own each read and write
-    is two system calls and more, and each gives way to all other threads.
+    The time-outs of a socket without TLS are the kernel's.
     """
 
     def __init__(self, stream: httpcore.NetworkStream, wire: Wire, *, tls: bool = False) -> None:
@@ -137,7 +136,7 @@ class _Stream(httpcore.NetworkStream):
         if self._plain is None:
             return self._stream.read(max_bytes, left)
         try:
-            self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(left))
+            self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval(left))
             return self._plain.recv(max_bytes)
         except BlockingIOError:
             raise httpcore.ReadTimeout("nothing came in time") from None
@@ -165,7 +164,7 @@ class _Stream(httpcore.NetworkStream):
             self._stream.write(piece, left)  # type: ignore[arg-type]
             return len(piece)
         try:
-            self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(left))
+            self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval(left))
             return self._plain.send(rest)
         except BlockingIOError:
             raise httpcore.WriteTimeout("nothing was taken in time") from None
@@ -178,7 +177,7 @@ class _Stream(httpcore.NetworkStream):
         seconds = self._wire.left(timeout, httpcore.ConnectTimeout)
         if self._plain is not None:
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                self._plain.setsockopt(socket.SOL_SOCKET, option, _timeval(0.0))
+                self._plain.setsockopt(socket.SOL_SOCKET, option, timeval(0.0))
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._wire, tls=True)
 
     def close(self) -> None:
@@ -186,12 +185,6 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
-
-
-def _timeval(seconds: float) -> bytes:
-    """As the kernel takes time-outs; 0: none."""
-    whole = int(seconds)
-    return struct.pack("@ll", whole, math.ceil((seconds - whole) * 1e6))
 
 
 class _Tls(ssl.SSLContext):

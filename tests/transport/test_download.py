@@ -56,7 +56,7 @@ def test_a_recording_comes_whole(serve: Serve, transport: Transport, tmp_path: P
         size_bytes=len(SOUND), sha256=hashlib.sha256(SOUND).hexdigest(), content_type="audio/mpeg"
     )
     assert (tmp_path / "recording").read_bytes() == SOUND
-    assert server.connections == 2  # guarded connections are never reused
+    assert server.connections == 2  # those of downloads are never reused
     head = server.requests[1].lower()
     assert head.startswith(b"get /a?sign=secret http/1.1\r\n")
     assert b"accept-encoding: identity\r\n" in head

@@ -1,0 +1,15 @@
+"""Time-outs of sockets as the kernel takes them (SO_RCVTIMEO and SO_SNDTIMEO of socket(7)).
+
+With Python's own, each read and each write is two system calls, and each gives way to all other threads.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+
+
+def timeval(seconds: float) -> bytes:
+    """A `struct timeval`; 0: no time-out."""
+    whole, micros = divmod(math.ceil(seconds * 1e6), 1_000_000)
+    return struct.pack("@ll", whole, micros)

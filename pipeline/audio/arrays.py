@@ -6,6 +6,7 @@ the one in which recordings are read has it in memory before a call comes (zygot
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import LazyLoader, find_spec, module_from_spec
 from types import ModuleType
@@ -31,6 +32,8 @@ else:
         spec.loader.exec_module(module)
         return module
 
+    # NumPy's own threads would be begun to wait: its matrices are small here, and no thread is forked
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     np = _late("numpy")
     Ints = Flags = Floats = Any
 

@@ -13,7 +13,7 @@ from pipeline.audio.arrays import Flags, Ints, np
 from pipeline.audio.decoding import Decoding
 from pipeline.audio.meter import FLOOR, Meter
 from pipeline.audio.pcm import Pcm
-from pipeline.audio.speechlike import edges, speechlike
+from pipeline.audio.speechlike import edges, joined, speechlike
 from pipeline.audio.tracks import Tracks
 from pipeline.domain.recording import Span
 
@@ -141,6 +141,18 @@ def percentile(levels: Ints, part: float, *, above: float = -1) -> int:
     return int(np.partition(some, place)[place])
 
 
+def percentiles(levels: Ints, part: float, *, above: int, size: int) -> Ints:
+    """As `percentile`, of `size` windows at a time; above: 0 at the least."""
+    rows = np.zeros((-(-len(levels) // size), size), levels.dtype)
+    rows.reshape(-1)[: len(levels)] = levels
+    rows.sort(axis=1)
+    below = np.count_nonzero(rows <= above, axis=1)
+    some = size - below
+    place = below + np.minimum(some - 1, (some * part).astype(np.int64))
+    found: Ints = np.where(some, np.take_along_axis(rows, place[:, None], axis=1)[:, 0], 0)
+    return found
+
+
 def above_noise(channel: Channel, speech: int) -> float:
     """How far speech of that level lies above what sounds on the channel all the time, dB."""
     return round(20 * math.log10(max(1, speech or FULL) / max(1, percentile(channel.windows, 0.1))), 1)
@@ -156,15 +168,11 @@ def sounding(
     channel: Channel, step: float, *, threshold: float = FLOOR, gap: float, margin: float
 ) -> list[Span]:
     """Where somebody may speak above the threshold; gaps under `gap` are bridged, edges get a margin."""
-    total = len(channel.windows)
-    found: list[Span] = []
-    for first, last in runs(channel.voiced, threshold, 0, total, above=True):
-        start, end = max(0.0, first * step - margin), min(total * step, last * step + margin)
-        if found and start - found[-1].end < gap:
-            found[-1] = Span(start=found[-1].start, end=end)
-        else:
-            found.append(Span(start=start, end=end))
-    return found
+    first, last = edges(channel.voiced > threshold)
+    starts = np.maximum(0.0, first * step - margin)
+    ends = np.minimum(len(channel.windows) * step, last * step + margin)
+    starts, ends = joined(starts, ends, starts[1:] - ends[:-1] >= gap)
+    return [Span(start=start, end=end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
 def sounding_seconds(channel: Channel, step: float, span: Span) -> float:

@@ -10,7 +10,7 @@ from pipeline.audio.signalling import signals, voiced
 FLOOR = 58  # -55 dBFS as the root mean square of 16 bit samples: what stays below is silence
 STILL = 1.0  # nothing that moves less tells more of the offset
 BIAS = 16  # a mean above this is a converter's offset, not sound
-BATCH_SECONDS = 30  # are measured at a time: a call of NumPy costs as much for one as for many
+BATCH_SECONDS = 60  # are measured at a time: a call of NumPy costs as much for one as for many
 WINDOWS = 50  # a second
 
 

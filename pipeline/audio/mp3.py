@@ -13,9 +13,9 @@ import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
+from pipeline.audio.arrays import np
 from pipeline.audio.decoding import Packets
 from pipeline.audio.headers import KILOBITS, RATES, id3_bytes
 
@@ -67,8 +67,8 @@ class Mp3:
 
     def __init__(self, path: Path, packets: Packets, sample_rate: int) -> None:
         self._path, self._packets, self._rate = path, packets, sample_rate
-        self._starts = [0, *accumulate(packets.samples)]
-        self._bytes = [0, *accumulate(packets.size)]
+        self._starts: list[int] = [0, *np.cumsum(packets.samples).tolist()]
+        self._bytes: list[int] = [0, *np.cumsum(packets.size).tolist()]
 
     def copyable(self) -> bool:
         """Whether every packet is a frame of one kind, and lies where the demuxer said."""
@@ -77,7 +77,8 @@ class Mp3:
             return False
         first: _Frame | None = None
         with self._path.open("rb") as file:
-            for index in sorted({0, 1, len(positions) // 2, len(positions) - 1} & set(range(len(positions)))):
+            last = len(positions) - 1
+            for index in sorted({0, min(1, last), len(positions) // 2, last}):
                 file.seek(max(positions[index], 0))
                 frame = _frame(file.read(min(sizes[index], 64)))
                 if frame is None or frame.sample_rate != self._rate:

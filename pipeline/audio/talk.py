@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.audio.arrays import Ints, np
-from pipeline.audio.levels import Channel, percentile
+from pipeline.audio.levels import Channel, percentile, percentiles
 from pipeline.audio.meter import FLOOR
 from pipeline.audio.speechlike import edges, joined
 from pipeline.domain.recording import Span
@@ -35,11 +35,9 @@ def talk(
     """
     own = channel.voiced if echo is None else np.where(channel.voiced > echo, channel.voiced, 0)
     noise = min(ABOVE_NOISE * percentile(channel.windows, 0.1), percentile(own, 0.99, above=FLOOR) / 4)
-    loudest = [
-        percentile(own[at : at + NEIGHBOURHOOD], 0.9, above=FLOOR) for at in range(0, len(own), NEIGHBOURHOOD)
-    ]
-    around = [max(loudest[max(0, at - 1) : at + 2]) for at in range(len(loudest))]
-    gates = np.maximum(max(FLOOR, noise), softest * np.array(around, dtype=np.float64))
+    loudest = percentiles(own, 0.9, above=FLOOR, size=NEIGHBOURHOOD)
+    around = np.maximum(loudest, np.maximum(np.append(loudest[1:], 0), np.append(0, loudest[:-1])))
+    gates = np.maximum(max(FLOOR, noise), softest * around)
     loud = own > np.repeat(gates, NEIGHBOURHOOD)[: len(own)]
     first, last = edges(loud)
     # parted by breaths; what sounds too short within is a click
@@ -54,8 +52,8 @@ def talk(
     over = (rest < COVERED_SECONDS / step) & (covered[first[1:]] - covered[last[:-1]] > rest / 2)
     first, last = joined(first, last, ~over)
     return [
-        Span(start=round(start * step, 2), end=round(end * step, 2))
-        for start, end in zip(first.tolist(), last.tolist(), strict=True)
+        Span(start=start, end=end)
+        for start, end in zip(*((at * step).round(2).tolist() for at in (first, last)), strict=True)
     ]
 
 

@@ -81,7 +81,6 @@ def main() -> None:
 def _load() -> None:
     """Has ready what every call needs, so that the forked processes share it."""
     os.environ["PATH"] = ""  # pydub looks for programs there, and breaks where there is none
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's: threads are not forked, and may not be begun later
     import_module("encodings.ascii")  # in which the limits' begin is read
     for name in ("halve", "join", "keep", "sniff", "split"):
         import_module(f"pipeline.audio.{name}")

@@ -13,11 +13,12 @@ from kombu.transport.virtual.base import QoS
 from pipeline.domain.errors import CallscribeError, StoreUnavailable
 from pipeline.run.notifier import TASK
 from pipeline.run.pulse import hand_on
+from pipeline.store import MOST_WAIT_SECONDS
 from workers import app
 from workers.lifecycle import worker
 
 TURN_SECONDS = 20.0
-LINGER_SECONDS = 5.0
+LINGER_SECONDS = MOST_WAIT_SECONDS / 2
 
 log = structlog.get_logger()
 

@@ -12,7 +12,8 @@ class Turn:
     """Claims steps until none is due; then it may wait a while for word of more.
 
     seconds: after them it claims nothing more, and neither when `stop()` says so. linger_seconds: how long
-    after its last step it waits. A turn that found nothing at all does not: it came for nothing.
+    after its last step it waits, less than the store's MOST_WAIT_SECONDS. A turn that found nothing at all
+    does not: it came for nothing.
     """
 
     def __init__(

@@ -3,10 +3,12 @@
 from pipeline.store.intake import Intake, Prepared, prepare
 from pipeline.store.ledger import Callee, Reservation
 from pipeline.store.records import Quota, fields_of, job_id, salvaged
+from pipeline.store.scripts import MOST_WAIT_SECONDS
 from pipeline.store.store import Store, persist
 from pipeline.store.transitions import Finished, Stale, Transition, Wanted
 
 __all__ = [
+    "MOST_WAIT_SECONDS",
     "Callee",
     "Finished",
     "Intake",

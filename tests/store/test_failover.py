@@ -18,7 +18,7 @@ from tests.store.sentinels import sentinels
 
 
 def test_a_failover_under_load_stops_nobody(short_path: Path) -> None:
-    """Workers go on with the new master, and what is accepted there is done."""
+    """Workers, those that wait for word too, go on with the new master; what is accepted there is done."""
     with sentinels(short_path) as group:
         store = Store(group.url, timeout_seconds=2.0)
         store.limit("media", {PortalId("acme"): 1000})
@@ -28,9 +28,9 @@ def test_a_failover_under_load_stops_nobody(short_path: Path) -> None:
         def work(number: int) -> None:
             while not over.is_set():
                 try:
-                    claim = store.claim("media", f"node:{number}", lease_seconds=2)
+                    claim = store.claim("media", f"node:{number}", lease_seconds=2, waits=True)
                     if claim is None:
-                        over.wait(0.01)
+                        store.word(f"node:{number}", seconds=1)
                         continue
                     job = store.load(claim.job)
                     store.finish(

@@ -224,7 +224,7 @@ def test_word_for_the_dead_is_told_anew(store: Store) -> None:
 
 def test_who_is_listed_for_too_long_is_not_woken(store: Store) -> None:
     """A machine that is gone for good takes no word, and leaves nothing behind."""
-    store._redis.zadd("cs:waiters:media", {"gone:1": store.now() - 60, "gone:2": store.now() - 40})
+    store._redis.zadd("cs:waiters:media", {"gone:1": store.now() - 60, "gone:2": store.now() - 11})
     job = a_job(store)
     assert list(store.accept(job, (due("fetch"),), fields_of(job), 100)[2:]) == ["media"]
     assert not store._redis.exists("cs:waiters:media", "cs:word:gone:1", "cs:word:gone:2")

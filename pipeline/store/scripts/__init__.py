@@ -11,6 +11,8 @@ NAMES = (
 )  # fmt: skip
 
 
+MOST_WAIT_SECONDS = 10  # for word; whoever is listed longer has died
+
 # What is under way goes on while the server's memory is full; only new work is refused (Redis 7, Valkey).
 GOES_ON = "#!lua flags=allow-oom\n"
 
@@ -18,7 +20,8 @@ GOES_ON = "#!lua flags=allow-oom\n"
 def sources() -> dict[str, str]:
     """Script name -> Lua text."""
     folder = files(__package__)
-    prelude = f"local URGENT_BELOW = {URGENT_BELOW}\n" + (folder / "prelude.lua").read_text(encoding="utf-8")
+    known = f"local URGENT_BELOW, MOST_WAIT_SECONDS = {URGENT_BELOW}, {MOST_WAIT_SECONDS}\n"
+    prelude = known + (folder / "prelude.lua").read_text(encoding="utf-8")
     return {
         name: ("" if name == "accept" else GOES_ON)
         + prelude

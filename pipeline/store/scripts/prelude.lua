@@ -160,8 +160,6 @@ end
 -- nothing waits a while: it is listed, and wakes with the transition that makes a step ready.
 local news = {}
 
-local MOST_WAIT = 30 -- seconds; no turn waits so long, so whoever is listed longer has died
-local WORD_SECONDS = 10
 
 local function waiters_key(queue, urgent) return 'cs:waiters:' .. queue .. (urgent and ':urgent' or '') end
 
@@ -172,7 +170,7 @@ end
 
 local function list(queue, owner, urgent_only, at)
   local key = waiters_key(queue, urgent_only)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', at - MOST_WAIT)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', at - MOST_WAIT_SECONDS)
   redis.call('ZREM', waiters_key(queue, not urgent_only), owner)
   redis.call('ZADD', key, 'NX', at, owner)
 end
@@ -182,12 +180,12 @@ local function wake(queue, urgent_only)
   local key = waiters_key(queue, urgent_only)
   local last = redis.call('ZPOPMAX', key)
   if not last[1] then return false end
-  if tonumber(last[2]) < now() - MOST_WAIT then -- and so have all the others
+  if tonumber(last[2]) < now() - MOST_WAIT_SECONDS then -- and so have all the others
     redis.call('DEL', key)
     return false
   end
   redis.call('RPUSH', 'cs:word:' .. last[1], queue)
-  redis.call('EXPIRE', 'cs:word:' .. last[1], WORD_SECONDS)
+  redis.call('EXPIRE', 'cs:word:' .. last[1], MOST_WAIT_SECONDS)
   return true
 end
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.audio.claims import MAX_CHUNKS, W64_HEADER_BYTES, Claim, claim_at
+from pipeline.audio.claims import MAX_CHUNKS, W64_HEADER_BYTES, Claim, claim_at, plain_bytes_per_second
 from pipeline.audio.headers import BINARY, HEAD_BYTES, is_text, junk_bytes, mp3_chain
 from pipeline.audio.joined import SIGNATURE, SIGNATURE_BYTES, begins_near, next_by_structure, next_of
 from pipeline.audio.libmagic import packed
@@ -46,13 +46,17 @@ W64_NAME = re.compile(rb".{10}(?:\x00\xc0\x4f\x8e\xdb\x8a|\x28\xdb\x04\xc1\x00\x
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The bytes [start, end) of a file; sound_bytes: what their header should claim, where it is wrong."""
+    """The bytes [start, end) of a file; sound_bytes: what their header should claim, where it is wrong.
+
+    bytes_per_second: of uncompressed sound, by its header; 0 for any other.
+    """
 
     start: int
     end: int
     claim: Claim | None = None
     sound_bytes: int | None = None
     whole: bool = True  # all of the file, as it came
+    bytes_per_second: float = 0
 
     @property
     def as_it_came(self) -> bool:
@@ -78,7 +82,11 @@ def bodies(path: Path) -> list[Body]:
                 following, sound = next_by_structure(file, start, size), None
                 end = following or size
             whole = start == 0 and end == size
-            found.append(Body(start=start, end=end, claim=claim, sound_bytes=sound, whole=whole))
+            rate = plain_bytes_per_second(file, start, size) if claim else 0
+            body = Body(
+                start=start, end=end, claim=claim, sound_bytes=sound, whole=whole, bytes_per_second=rate
+            )
+            found.append(body)
             start = following
     return found
 

@@ -1,9 +1,13 @@
-"""What the headers of wav, w64, AIFF, CAF and .snd claim of the bytes of sound behind them."""
+"""What the headers of wav, w64, AIFF, CAF and .snd claim of the sound behind them."""
 
 from __future__ import annotations
 
+import math
+import struct
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
+
+from pipeline.audio.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 
 UNSET_BYTES = 0x7FFF0000  # a wav written to a pipe claims about 2 or 4 GiB
 MAX_CHUNKS = 1000
@@ -11,6 +15,16 @@ W64_RIFF = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 W64_FORMAT = b"fmt " + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 W64_HEADER_BYTES = 24  # a name of 16, a length of 8 that counts them, all in steps of 8
+LEAST_BYTES_PER_SECOND = MIN_SAMPLE_RATE  # of uncompressed sound that is taken at all
+MOST_BYTES_PER_SECOND = MAX_SAMPLE_RATE * MAX_CHANNELS * 8
+WAVE_PLAIN = {1, 3, 6, 7}  # WAVE_FORMAT_PCM, _IEEE_FLOAT, _ALAW, _MULAW
+WAVE_EXTENSIBLE = 0xFFFE
+# encodings of .snd (Sun's audio file format), and bytes a sample
+SND_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
+# compression types of AIFF-C that are none, and bytes a sample where its own field tells another thing
+AIFC_BYTES = {b"NONE": 0, b"sowt": 0, b"twos": 0, b"fl32": 4, b"FL32": 4, b"fl64": 8, b"alaw": 1, b"ALAW": 1,
+              b"ulaw": 1, b"ULAW": 1, b"in24": 3, b"in32": 4, b"raw ": 1}  # fmt: skip
+CAF_PLAIN = {b"lpcm", b"alaw", b"ulaw"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,3 +124,59 @@ def w64_chunk(file: BinaryIO, at: int, size: int, wanted: bytes) -> tuple[int, i
             return at + 16, length
         at += max(24, length + -length % 8)
     return None
+
+
+def plain_bytes_per_second(file: BinaryIO, start: int, size: int) -> float:
+    """What the header at `start` says of uncompressed sound; 0 for any other, and where no sound has that."""
+    try:
+        rate = _plain_rate(file, start, size)
+    except (struct.error, OverflowError, ZeroDivisionError):  # it ends within its header, or that is none
+        return 0
+    return rate if LEAST_BYTES_PER_SECOND <= rate <= MOST_BYTES_PER_SECOND else 0
+
+
+def _plain_rate(file: BinaryIO, start: int, size: int) -> float:
+    file.seek(start)
+    head = file.read(24)
+    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        found = chunk(file, start + 12, size, b"fmt ", "little", 4)
+        return _wave(_at(file, found[0] + 4, 26)) if found else 0
+    if head[:4] == b"riff":
+        found = w64_chunk(file, start + 40, size, W64_FORMAT)
+        return _wave(_at(file, found[0] + 8, 26)) if found else 0
+    if head[:4] == b"FORM":
+        found = chunk(file, start + 12, size, b"COMM", "big", 4)
+        return _aiff(_at(file, found[0] + 4, 22), packed=head[8:12] == b"AIFC") if found else 0
+    if head[:4] == b"caff":
+        found = chunk(file, start + 8, size, b"desc", "big", 8)
+        return _caf(_at(file, found[0] + 8, 24)) if found else 0
+    if head[:4] == b".snd":
+        encoding, rate, channels = struct.unpack_from(">3I", head, 12)
+        return float(SND_BYTES.get(encoding, 0) * rate * channels)
+    return 0
+
+
+def _at(file: BinaryIO, at: int, count: int) -> bytes:
+    file.seek(at)
+    return file.read(count)
+
+
+def _wave(told: bytes) -> float:
+    """By a WAVEFORMATEX."""
+    tag, _, rate, _, block = struct.unpack_from("<HHIIH", told)
+    if tag == WAVE_EXTENSIBLE:
+        (tag,) = struct.unpack_from("<H", told, 24)
+    return float(rate * block) if tag in WAVE_PLAIN else 0
+
+
+def _aiff(told: bytes, *, packed: bool) -> float:
+    """By a common chunk, whose rate is a number of 80 bits; packed: it names its compression."""
+    channels, _, bits, power, number = struct.unpack_from(">HIHHQ", told)
+    width = AIFC_BYTES.get(told[18:22]) if packed else 0
+    return 0 if width is None else math.ldexp(number, power - 16446) * channels * (width or -(-bits // 8))
+
+
+def _caf(told: bytes) -> float:
+    """By an audio description."""
+    rate, kind, _, size_bytes, frames = struct.unpack_from(">d4s3I", told)
+    return rate * size_bytes / frames if kind in CAF_PLAIN else 0

@@ -29,6 +29,11 @@ DEMUXERS = (
 )
 INDEXED = {"flac", "mov", "matroska", "ogg", "wav", "w64", "caf", "aiff"}
 OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+# Another codec may travel in what a wav's header calls plain samples (S/PDIF: DTS, AC-3), at this rate at
+# the least: 32 kHz, two channels. FFmpeg looks for it in the first 32 packets, which takes as long as
+# decoding half a minute. Below that rate one is enough, and a second's packet is quicker than sixteen.
+WRAPPED_BYTES_PER_SECOND = 128_000
+PLAIN_OPTIONS = {"max_size": "16384", "max_probe_packets": "1"}
 # what PyAV raises over damaged bytes; IndexError where a stream turns up that was not announced
 Broken = (av.error.FFmpegError, ValueError, OverflowError, IndexError)
 
@@ -54,8 +59,10 @@ def opened(
     FFmpeg takes for the main one. Raises NotAudio when no allowed demuxer reads it, or it holds no sound.
     """
     options = {**OPTIONS, "codec_whitelist": sound_decoders()}
+    if 0 < body.bytes_per_second < WRAPPED_BYTES_PER_SECOND:
+        options |= PLAIN_OPTIONS
     with ExitStack() as stack:
-        source = str(path.resolve()) if body.as_it_came else stack.enter_context(body.open(path))
+        source = str(path.absolute()) if body.as_it_came else stack.enter_context(body.open(path))
         try:
             # tags are in whatever encoding the telephone system's author liked
             container = av.open(source, "r", options=options, metadata_errors="replace")

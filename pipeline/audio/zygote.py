@@ -15,6 +15,7 @@ are closed in the process that reads.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import json
@@ -48,6 +49,7 @@ HEAD = struct.Struct(">iQ")
 MORE = 1 << 16
 LOOK_SECONDS = 0.5  # between two looks at what its files take
 MOST_BYTES = 64 << 20  # of all answers; the plan of four hours of two channels takes a twentieth
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Limits]
 
 
@@ -80,6 +82,7 @@ def main() -> None:
 
 def _load() -> None:
     """Has ready what every call needs, so that the forked processes share it."""
+    _keep_memory()
     os.environ["PATH"] = ""  # pydub looks for programs there, and breaks where there is none
     import_module("encodings.ascii")  # in which the limits' begin is read
     for name in ("halve", "join", "keep", "sniff", "split"):
@@ -93,6 +96,19 @@ def _load() -> None:
         _rehearse()
     gc.collect()
     gc.freeze()
+
+
+def _keep_memory() -> None:
+    """Has the C library keep the memory that it was given (mallopt(3)): each second of a recording takes the
+    same again, and the system's pages cost more than what is done with them.
+    """
+    if set_option := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc
+        for option, value in (
+            (M_MMAP_THRESHOLD, 32 << 20),
+            (M_TRIM_THRESHOLD, 1 << 30),
+            (M_TOP_PAD, 1 << 20),
+        ):
+            set_option(option, value)
 
 
 def _rehearse() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tarfile
+import wave
 import zipfile
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,3 +190,14 @@ def test_tags_in_any_encoding(tmp_path: Path) -> None:
     path = tmp_path / "b"
     path.write_bytes(tag + mp3[10 + mp3[9] :])
     assert look(path).codec == "mp3"
+
+
+@pytest.mark.parametrize("container", ["ac3", "spdif"])
+def test_what_travels_in_a_wav_is_found(tmp_path: Path, container: str) -> None:
+    """AC-3 behind a header that calls it plain samples is decoded as what it is, not as noise."""
+    tone = array("h", [round(9000 * math.sin(at / 17)) for at in range(48_000 * 2)]).tobytes()
+    packed = write(tmp_path / "a", tone, tone, rate=48_000, codec="ac3", container=container).read_bytes()
+    with wave.open(str(tmp_path / "b"), "wb") as file:
+        file.setparams((2, 2, 48_000, 0, "NONE", ""))
+        file.writeframes(packed)
+    assert look(tmp_path / "b").codec == "ac3"

@@ -80,13 +80,14 @@ def check_all(portal: Portal, service: Service) -> None:
     for pid in parts["decoders"]:
         of = Path(f"/proc/{pid}")
         try:
-            environment, links = (
-                (of / "environ").read_bytes(),
-                [str(at.readlink()) for at in (of / "fd").iterdir()],
-            )
+            environment = (of / "environ").read_bytes()
         except PermissionError:  # as everybody without root's powers finds it
             continue
         assert environment == b""
-        assert (
-            sorted(link.partition(":")[0] for link in links) == ["/dev/null"] * 3 + ["pipe"] * 4
-        )  # its own, and of the process that waits for the next call
+        # its own, and of the process that waits for the next call, which is there once it has read its code
+        until(lambda of=of: open_in(of) == ["/dev/null"] * 3 + ["pipe"] * 4)  # type: ignore[misc]
+
+
+def open_in(process: Path) -> list[str]:
+    """What a process has open, sorted."""
+    return sorted(str(at.readlink()).partition(":")[0] for at in (process / "fd").iterdir())

@@ -380,6 +380,7 @@ class Runner:
                         goes_on=goes_on,
                         used=result.used,
                         passed=result.passed,
+                        known=result.known,
                     ),
                     claim=claim,
                     retention_seconds=self.tools.settings.retention_seconds,

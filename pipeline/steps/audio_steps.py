@@ -30,7 +30,7 @@ from pipeline.domain.recording import Chunk, Fetched, Media, Plan, RecognitionOp
 from pipeline.settings.portals import Portal
 from pipeline.steps import flow, said
 from pipeline.steps.retry import link_pause
-from pipeline.steps.search import note_call
+from pipeline.steps.search import told_call
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.storage.scratch import scratch
 from pipeline.store.records import dumps
@@ -66,8 +66,6 @@ def fetch(job: Job, claim: Claim, tools: Tools) -> Result:
             tools.blobs.put(key, path)
         failpoints.hit("blob.after")
         seconds = sum(map(likely_seconds, paths))
-    for sha256 in got:
-        note_call(job, sha256, tools)
     first, *more = got.values()
     fetched = Fetched(
         blob=blob,
@@ -80,7 +78,7 @@ def fetch(job: Job, claim: Claim, tools: Tools) -> Result:
         digest = hashlib.sha256("".join(got).encode()).hexdigest()
         size = sum(one.size_bytes for one in got.values())
         fetched = replace(fetched, size_bytes=size, sha256=digest, parts=tuple(blobs))
-    return Result(facts={"fetch": fetched})
+    return Result(facts={"fetch": fetched}, known=told_call(job, got))
 
 
 def _download(url: str, path: Path, job: Job, claim: Claim, tools: Tools) -> Downloaded:
@@ -236,8 +234,10 @@ def merge(job: Job, claim: Claim, tools: Tools) -> Result:
         asked=job.request.language,
         portal_language=portal.language,
     )
-    said.remember(tools, job, transcript.text)
-    return Result(facts={"merge": {"transcript": transcript, "at": tools.store.now()}})
+    return Result(
+        facts={"merge": {"transcript": transcript, "at": tools.store.now()}},
+        known=said.known(tools, job, transcript.text),
+    )
 
 
 def _store(chunks: Iterable[Chunk], out: Path, job: Job, tools: Tools) -> tuple[Chunk, ...]:

@@ -14,14 +14,11 @@ LEAST_CHARACTERS = 40  # shorter texts may be anybody's
 _MARKERS = ("original_message", "transcript", "dialogue", "text", "message")
 
 
-def remember(tools: Tools, job: Job, text: str, *, call: JobId | None = None) -> None:
-    """Keeps that this text came of the call (else of this job); a failing store costs the link alone."""
+def known(tools: Tools, job: Job, text: str, *, call: JobId | None = None) -> dict[str, tuple[str, int]]:
+    """That this text came of the call (else of this job), to be kept with the step's end."""
     if len(text) < LEAST_CHARACTERS:
-        return
-    with suppress(CallscribeError):
-        tools.store.known.remember(
-            _key(job.portal, text), call or job.id, seconds=int(tools.settings.retention_seconds)
-        )
+        return {}
+    return {_key(job.portal, text): (call or job.id, int(tools.settings.retention_seconds))}
 
 
 def call_of(tools: Tools, job: Job) -> JobId | None:

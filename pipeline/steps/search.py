@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.bitrix24 import link as linking
@@ -20,14 +20,18 @@ from pipeline.steps.turns import rest_of, who
 from pipeline.store.records import dumps
 
 LOOK_SECONDS = 60  # the longest that a look may take: then another worker begins one
+CALL_SECONDS = 86_400  # that it is known where a recording's call belongs
 EVENT_SECONDS = 30.0  # a call's event, whose recording may be late, has the first chance to tell its deal
 
 
-def note_call(job: Job, sha256: str, tools: Tools) -> None:
-    """Where the call of this recording belongs, once an event has told it: for its engine request's job."""
-    if (resolved := job.facts.get("resolve")) is not None:
-        where = {key: resolved.get(key) for key in ("activity_id", "entity", "why", "about")}
-        tools.store.known.remember(_call_of(job, sha256), dumps(where))
+def told_call(job: Job, recordings: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """Where the call of these recordings (sha256) belongs, once an event has told it: to be kept with the
+    step's end, for its engine request's job.
+    """
+    if (resolved := job.facts.get("resolve")) is None:
+        return {}
+    where = {key: resolved.get(key) for key in ("activity_id", "entity", "why", "about")}
+    return {_call_of(job, sha256): (dumps(where), CALL_SECONDS) for sha256 in recordings}
 
 
 def _call_of(job: Job, sha256: str) -> str:

@@ -51,10 +51,12 @@ def reply(job: Job, claim: Claim, tools: Tools) -> Result:
         text = _prose(job, claim, tools, answers)
         text = read_answer(step, text, finished=False, last=True) if step else text
     call = said.call_of(tools, job)
-    said.remember(tools, job, text, call=call or job.id)
     usage = {name: sum(tokens(each)[name] for each in answers) for name in tokens(answers[0])}
     fact = {"text": text, "usage": usage, "model": answers[-1].model, "is_cut": answers[-1].is_cut}
-    return Result(facts={claim.step: fact | ({"call": call} if call else {})})
+    return Result(
+        facts={claim.step: fact | ({"call": call} if call else {})},
+        known=said.known(tools, job, text, call=call),
+    )
 
 
 def _step(job: Job, tools: Tools) -> CrmStep | None:

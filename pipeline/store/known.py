@@ -12,6 +12,11 @@ from pipeline.store.connect import Server, guarded
 LATELY_SECONDS, MOST_LATELY = 1.0, 1000
 
 
+def known_key(name: str) -> str:
+    """Where a small fact stands."""
+    return f"cs:known:{name}"
+
+
 class Known:
     """What was found out once and need not be found out again by each."""
 
@@ -21,12 +26,12 @@ class Known:
     @guarded
     def recall(self, key: str) -> str | None:
         """A small fact about a server that was learned before: what it can, which form it takes."""
-        return cast("str | None", self._server.redis.get(f"cs:known:{key}"))
+        return cast("str | None", self._server.redis.get(known_key(key)))
 
     @guarded
     def remember(self, key: str, value: str, *, seconds: int | None = 86_400) -> None:
         """Keeps such a fact, for a day unless told otherwise: servers change."""
-        self._server.redis.set(f"cs:known:{key}", value, ex=seconds)
+        self._server.redis.set(known_key(key), value, ex=seconds)
 
     def first(self, name: str, value: str, *, seconds: int, instead_of: str = "") -> str:
         """What was said first under `name`, for `seconds`: `value`, if nothing was, or just `instead_of`."""

@@ -17,7 +17,7 @@ from pipeline.store.connect import Server, guarded
 from pipeline.store.counters import Counters, Processes
 from pipeline.store.durability import Disk
 from pipeline.store.gauges import Gauges
-from pipeline.store.known import Known, Lately
+from pipeline.store.known import Known, Lately, known_key
 from pipeline.store.ledger import Ledger
 from pipeline.store.records import (
     Quota,
@@ -352,6 +352,7 @@ class Store:
             "reopened": what.reopened or None,
             "goes_on": what.goes_on or None,
             "retention": retention_seconds,
+            "known": {known_key(name): kept for name, kept in what.known.items()} or None,
             "used": {key_of(job.portal): fields_of(what.used, None)} if what.used else None,
             "used_seconds": KEPT_SECONDS if what.used else None,
             "counted": series_of(job.portal, what.used, None) if what.used else None,

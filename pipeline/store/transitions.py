@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pipeline.domain.job import Claim, Delivery, Due, Event
@@ -16,7 +16,8 @@ class Transition:
     facts: step -> what it found. dues: what is to be done next. forget, fields: fields of the record that go,
     or are set. closed: nothing is left to do, so the record may expire. reopened: it may not any more.
     goes_on: a part of what a step finds; it keeps its lease. used: amounts that are added to the portal's
-    usage, by their names in `metrics.USAGE`. passed: circuit breakers that close with it.
+    usage, by their names in `metrics.USAGE`. passed: circuit breakers that close with it. known: small facts
+    that all workers share, as `Known.remember` keeps them: each for so many seconds.
     """
 
     facts: Mapping[str, Any]
@@ -31,6 +32,7 @@ class Transition:
     goes_on: bool = False
     used: Mapping[str, float] | None = None
     passed: Iterable[str] = ()
+    known: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 class Wanted(NamedTuple):

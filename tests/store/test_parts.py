@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
+from pipeline.domain.errors import LeaseLost
 from pipeline.domain.job import Claim, PortalId
-from pipeline.store import Callee, Store, known, ledger, usage
+from pipeline.store import Callee, Store, Transition, known, ledger, usage
 from tests.store.jobs import a_job, accept, claim, due
 
 
@@ -224,3 +226,16 @@ def test_an_outcome_that_was_taken_closes_the_breaker_with_its_count(store: Stor
     store.usage.add(PortalId("acme"), {"jobs_done": 1}, passed="callback:portal")
     assert store.breakers.wait("callback:portal") == 0
     assert store.usage.of(PortalId("acme")) == {"jobs_done": 1}
+
+
+def test_what_all_share_is_kept_with_the_transition_or_not_at_all(store: Store) -> None:
+    """A small fact that comes with a step's end stands when that does, for as long as was said."""
+    job = a_job(store)
+    accept(store, job, due("merge", "upstream"))
+    held = claim(store, "upstream")
+    told = Transition(facts={"merge": 1}, dues=(), status="running", known={"said:x": ("job_x", 60)})
+    with pytest.raises(LeaseLost):
+        store.finish(store.load(job.id), told, claim=replace(held, fence="0"))
+    assert store.known.recall("said:x") is None
+    store.finish(store.load(job.id), told, claim=held)
+    assert store.known.recall("said:x") == "job_x"

@@ -2,6 +2,7 @@
 -- ARGV[1]: JSON {id, rev, queue, portal, step, fence (absent: no lease needed), set: {field: value}, forget: [field],
 --   dues: [[step, queue, at, how, urgency]], events: [json], deliveries: [json],
 --   closed, reopened, goes_on (the lease is kept), retention,
+--   known: {key: [value, seconds]}: small facts that all workers share,
 --   used: {key of the portal's day: {name: amount}}, counted: {series: amount}, used_seconds, gates: [breakers that close],
 --   next (absent: none): [queue, owner, lease_seconds, urgent_only, waits]}
 -- Answers {"ok", what was claimed next, queues to tell of by message ...}, or {"fenced"} (the lease is another's), {"stale"} (the record moved on: read
@@ -24,6 +25,7 @@ for field, value in pairs(t.set or {}) do
   redis.call('HSET', key, field, value)
 end
 weigh(t.portal, t.id, weight)
+for name, kept in pairs(t.known or {}) do redis.call('SET', name, kept[1], 'EX', kept[2]) end
 for day, amounts in pairs(t.used or {}) do
   for name, amount in pairs(amounts) do redis.call('HINCRBYFLOAT', day, name, amount) end
   redis.call('EXPIRE', day, t.used_seconds)

@@ -96,9 +96,9 @@ def test_the_stores_memory_is_full(service: Service) -> None:
 
 
 def test_notifications_are_lost_and_doubled(service: Service) -> None:
-    """Of the broker's messages 30 % vanish and as many come twice: only time is lost."""
+    """Of messages and words 30 % vanish and as many come twice: only time is lost."""
     over, chance = threading.Event(), random.Random(7)
-    seen = {"lost": 0, "doubled": 0}
+    seen = {"lost": 0, "doubled": 0, "lost words": 0, "doubled words": 0}
 
     def meddle() -> None:
         while not over.wait(0.001):
@@ -111,6 +111,18 @@ def test_notifications_are_lost_and_doubled(service: Service) -> None:
                 seen["doubled"] += fate > 0.7
                 for _ in range(0 if fate < 0.3 else 2 if fate > 0.7 else 1):
                     service.redis.rpush(queue, message)
+            meddle_with_words()
+
+    def meddle_with_words() -> None:
+        """The next word goes to somebody who died, or one comes for nothing."""
+        fate, waiters = chance.random(), f"cs:waiters:{chance.choice(QUEUES)}"
+        listed = service.redis.zrange(waiters, -1, -1)
+        if fate < 0.3 and listed and not listed[0].startswith("dead:"):
+            service.redis.zadd(waiters, {f"dead:{seen['lost words']}": service.store.now()})
+            seen["lost words"] += 1
+        elif fate > 0.7 and listed:
+            service.redis.rpush(f"cs:word:{listed[0]}", "for nothing")
+            seen["doubled words"] += 1
 
     thread = threading.Thread(target=meddle)
     thread.start()

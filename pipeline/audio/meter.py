@@ -24,7 +24,8 @@ class Meter:
 
     def __init__(self, rate: int) -> None:
         self._rate, self._hop, self._second = rate, rate // WINDOWS, rate // WINDOWS * WINDOWS
-        self._waiting = bytearray()
+        self._waiting: list[bytes] = []
+        self._samples = 0  # that wait
         self._offset = 0  # of the converter: the mean of the quietest moment so far in which there may be one
         self._quietest = math.inf  # how much moves in that moment (a voice has a mean of its own)
         self._going_on = self._voiced = False  # at the end of the last batch: a signal, a pitch
@@ -36,23 +37,24 @@ class Meter:
 
     def add(self, pcm: bytes) -> None:
         """The next samples, 16 bit."""
-        self._waiting += pcm
-        if len(self._waiting) >= BATCH_SECONDS * self._second * 2:
+        self._waiting.append(pcm)
+        self._samples += len(pcm) // 2
+        if self._samples >= BATCH_SECONDS * self._second:
             self._measure_seconds()
 
     def close(self) -> None:
         """Measures what is left; its last window may be a short one."""
-        self._measure_seconds()
-        if left := len(self._waiting) // 2:
-            samples = np.zeros(self._second, np.int16)
-            samples[:left] = np.frombuffer(bytes(self._waiting), np.int16)
-            self._measure(samples, left)
+        if (left := self._measure_seconds()).size:
+            self._measure(np.append(left, np.zeros(self._second - left.size, np.int16)), left.size)
 
-    def _measure_seconds(self) -> None:
-        """Measures the whole seconds that wait."""
-        if size := len(self._waiting) // (self._second * 2) * self._second * 2:
-            self._measure(np.frombuffer(bytes(self._waiting[:size]), np.int16), size // 2)
-            del self._waiting[:size]
+    def _measure_seconds(self) -> Ints:
+        """Measures the whole seconds that wait; gives what is left."""
+        samples = np.frombuffer(b"".join(self._waiting), np.int16)
+        whole = len(samples) // self._second * self._second
+        if whole:
+            self._measure(samples[:whole], whole)
+        self._waiting, self._samples = [samples[whole:].tobytes()], len(samples) - whole
+        return samples[whole:]
 
     def _measure(self, samples: Ints, count: int) -> None:
         """Takes what there is to know of whole seconds, of which the first `count` samples are the sound."""

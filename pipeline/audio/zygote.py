@@ -19,6 +19,7 @@ import ctypes
 import errno
 import gc
 import json
+import mmap
 import os
 import pickle
 import select
@@ -28,6 +29,7 @@ import tempfile
 import time
 import traceback
 import wave
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,6 +51,7 @@ HEAD = struct.Struct(">iQ")
 MORE = 1 << 16
 LOOK_SECONDS = 0.5  # between two looks at what its files take
 MOST_BYTES = 64 << 20  # of all answers; the plan of four hours of two channels takes a twentieth
+LARGE_BYTES = 16 << 20  # more than a call of minutes takes
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Limits]
 
@@ -103,28 +106,48 @@ def _keep_memory() -> None:
     same again, and the system's pages cost more than what is done with them.
     """
     if set_option := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc
-        for option, value in (
-            (M_MMAP_THRESHOLD, 32 << 20),
-            (M_TRIM_THRESHOLD, 1 << 30),
-            (M_TOP_PAD, 1 << 20),
-        ):
-            set_option(option, value)
+        set_option(M_MMAP_THRESHOLD, 32 << 20)
+        set_option(M_TRIM_THRESHOLD, 1 << 30)
+        set_option(M_TOP_PAD, 1 << 20)
+
+
+def _take_memory() -> None:
+    """Has the system give the memory that is new to this process in large pages (madvise(2)): one is there as
+    soon as some twenty of the five hundred small ones that it stands for.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):
+        return
+    libc.malloc.restype = ctypes.c_void_p
+    if at := libc.malloc(ctypes.c_size_t(LARGE_BYTES)):
+        page = -(-at // mmap.PAGESIZE) * mmap.PAGESIZE
+        size = ctypes.c_size_t(LARGE_BYTES - mmap.PAGESIZE)
+        libc.madvise(ctypes.c_void_p(page), size, mmap.MADV_HUGEPAGE)
+        libc.free(ctypes.c_void_p(at))  # it stays with the C library
 
 
 def _rehearse() -> None:
-    """Reads a second of our own making: what is imported late is here then, and Python's code is warm."""
-    audio = {name: import_module(f"pipeline.audio.{name}") for name in ("limits", "split")}
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "sound"
-        with wave.open(str(path), "wb") as sound:
-            sound.setparams((1, 2, 8000, 0, "NONE", ""))
-            sound.writeframes(bytes(range(0, 256, 8)) * 500)
-        parts = audio["split"].split(
-            path, sha256="", content_type=None, out=Path(name), limits=audio["limits"].UploadLimits(),
-            chunk_seconds=600.0, uploads_per_minute=20, name="piece", max_seconds=60.0,
-        )  # fmt: skip
-        for _ in parts:
-            pass
+    """Reads sounds of our own making: what is imported late is here then, and Python's code is warm."""
+    for sides in (1, 2):
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name) / "sound"
+            _hum(path, sides)
+            parts = import_module("pipeline.audio.split").split(
+                path, sha256="", content_type=None, out=Path(name), chunk_seconds=600, uploads_per_minute=20,
+                limits=import_module("pipeline.audio.limits").UploadLimits(), name="piece", max_seconds=60.0,
+            )  # fmt: skip
+            for _ in parts:
+                pass
+
+
+def _hum(path: Path, sides: int) -> None:
+    """Writes a wav of a second, in which somebody hums with pauses, or two take turns on a side each."""
+    one = [(at % 80 * 99 - 4000) * (at % 2000 < 1500) for at in range(8000)]
+    turns = (lambda at: (at % 80 * 99 - 4000, 0), lambda at: (0, at % 50 * 160 - 4000))
+    two = [sample for at in range(8000) for sample in turns[at // 2000 % 2](at)]
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((sides, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(array("h", one if sides == 1 else two).tobytes())
 
 
 def _put(answers: BinaryIO, ended: int, answer: bytes) -> None:
@@ -161,6 +184,7 @@ class _Reader:
                 die_with_parent()
                 for number in (calls.fileno(), answers.fileno(), asks, tells):
                     os.close(number)
+                _take_memory()
                 if os.getppid() == parent:
                     _answer(call, told)
             finally:
@@ -177,19 +201,18 @@ class _Reader:
         _, args, kwargs, limits = called
         folders = [path for path in _paths([args, kwargs]) if path.is_dir()]
         line = bytearray()  # that is not whole yet
-        total, look, short = 0, 0.0, 0
+        total, look, short, done = 0, 0.0, 0, False
         with os.fdopen(self.answers, "rb", buffering=0) as pipe:
             poll = select.poll()
             poll.register(pipe, select.POLLIN)
             poll.register(calls, 0)  # tells when the worker has gone
             end = time.monotonic() + seconds
-            while True:
+            while not done:
                 pause = min(LOOK_SECONDS, max(0.0, end - time.monotonic()))
                 ready = [number for number, _ in poll.poll(pause * 1000)]
                 if (now := time.monotonic()) >= look:
                     short, look = _short_of(folders, limits), now + LOOK_SECONDS
                 if short or now >= end or calls.fileno() in ready or total > MOST_BYTES:
-                    os.kill(self.process, signal.SIGKILL)
                     break
                 if not ready:
                     continue
@@ -198,10 +221,17 @@ class _Reader:
                 total += len(more)
                 *whole, rest = more.split(b"\n")
                 for part in whole:
+                    if done := not line + part:
+                        break
                     yield MORE, bytes(line) + part
                     line.clear()
                 line += rest
+        if done:  # it is not waited for: to take its memory apart takes as long as to read a second
+            yield 0, b""
+        os.kill(self.process, signal.SIGKILL)  # nor does one live on that answers no more
         _, status = os.waitpid(self.process, 0)
+        if done:
+            return
         if short == errno.ENOSPC:
             yield from _failed(short)
             return
@@ -248,6 +278,7 @@ def _answer(call: int, told: int) -> None:
         for answer in _done(called):
             pipe.write(json.dumps(answer).encode() + b"\n")
             pipe.flush()
+        pipe.write(b"\n")  # that was all
 
 
 def _done(call: Call) -> Iterator[dict[str, Any]]:

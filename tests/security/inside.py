@@ -211,6 +211,15 @@ def lie(answer: str, size: int) -> Span:
     os._exit(0)
 
 
+def lingers(seconds: float) -> int:
+    """Says that it has come to its end, and does not."""
+    for number in range(3, 64):
+        with contextlib.suppress(OSError):
+            os.write(number, b"\n")
+    time.sleep(seconds)
+    return 7
+
+
 def niceness() -> int:
     """How far this process gives way to others."""
     return os.nice(0)

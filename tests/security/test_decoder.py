@@ -301,3 +301,22 @@ def test_a_recording_that_kills_its_process_twice_is_refused(
     assert failure
     assert failure.slug == "poison"
     assert [event.what for event in tools.store.events(job) if event.step == "split"][:2] == ["lost", "lost"]
+
+
+@pytest.mark.parametrize("sides", [1, 2])
+def test_what_it_rehearses_with_is_cut_as_any_call(tmp_path: Path, sides: int) -> None:
+    """Its own sound is no silence, each side is a piece: all that a call takes is there before it comes."""
+    zygote._hum(tmp_path / "hum", sides)
+    parts = split(
+        tmp_path / "hum", sha256="", content_type=None, out=tmp_path / "out", limits=UploadLimits(),
+        chunk_seconds=600, uploads_per_minute=20, name="piece",
+    )  # fmt: skip
+    assert [chunk.channel for chunk in gathered(parts)[1].chunks] == ([None] if sides == 1 else [0, 1])
+
+
+def test_who_claims_to_have_ended_has_ended(decoder: Decoder) -> None:
+    """A process that says so and goes on is ended, and what it says afterwards is heard by nobody."""
+    decoder.run(inside.swell, 1)
+    with pytest.raises(DecoderDied):  # it has told no value
+        decoder.run(inside.lingers, 60.0)
+    assert decoder.run(inside.swell, 2) == 2

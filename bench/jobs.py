@@ -44,13 +44,13 @@ PATIENCE_SECONDS = (
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _HASH = re.compile(rb"[?&]hash=(\w+)")
 
+# a score that can be used, and a text like any other
+SCORE = json.dumps({"quality": "high", "score": 80, "reason": "They want fifty licences this month."})
 CHAT = {
     "id": "c",
     "object": "chat.completion",
     "model": "instant",
-    "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": "A text."}, "finish_reason": "stop"}
-    ],
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": SCORE}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
 }
 SAID = {

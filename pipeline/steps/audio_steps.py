@@ -255,10 +255,11 @@ def _named(chunk: Chunk, job: Job) -> Chunk:
 
 
 def _within_cap(plan: Plan, job: Job, tools: Tools) -> None:
-    cap = tools.portal(job).daily_paid_seconds
+    if not (cap := tools.portal(job).daily_paid_seconds):
+        return
     needed = sum(chunk.seconds for chunk in plan.chunks)
     spent = tools.store.usage.of(job.portal).get("reserved_seconds", 0.0)
-    if cap and spent + needed > cap:
+    if spent + needed > cap:
         raise SpendCapReached(
             f"This recording needs {needed:.0f} paid seconds; {max(cap - spent, 0):.0f} of today's "
             f"{cap:.0f} are left."

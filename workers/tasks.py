@@ -62,14 +62,20 @@ class Work(Task):  # type: ignore[misc]
 def work(self: Task, queue: str) -> int:
     """Claims and runs what is due in the queue until nothing is, and no word of more for 5 s; 20 s in all."""
     runner = worker.runner()
+
+    def rests() -> None:
+        if not worker.threads:  # a child may be ended at any moment
+            with suppress(StoreUnavailable):
+                hand_on(runner.tools.store)
+
     done = runner.drain(
         queue,
         f"{worker.node}:{self.request.id}",
         seconds=TURN_SECONDS,
         stop=worker.leaving.is_set,
         linger_seconds=LINGER_SECONDS,
+        rests=rests,
     )
-    if done and not worker.threads:  # a child may be ended at any moment
-        with suppress(StoreUnavailable):
-            hand_on(runner.tools.store)
+    if done:
+        rests()
     return done

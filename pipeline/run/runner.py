@@ -102,13 +102,20 @@ class Runner:
         return len(self._leases)
 
     def drain(
-        self, queue: str, owner: str, *, seconds: float, stop: Callable[[], bool], linger_seconds: float = 0.0
+        self,
+        queue: str,
+        owner: str,
+        *,
+        seconds: float,
+        stop: Callable[[], bool],
+        linger_seconds: float = 0.0,
+        rests: Callable[[], object] = lambda: None,
     ) -> int:
         """Runs steps until none is due, `seconds` have passed or `stop()`; how many were run.
 
         None at all where every place of the queue is taken: who has one sees to what is due. linger_seconds:
-        how long after its last step it waits for word of more, without a place. No other owner's name may
-        begin like this one.
+        how long after its last step it waits for word of more, without a place; rests: called before it does.
+        No other owner's name may begin like this one.
         """
         turn = Turn(queue, owner, seconds=seconds, stop=stop, linger_seconds=linger_seconds)
         try:
@@ -117,7 +124,7 @@ class Runner:
                     self._claim_all(turn)
                 finally:
                     unheard = self.places.leave(queue)
-                if turn.over or not (unheard or self._wait(turn)):
+                if turn.over or not (unheard or (turn.listed and self._wait(turn, rests))):
                     break
             if turn.listed:  # word that has come is handed on
                 self.tools.store.release(owner, crashed=False)
@@ -143,12 +150,11 @@ class Runner:
             if turn.listed:
                 return
 
-    def _wait(self, turn: Turn) -> bool:
+    def _wait(self, turn: Turn, rests: Callable[[], object]) -> bool:
         """Waits for word, or for a moment; whether to claim once more."""
-        if not turn.listed:
-            return False
         with self.places.waiting(turn.queue) as may:
             if may:
+                rests()
                 self.tools.store.word(turn.owner, seconds=WAIT_SECONDS)
             return may
 

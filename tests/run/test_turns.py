@@ -128,6 +128,21 @@ def test_a_turn_does_not_wait_for_ever(opened: Open, begun: Begun) -> None:
     assert told.queues == []
 
 
+def test_what_was_counted_is_handed_on_before_it_waits(opened: Open, begun: Begun) -> None:
+    """A process that is ended while its turn waits has told already what its steps added to the metrics."""
+    tools, leaving = opened(), threading.Event()
+    call(tools, "first")
+    seen: list[list[str]] = []
+
+    def rests() -> None:
+        seen.append(list(begun.jobs))
+        leaving.set()
+
+    worker = runner.Runner(tools)
+    worker.drain(UPSTREAM, "node:1", seconds=60, stop=leaving.is_set, linger_seconds=9, rests=rests)
+    assert seen == [["first"]]
+
+
 def test_lost_word_is_looked_for(opened: Open, begun: Begun) -> None:
     """A turn whose name the store has lost finds the next call by itself, and is listed again."""
     tools, leaving = opened(), threading.Event()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.domain.job import Claim
-from pipeline.domain.kinds import BACKGROUND, OUTCOME, UPSTREAM, URGENT_BELOW, WORK
+from pipeline.domain.job import Claim, PortalId
+from pipeline.domain.kinds import AFTERWARDS, BACKGROUND, OUTCOME, UPSTREAM, URGENT_BELOW, WORK
 from pipeline.store import Store, Transition, Wanted, fields_of
 from pipeline.store.watermark import Watermark
 from tests.store.jobs import a_job, accept, due
@@ -210,6 +210,22 @@ def test_who_waits_wakes_with_the_transition(store: Store) -> None:
     found = store.claim("media", "node:turn", lease_seconds=30, waits=True)
     assert found
     assert found.job == job.id
+
+
+def test_what_comes_first_is_told_however_much_waits(store: Store) -> None:
+    """More copies may wait than a portal may have under way: a recording to be cut is heard of all the same,
+    one behind as many of its kind as may run is not.
+    """
+    store.limit("media", {PortalId("acme"): 3})
+    for number in range(9):
+        accept(store, a_job(store, number), due("keep", urgency=AFTERWARDS))
+    store.claim("media", "node:turn", lease_seconds=30, urgent_only=True, waits=True)
+    told = []
+    for number in range(10, 15):
+        job = a_job(store, number)
+        told.append(list(store.accept(job, (due("split", urgency=OUTCOME),), fields_of(job), 100)[2:]))
+    assert told == [[], ["media"], ["media"], [], []]
+    assert store.word("node:turn", seconds=1)
 
 
 def test_word_for_the_dead_is_told_anew(store: Store) -> None:

@@ -218,8 +218,8 @@ local function make_ready(portal, id, step, known)
   if redis.call('ZADD', ready_key(queue, portal), score, id .. '|' .. step) == 1 then
     redis.call('HINCRBY', 'cs:depth', queue, 1)
     redis.call('ZADD', waits_key(queue, portal), 'NX', now(), id .. '|' .. step)
-    -- of more than may run at a time nobody has to be told: whoever ends one of them goes on with the next
-    if redis.call('ZCARD', ready_key(queue, portal)) <= limit_of(queue, portal) then
+    -- of one behind as many as may run at a time nobody has to be told: whoever ends one of those goes on with it
+    if redis.call('ZRANK', ready_key(queue, portal), id .. '|' .. step) < limit_of(queue, portal) then
       news[#news + 1] = {queue, tonumber(urgency) < URGENT_BELOW, id .. '|' .. step}
     end
   end

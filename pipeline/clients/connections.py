@@ -58,7 +58,7 @@ class Connections:
         try:
             yield connection
         finally:
-            if connection.is_available():
+            if connection.is_available() and not _has_more(connection):
                 address = kept.address if kept else self._wire.address
                 self._keep(_Idle(key, connection, address, time.monotonic() + KEEPALIVE_SECONDS))
             else:
@@ -98,6 +98,13 @@ class Connections:
                 over.append(self._idle.pop(0))
         for one in over:
             one.connection.close()
+
+
+def _has_more(connection: Any) -> bool:
+    """Whether bytes came that belong to no answer, and would be taken for the next one's."""
+    while not hasattr(connection, "_h11_state"):  # httpcore shows none of the connections in its connections
+        connection = connection._connection
+    return bool(connection._h11_state.trailing_data[0])
 
 
 def _maker(wire: Wire, tls: ssl.SSLContext, proxy: str | None) -> httpcore.ConnectionPool:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,23 @@ def test_a_kept_connection_is_left_when_its_name_has_moved(serve: Serve) -> None
             made.request("GET", url, timeout_seconds=5)
         assert not moved.value.sent
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("operator", [True, False])
+def test_what_follows_an_answer_is_not_taken_for_the_next_one(
+    serve: Serve, transport: Transport, operator: bool
+) -> None:
+    """Where a server sends more than it said, what is over goes with its connection."""
+    answer, more = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+    )
+    for over in (b"\n", b"garbage", more):
+        server = serve(lambda c, _, over=over: c.send(answer + over))
+        for _ in range(3):
+            heard = transport.request("GET", server.url, timeout_seconds=5, operator=operator)
+            assert (heard.status, heard.body) == (200, b"ok")
+        assert server.connections == 3
 
 
 def test_servers_are_told_apart_by_their_whole_origin(serve: Serve, transport: Transport) -> None:
@@ -363,6 +380,38 @@ def test_a_tunnel_is_no_request(serve: Serve) -> None:
             )
         assert not failure.value.sent
         assert proxy.requests[0].startswith(b"CONNECT calls.example:443 HTTP/1.1\r\n")
+
+
+def test_ways_through_a_proxy_are_kept(serve: Serve) -> None:
+    """A tunnel serves the next request to the same server, and so does a plain way through the proxy."""
+    secret, plain = serve(lambda c, _: c.answer(b"ok"), tls=True), serve(lambda c, _: c.answer())
+
+    def proxy(connection: Connection, request: bytes) -> None:
+        if not request.startswith(b"CONNECT"):
+            return connection.answer(b"plain")
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", secret.port)) as there:
+
+            def back() -> None:
+                with suppress(OSError):  # the client hung up
+                    while data := there.recv(65536):
+                        connection.send(data)
+
+            thread = threading.Thread(target=back, daemon=True)
+            thread.start()
+            while data := connection._sock.recv(65536):
+                there.sendall(data)
+            there.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+        return None
+
+    between = serve(proxy)
+    with closing(Transport(proxy=between.url, ca_file=TLS / "authority.pem")) as made:
+        for _ in range(3):
+            url = f"https://calls.example:{secret.port}/"
+            assert made.request("GET", url, timeout_seconds=5, operator=True).body == b"ok"
+            assert made.request("GET", plain.url, timeout_seconds=5, operator=True).body == b"plain"
+    assert (between.connections, secret.connections) == (2, 1)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "127.0.0.1:3128", "ftp://x", "http://[", ""])

@@ -43,9 +43,10 @@ class Limits:
 
 
 @contextmanager
-def confined(limits: Limits = Limits()) -> Iterator[None]:
+def confined(limits: Limits = Limits(), held_bytes: int | None = None) -> Iterator[None]:
     """From now on the process has these limits; inside, what goes beyond them is an error with a name.
 
+    held_bytes: as `data_bytes` tells, where that was asked already.
     Raises NotAudio where a recording asks for more memory or time than recordings do, TooLarge where a file
     would grow beyond its limit. Of the main thread only, since only there a signal becomes an exception.
     """
@@ -57,7 +58,7 @@ def confined(limits: Limits = Limits()) -> Iterator[None]:
     _limit(resource.RLIMIT_CORE, 0)  # it would hold the recording
     _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
     _limit(resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds + limits.grace_seconds) + 1)
-    if (held := _data_bytes()) is not None:
+    if (held := held_bytes or data_bytes()) is not None:
         _limit(resource.RLIMIT_DATA, held + limits.memory_bytes)
     signal.signal(signal.SIGVTALRM, out_of_time)
     signal.setitimer(signal.ITIMER_VIRTUAL, limits.cpu_seconds)
@@ -83,7 +84,7 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (most, most))
 
 
-def _data_bytes() -> int | None:
+def data_bytes() -> int | None:
     """What RLIMIT_DATA counts of this process; None where the system does not tell."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")

@@ -38,7 +38,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline.audio.confine import Limits, confined
+from pipeline.audio.confine import Limits, confined, data_bytes
 from pipeline.confinement.files import landlock_version, python_code, restrict_files
 from pipeline.confinement.privileges import die_with_parent, drop_capabilities, give_up, leave_network
 from pipeline.confinement.system_calls import can_refuse, refuse_system_calls
@@ -268,32 +268,33 @@ def _failed(code: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _answer(call: int, told: int) -> None:
-    """In the process that reads: the one call, and its answers."""
+    """In the process that reads: the one call, and its answers. What can be done before it comes is."""
+    refuse_system_calls()
+    held_bytes = data_bytes()
     with os.fdopen(call, "rb") as pipe:
         asked = pipe.read()
     if not asked:  # no call will come
         return
     called: Call = pickle.loads(asked)  # noqa: S301 (of our own worker, never of a recording)
     with os.fdopen(told, "wb") as pipe:
-        for answer in _done(called):
+        for answer in _done(called, held_bytes):
             pipe.write(json.dumps(answer).encode() + b"\n")
             pipe.flush()
         pipe.write(b"\n")  # that was all
 
 
-def _done(call: Call) -> Iterator[dict[str, Any]]:
+def _done(call: Call, held_bytes: int | None) -> Iterator[dict[str, Any]]:
     """The call's answers in plain values: what it yields and returns, how the recording is refused, or what
     broke.
     """
     try:
         function, args, kwargs, limits = call
-        with confined(limits):
+        with confined(limits, held_bytes):
             paths = list(_paths([args, kwargs]))
             restrict_files(
                 read=[path for path in paths if not path.is_dir()],
                 write=[path for path in paths if path.is_dir()],
             )
-            refuse_system_calls()
             made = function(*args, **kwargs)
             if isinstance(made, Iterator):
                 yield from ({"item": to_plain(item)} for item in made)

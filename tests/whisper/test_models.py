@@ -87,7 +87,7 @@ import importlib, sys
 import pipeline.cli, pipeline.web.app, pipeline.run.runner, workers
 for module in pipeline.cli.COMMANDS:
     importlib.import_module(f"pipeline.cli.{module}")
-print(sorted({"faster_whisper", "ctranslate2", "onnxruntime", "numpy"} & set(sys.modules)))
+print(sorted({"faster_whisper", "ctranslate2", "onnxruntime", "numpy._core"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

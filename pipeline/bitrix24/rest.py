@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from pipeline.bitrix24.rest_errors import explain
+from pipeline.clients.messages import Body
 from pipeline.clients.retry_after import retry_after_seconds
-from pipeline.clients.transport import Answer, Body, Transport, Unreachable
+from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.domain.errors import BadAnswer, PortalRefused, PortalUnavailable, Upstream
 
 MAX_BATCH = 50  # commands

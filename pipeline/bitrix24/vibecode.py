@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pipeline.clients.failures import wait_seconds
+from pipeline.clients.messages import Body
 from pipeline.clients.providers import Capabilities
-from pipeline.clients.transport import Answer, Body, Transport, Unreachable
+from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.contract import type_id
 from pipeline.contract.php import filled
 from pipeline.domain.errors import (

@@ -15,9 +15,10 @@ import structlog
 from pipeline.clients import windows
 from pipeline.clients.dialect import Rung, Variant
 from pipeline.clients.insides import answer_only
+from pipeline.clients.messages import Body
 from pipeline.clients.providers import DAY_SECONDS, Caller, Capabilities, amounts, body_object, raw_answer
 from pipeline.clients.refusals import Names, Refusal
-from pipeline.clients.transport import Answer, Body, Transport
+from pipeline.clients.transport import Answer, Transport
 from pipeline.domain.errors import BadAnswer, UnusableAnswer
 from pipeline.domain.job import Message, Reply
 from pipeline.settings.portals import Provider

@@ -6,8 +6,9 @@ import json
 import re
 from typing import Any, Literal
 
+from pipeline.clients.messages import Body
 from pipeline.clients.signing import signature_headers
-from pipeline.clients.transport import Body, Transport, Unreachable
+from pipeline.clients.transport import Transport, Unreachable
 from pipeline.domain.errors import BadAnswer, ForbiddenURL
 from pipeline.domain.job import Delivery
 

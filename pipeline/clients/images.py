@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from pipeline.clients.dialect import Rung, Variant
+from pipeline.clients.messages import Body
 from pipeline.clients.providers import Caller, Capabilities, body_object, raw_answer
 from pipeline.clients.refusals import Names, Refusal
-from pipeline.clients.transport import Answer, Body, Transport
+from pipeline.clients.transport import Answer, Transport
 from pipeline.domain.errors import BadAnswer, UnusableAnswer
 from pipeline.domain.job import Request
 from pipeline.settings.portals import Provider

@@ -20,8 +20,9 @@ from pipeline.clients import lifetimes
 from pipeline.clients.dialect import FORGET_SECONDS, Request, Rung, ladder, read_learned, write_learned
 from pipeline.clients.envelopes import error_of, hidden_status, unwrap
 from pipeline.clients.failures import FORM_REFUSED, code_of, failure, named
+from pipeline.clients.messages import Body
 from pipeline.clients.refusals import Refusal
-from pipeline.clients.transport import Answer, Body, Transport, Unreachable
+from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.domain.errors import (
     BadAnswer,
     CallscribeError,

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.clients.dialect import Rung, Variant
+from pipeline.clients.messages import Body
 from pipeline.clients.providers import Caller, Capabilities, raw_answer
 from pipeline.clients.refusals import Names
-from pipeline.clients.transport import Answer, Body, Transport
+from pipeline.clients.transport import Answer, Transport
 from pipeline.settings.portals import Provider
 
 WORK = "transcription"

@@ -1,8 +1,8 @@
 """The one way out: every HTTP request of the service but the sandbox's and the commands' own.
 
-httpx builds forms and uploads, and httpcore, its engine, sends requests, since only there the sockets can be
-given a deadline and a checked address (see wire.py). Nothing here retries, follows a redirect
-unseen, keeps a cookie or reads the environment; of recordings alone gzip is unpacked, within their bounds.
+httpcore, httpx's engine, sends requests (messages.py writes them), since only there the sockets can be given
+a deadline and a checked address (see wire.py). Nothing here retries, follows a redirect unseen, keeps a
+cookie or reads the environment; of recordings alone gzip is unpacked, within their bounds.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, ClassVar, Self, cast
 from urllib.parse import urljoin, urlsplit
 
 import httpcore
-import httpx
 
 from pipeline.clients import downloads, guard
 from pipeline.clients.connections import Connections
+from pipeline.clients.messages import Body, headers_of, written
 from pipeline.clients.wire import Wire, tls_context, tls_hint
 from pipeline.domain import hosts
 from pipeline.domain.errors import (
@@ -43,16 +43,6 @@ MAX_REDIRECTS = 3
 PRIVATE_ENDINGS = (".local", ".localhost", ".internal", ".lan", ".home", ".home.arpa", ".intranet", ".corp")
 PROXY = "Check CALLSCRIBE_PROVIDER_PROXY: host and port, and whether it wants http://user:password@host:port."
 MOST_ANSWER_BYTES = 32 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Body:
-    """What a request carries, in one of the ways that httpx knows: JSON, a form (with files), or bytes."""
-
-    json: Any = None
-    data: Any = None
-    files: Any = None
-    content: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +155,7 @@ class Transport:
         with self._exchange(
             method, target, headers, body, ends_at=ends_at, operator=operator, same_host=same_host
         ) as answer:
-            names = _headers(answer)
+            names = headers_of(answer)
             if downloads.codings(names):
                 raise BadAnswer(
                     "The answer is compressed, unasked.", ambiguous=True, http_status=answer.status
@@ -226,7 +216,7 @@ class Transport:
                     read_seconds=self._stall_seconds,
                     keep=False,
                 ) as answer:
-                    names = _headers(answer)
+                    names = headers_of(answer)
                     if answer.status in (301, 302, 303, 307, 308) and "location" in names:
                         url = urljoin(target.url, names["location"].strip())
                         continue
@@ -277,7 +267,7 @@ class Transport:
         any_address = operator or self._trusts(target, same_host)
         progress = _Progress()
         try:
-            request = _request(method, target, headers, body or Body(), keep=keep)
+            request = written(method, target, headers, body or Body(), keep=keep)
             request.stream = self._leaving(cast("Iterable[bytes]", request.stream), progress)
             request.extensions = {"timeout": {"connect": CONNECT_SECONDS, "read": read_seconds}}
             with (
@@ -355,55 +345,3 @@ class _Progress:
     """How far a request got; sent: it has left, whole."""
 
     sent = False
-
-
-def _request(
-    method: str,
-    target: hosts.Target,
-    headers: Mapping[str, str] | None,
-    body: Body,
-    *,
-    keep: bool,
-) -> httpcore.Request:
-    content, about = _content(method, body)
-    fields = {"host": ("Host", target.authority)}
-    for name, value in (headers or {}).items():
-        fields[name.lower()] = (name, value)
-    for name, value in (*about.items(), ("User-Agent", "callscribe"), ("Accept", "*/*")):
-        fields.setdefault(name.lower(), (name, value))
-    fields["accept-encoding"] = ("Accept-Encoding", "identity")  # a compressed body can be a bomb
-    if not keep:
-        fields["connection"] = ("Connection", "close")
-    return httpcore.Request(
-        method,
-        httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path),
-        headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in fields.values()],
-        content=content,
-    )
-
-
-def _content(method: str, body: Body) -> tuple[Iterable[bytes], Mapping[str, str]]:
-    """What is sent, and the headers that say what it is."""
-    if body.data is not None or body.files is not None:
-        built = httpx.Request(method, "http://nobody/", data=body.data, files=body.files)
-        about = {name: value for name, value in built.headers.items() if name != "host"}
-        return cast("Iterable[bytes]", built.stream), about
-    content, about = body.content, {}
-    if body.json is not None:
-        text = jsons.dumps(body.json, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        content, about = text.encode(), {"Content-Type": "application/json"}
-    if content is None:
-        return (), {"Content-Length": "0"} if method != "GET" else {}
-    return (content,), about | {"Content-Length": str(len(content))}
-
-
-def _headers(answer: httpcore.Response) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for raw_name, raw_value in answer.headers:
-        name = raw_name.decode("latin-1").lower()
-        try:
-            value = raw_value.decode()
-        except UnicodeDecodeError:
-            value = raw_value.decode("latin-1")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found

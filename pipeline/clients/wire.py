@@ -22,7 +22,7 @@ import httpcore
 
 from pipeline.clients import guard
 from pipeline.domain.errors import SettingsError
-from pipeline.domain.timeval import timeval
+from pipeline.domain.timeval import limit_waits, timeval
 
 MAX_ADDRESSES = 6
 PIECE_BYTES = 16384
@@ -176,8 +176,7 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         seconds = self._wire.left(timeout, httpcore.ConnectTimeout)
         if self._plain is not None:
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                self._plain.setsockopt(socket.SOL_SOCKET, option, timeval(0.0))
+            limit_waits(self._plain, 0.0)
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._wire, tls=True)
 
     def close(self) -> None:

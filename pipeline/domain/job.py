@@ -6,7 +6,7 @@ Frozen, keyword-only, free of I/O, as all of the domain. Moments are unix second
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, NewType
 
@@ -82,6 +82,10 @@ class Request:
     entity: Entity | None = None  # where the score goes, when the sender knows
     activity_id: int | None = None  # the CRM call activity, when the sender knows
     call_id: str | None = None  # the telephony call, when the sender knows
+
+    def ended(self) -> Request:
+        """What is left of it when its job has ended: signed links, prompts and data of people go."""
+        return replace(self, file_url=None, prompt=None, role=None, context=(), markers={}, payload_raw=None)
 
     def needed(self, category: Category) -> dict[str, Any]:
         """What is set of it, by name, without what no step of that category reads."""

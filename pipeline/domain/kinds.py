@@ -98,6 +98,9 @@ KINDS: dict[str, Kind] = {
     ),
 }
 
+# those that have urgent steps
+URGENT_QUEUES = frozenset(kind.queue for kind in KINDS.values() if kind.urgency < URGENT_BELOW)
+
 
 def kind_of(step: str) -> str:
     """ "transcribe:3" -> "transcribe"."""

@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 import structlog
 
 from pipeline.bitrix24.rest import NoTurn
+from pipeline.clients.messages import Body
 from pipeline.clients.signing import signature_headers
-from pipeline.clients.transport import Body, Unreachable
+from pipeline.clients.transport import Unreachable
 from pipeline.domain.errors import CallscribeError, StoreUnavailable, UnknownJob, Upstream
 from pipeline.domain.job import Category, PortalId
 from pipeline.settings.portals import Portal

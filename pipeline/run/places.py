@@ -11,6 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.domain.kinds import BACKGROUND, QUEUES
+from pipeline.settings.portals import Portals
+from pipeline.steps.tools import Tools
+
+BACKGROUND_LIMIT = 2  # of a portal's steps at a time: its CRM takes two requests a second
+
 
 class SharedPlaces:
     """Places that the processes of one worker share: all but the last may be taken for any step. Made before
@@ -103,3 +109,23 @@ class Places:
         """How many more steps of the queue there are places for."""
         with self._lock:
             return self._most.get(queue, sys.maxsize) - self._busy[queue]
+
+
+class PortalLimits:
+    """How many steps of each portal may run at a time, as the settings have it."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._told: Portals | None = None
+
+    def tell(self) -> None:
+        """Tells the store, when the settings have changed."""
+        portals = self._tools.portals
+        if portals is self._told:
+            return
+        for queue in QUEUES:
+            most = BACKGROUND_LIMIT if queue == BACKGROUND else sys.maxsize
+            self._tools.store.limit(
+                queue, {portal.id: min(portal.concurrency, most) for portal in portals.values()}
+            )
+        self._told = portals

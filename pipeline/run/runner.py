@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
@@ -22,17 +20,16 @@ from pipeline.domain.errors import (
     UnknownJob,
     UnreadableRecord,
 )
-from pipeline.domain.job import Claim, Event, Failure, Job, Request
-from pipeline.domain.kinds import BACKGROUND, KINDS, QUEUES, URGENT_BELOW, kind_of
+from pipeline.domain.job import Claim, Event, Failure, Job
+from pipeline.domain.kinds import KINDS, URGENT_QUEUES, kind_of
 from pipeline.domain.plain import to_plain
 from pipeline.run.attempt import Attempt
 from pipeline.run.leases import Leases
-from pipeline.run.places import Places
+from pipeline.run.places import Places, PortalLimits
 from pipeline.run.salvage import audio_anew, give_up
 from pipeline.run.turns import WAIT_SECONDS, Turn
-from pipeline.settings.portals import Portals
-from pipeline.steps import flow, outcome_steps
-from pipeline.steps.retry import MOST_LOST, MOST_LOST_OUTCOME, decide, replayable, unreadable_in
+from pipeline.steps import flow, keeping, outcome_steps
+from pipeline.steps.retry import FULL, MOST_LOST, MOST_LOST_OUTCOME, decide, replayable, unreadable_in
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.storage.blobs import BlobMissing
 from pipeline.store import Stale, Transition, Wanted, persist
@@ -48,10 +45,6 @@ Parts = Generator[Result, None, Result]
 EXECUTORS: dict[str, Callable[[Job, Claim, Tools], Result | Parts]] = {
     name: resolve_name(f"pipeline.steps.{kind.run}") for name, kind in KINDS.items() if kind.run
 }
-URGENT_QUEUES = frozenset(kind.queue for kind in KINDS.values() if kind.urgency < URGENT_BELOW)
-BACKGROUND_LIMIT = 2  # of a portal's steps at a time: its CRM takes two requests a second
-# passing, and not the recording's fault
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 class _Ended(NamedTuple):
@@ -93,7 +86,7 @@ class Runner:
         self.tools = tools
         self._notifier = notifier
         self.places = places or Places()
-        self._limited_by: Portals | None = None
+        self._limits = PortalLimits(tools)
         self._leases = Leases(tools)
 
     @property
@@ -160,7 +153,7 @@ class Runner:
 
     def _wanted(self, turn: Turn) -> Wanted:
         """What whoever has this place claims next."""
-        self._limit()
+        self._limits.tell()
         urgent_only = self.places.is_last(turn.queue) and turn.queue in URGENT_QUEUES
         return Wanted(turn.queue, turn.owner, self.tools.settings.lease_seconds, urgent_only, turn.waits)
 
@@ -176,18 +169,6 @@ class Runner:
             self._leases.drop(claim)
             turn.works()
         return None
-
-    def _limit(self) -> None:
-        """Tells the store how many steps of each portal may run, when the settings have changed."""
-        portals = self.tools.portals
-        if portals is self._limited_by:
-            return
-        for queue in QUEUES:
-            most = BACKGROUND_LIMIT if queue == BACKGROUND else sys.maxsize
-            self.tools.store.limit(
-                queue, {portal.id: min(portal.concurrency, most) for portal in portals.values()}
-            )
-        self._limited_by = portals
 
     def run(self, claim: Claim, turn: Turn | None = None) -> Claim | None:
         """One claimed step, to its fact, its deferral or its failure. With its fact goes the next claim of
@@ -301,7 +282,7 @@ class Runner:
                     part = next(made)
                 except StopIteration as end:
                     return cast(Result, end.value)
-                if part.ends:
+                if attempt.step in part.facts:  # one that is done within this one has come to its end
                     attempt.end(persist(self.tools.store.now))
                 if part.waits:
                     attempt.held |= part.facts
@@ -360,7 +341,7 @@ class Runner:
             kept = {step: fact for step, fact in job.facts.items() if step not in result.forget}
             after = replace(job, facts={**kept, **facts})
             ended = "callback" in facts and not replayable(after)
-            if ended and "fetch" in after.facts and self._let_go(job):
+            if ended and "fetch" in after.facts and keeping.let_go(self.tools, job.id):
                 facts["keep"] = {"state": "off"}
                 after = replace(after, facts={**after.facts, **facts})
             following = flow.advance(after, persist(store.now))
@@ -379,7 +360,7 @@ class Runner:
                         status=following.status,
                         forget=[f"fact:{step}" for step in result.forget]
                         + (["held_since"] if job.held_since is not None and served else []),
-                        fields={"request": dumps(_ended(after.request))} if ended else None,
+                        fields={"request": dumps(after.request.ended())} if ended else None,
                         events=attempt.events,
                         deliveries=result.deliveries,
                         closed=following.closed,
@@ -412,24 +393,6 @@ class Runner:
             turn.listed = finished.listed
         return _Written(due, finished.claim)
 
-    def _let_go(self, job: Job) -> bool:
-        """Whether no copy is to be kept, and the recording is gone: before anything else is written, so that
-        a crash leaves none behind.
-        """
-        if self.tools.settings.keep_audio_days:
-            return False
-        try:
-            self.tools.blobs.delete_prefix(f"{job.id}/")
-        except StoreUnavailable as error:  # the step `keep` will
-            log.warning("audio_not_deleted", why=error.message)
-            return False
-        return True
-
 
 def _is_due(job: Job, claim: Claim, now: float) -> bool:
     return any(due.step == claim.step for due in flow.advance(job, now).dues)
-
-
-def _ended(request: Request) -> Request:
-    """The request of a job that has ended: signed links, prompts and data of people go."""
-    return replace(request, file_url=None, prompt=None, role=None, context=(), markers={}, payload_raw=None)

@@ -147,7 +147,7 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
             if isinstance(part, Media):
                 media = part
                 if not known:
-                    yield Result(facts={"sniff": media}, ends="sniff", waits=not fetched.parts)
+                    yield Result(facts={"sniff": media}, waits=not fetched.parts)
                 continue
             assert media  # it comes first
             if isinstance(part, Plan):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from pipeline.domain.errors import StoreUnavailable
 from pipeline.domain.job import JobId
 from pipeline.steps.tools import Tools
 from pipeline.storage.blobs import Listed
@@ -24,6 +25,20 @@ DAY_SECONDS = 86_400
 def key_of(job: JobId) -> str:
     """Where a job's copy lies on the audio storage."""
     return f"{FOLDER}/{job}.mp3"
+
+
+def let_go(tools: Tools, job: JobId) -> bool:
+    """Whether no copy is to be kept, and the recording is gone: before anything else is written, so that a
+    crash leaves none behind.
+    """
+    if tools.settings.keep_audio_days:
+        return False
+    try:
+        tools.blobs.delete_prefix(f"{job}/")
+    except StoreUnavailable as error:  # the step `keep` will
+        log.warning("audio_not_deleted", why=error.message)
+        return False
+    return True
 
 
 def make_room(tools: Tools, size_bytes: int = 0) -> bool:

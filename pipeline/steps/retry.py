@@ -5,6 +5,7 @@ The one retry owner is the due time in the record; nothing else retries.
 
 from __future__ import annotations
 
+import errno
 import random
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ AFTER_SECONDS = 86_400.0
 PROBE_SECONDS = 60.0  # one probe a minute of a refused account
 CALLBACK_GAPS = (0.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 LAST_TRY_SECONDS = 3.0
+# a machine short of room: passing, and not the recording's fault
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,9 +87,8 @@ class UnknownPortal(CallscribeError):
 class Result:
     """What a step found out: facts for the record, facts that hold no longer, and what was sent.
 
-    used, passed, known: as `Transition` has them. Of a part: ends: the step within this one (kinds.py) that
-    has come to its end with it. waits: nobody goes on with it alone, so it is written down with what comes
-    next.
+    used, passed, known: as `Transition` has them. waits: of a part that nobody goes on with alone: it is
+    written down with what comes next.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -98,7 +97,6 @@ class Result:
     used: Mapping[str, float] | None = None
     passed: tuple[str, ...] = ()
     known: Mapping[str, tuple[str, int]] = field(default_factory=dict)
-    ends: str | None = None
     waits: bool = False
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import socket
 import ssl
 import time
 from collections import deque
@@ -20,7 +19,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from pipeline.domain.errors import StoreUnavailable
-from pipeline.domain.timeval import timeval
+from pipeline.domain.timeval import limit_waits
 from pipeline.settings.store_url import Sentinels, read_sentinels
 from pipeline.store.scripts import sources
 
@@ -131,8 +130,7 @@ def connect(url: str, *, timeout_seconds: float) -> redis.Redis:
         connection.on_connect()
         if not isinstance(sock := connection._sock, ssl.SSLSocket):
             sock.settimeout(None)
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                sock.setsockopt(socket.SOL_SOCKET, option, timeval(timeout_seconds))
+            limit_waits(sock, timeout_seconds)
 
     options = _options(timeout_seconds) | {"retry": Retry(NoBackoff(), 1), "redis_connect_func": begin}
     if found := read_sentinels(url):

@@ -17,12 +17,11 @@ from pipeline.store.connect import Server, guarded
 from pipeline.store.counters import Counters, Processes
 from pipeline.store.durability import Disk
 from pipeline.store.gauges import Gauges
-from pipeline.store.known import Known, Lately, known_key
+from pipeline.store.known import Known, Lately
 from pipeline.store.ledger import Ledger
 from pipeline.store.records import (
     Quota,
     accept_arguments,
-    dues_of,
     dumps,
     read_delivery,
     read_event,
@@ -30,8 +29,8 @@ from pipeline.store.records import (
 )
 from pipeline.store.sessions import Sessions
 from pipeline.store.throttles import Breakers, Limits
-from pipeline.store.transitions import Finished, Stale, Transition, Wanted
-from pipeline.store.usage import KEPT_SECONDS, Usage, fields_of, key_of, series_of
+from pipeline.store.transitions import Finished, Stale, Transition, Wanted, argument, finish_argument
+from pipeline.store.usage import Usage
 from pipeline.store.watermark import Mark, Watermark
 
 log = structlog.get_logger()
@@ -334,34 +333,7 @@ class Store:
         now, Stale when the record moved on since `job` was read, UnknownJob when it was erased.
         """
         before = self.watermark.mark
-        transition = {
-            "id": job.id,
-            "rev": job.rev,
-            "portal": job.portal,
-            "queue": claim.queue if claim else "",
-            "step": claim.step if claim else "",
-            "fence": claim.fence if claim else None,
-            "set": {f"fact:{step}": dumps(fact) for step, fact in what.facts.items()}
-            | {"status": what.status}
-            | dict(what.fields or {}),
-            "forget": list(what.forget),
-            "dues": dues_of(what.dues),
-            "events": [dumps(event) for event in what.events],
-            "deliveries": [dumps(delivery) for delivery in what.deliveries],
-            "closed": what.closed or None,
-            "reopened": what.reopened or None,
-            "goes_on": what.goes_on or None,
-            "retention": retention_seconds,
-            "known": {known_key(name): kept for name, kept in what.known.items()} or None,
-            "used": {key_of(job.portal): fields_of(what.used, None)} if what.used else None,
-            "used_seconds": KEPT_SECONDS if what.used else None,
-            "counted": series_of(job.portal, what.used, None) if what.used else None,
-            "gates": list(what.passed),
-            "next": [part for part in wanted if part is not None] if wanted else None,
-        }
-        answer, *told = self._run(
-            "finish", dumps({k: v for k, v in transition.items() if v not in (None, [])})
-        )
+        answer, *told = self._run("finish", finish_argument(job, what, claim, retention_seconds, wanted))
         if answer == "stale":
             raise Stale
         if answer == "fenced":
@@ -400,7 +372,7 @@ class Store:
             "deliveries": [dumps(delivery) for delivery in deliveries],
             "set": dict(first or {}) or None,
         }
-        answer = self._run("defer", dumps({k: v for k, v in transition.items() if v not in (None, [])}))
+        answer = self._run("defer", argument(transition))
         if answer == "fenced":
             raise LeaseLost
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.clients.messages import Body
 from pipeline.clients.retry_after import retry_after_seconds
-from pipeline.clients.transport import Answer, Body, Transport, Unreachable
+from pipeline.clients.transport import Answer, Transport, Unreachable
 from pipeline.domain.errors import BadAnswer, ForbiddenURL, SettingsError
 from tests.transport.conftest import Serve
 from tests.transport.listener import TLS, Connection

@@ -160,7 +160,6 @@ end
 -- nothing waits a while: it is listed, and wakes with the transition that makes a step ready.
 local news = {}
 
-
 local function waiters_key(queue, urgent) return 'cs:waiters:' .. queue .. (urgent and ':urgent' or '') end
 
 local function unlist(queue, owner)

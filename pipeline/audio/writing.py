@@ -79,7 +79,7 @@ class Writing:
         """Their chunks, each once its file is written into `out`; encoded side by side, as far as the machine
         has processors: the encoders run without Python's lock.
         """
-        beside = min(MOST_BESIDE, len(os.sched_getaffinity(0)))
+        beside = min(MOST_BESIDE, _processors())
         if beside == 1 or sum(piece.how == "encoded" for piece in pieces) < 2:
             yield from (self.write(piece, out) for piece in pieces)
             return
@@ -173,6 +173,11 @@ class Writing:
         elif self._mp3 and self._mp3.starts_clean():
             ending = "mp3"
         return ending if ending and self._limits.takes(ending) else None
+
+
+def _processors() -> int:
+    """How many this process may use, where its system tells that (macOS tells how many there are)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_webm(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -46,10 +47,19 @@ class WorkRequest(Request):  # type: ignore[misc]
         return super().on_timeout(soft, timeout)
 
     def _free(self) -> None:
+        if worker.threads:  # nobody died: the turn saw to it
+            return
         try:
-            worker.runner().tools.store.release(f"{worker.node}:{self.id}", crashed=True, alone=True)
+            worker.runner().tools.store.release(
+                f"{_owner(self.id, self.worker_pid)}:", crashed=True, alone=True
+            )
         except CallscribeError as error:  # else the lease runs out by itself
             log.warning("leases_not_freed", error=error.slug)
+
+
+def _owner(message: str, pid: int | None) -> str:
+    """What holds the leases of a message's turns in one process; it may have come to another one as well."""
+    return f"{worker.node}:{message}:{pid}"
 
 
 class Work(Task):  # type: ignore[misc]
@@ -70,7 +80,7 @@ def work(self: Task, queue: str) -> int:
 
     done = runner.drain(
         queue,
-        f"{worker.node}:{self.request.id}",
+        _owner(self.request.id, os.getpid()),
         seconds=TURN_SECONDS,
         stop=worker.leaving.is_set,
         linger_seconds=LINGER_SECONDS,

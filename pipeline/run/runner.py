@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Any, NamedTuple, Protocol, cast
@@ -77,11 +77,7 @@ class Runner:
     """
 
     def __init__(
-        self,
-        tools: Tools,
-        *,
-        notifier: Notifies | None = None,
-        places: Places | None = None,
+        self, tools: Tools, *, notifier: Notifies | None = None, places: Places | None = None
     ) -> None:
         self.tools = tools
         self._notifier = notifier
@@ -106,9 +102,9 @@ class Runner:
     ) -> int:
         """Runs steps until none is due, `seconds` have passed or `stop()`; how many were run.
 
-        None at all where every place of the queue is taken: who has one sees to what is due. linger_seconds:
-        how long after its last step it waits for word of more, without a place; rests: called before it does.
-        No other owner's name may begin like this one.
+        None at all where every place of the queue is taken: who has one sees to what is due. owner: how its
+        own name begins. linger_seconds: how long after its last step it waits for word of more, without a
+        place; rests: called before it does.
         """
         turn = Turn(queue, owner, seconds=seconds, stop=stop, linger_seconds=linger_seconds)
         try:
@@ -120,10 +116,14 @@ class Runner:
                 if turn.over or not (unheard or (turn.listed and self._wait(turn, rests))):
                     break
             if turn.listed:  # word that has come is handed on
-                self.tools.store.release(owner, crashed=False)
+                self.tools.store.release(turn.owner, crashed=False)
         except StoreUnavailable as error:  # the leases of this process run out by themselves
             log.warning("store_away", error=str(error))
             return turn.done
+        except Exception:  # a fault of ours, in the step that it had
+            with suppress(StoreUnavailable):
+                self.tools.store.release(turn.owner, crashed=True, alone=True)
+            raise
         if self._notifier and turn.done and turn.over:
             self._notifier.notify(queue)  # more may be due, for another turn or another worker
         return turn.done
@@ -149,7 +149,7 @@ class Runner:
             if may:
                 rests()
                 self.tools.store.word(turn.owner, seconds=WAIT_SECONDS)
-            return may
+        return may
 
     def _wanted(self, turn: Turn) -> Wanted:
         """What whoever has this place claims next."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 
@@ -14,12 +15,15 @@ class Turn:
     seconds: after them it claims nothing more, and neither when `stop()` says so. linger_seconds: how long
     after its last step it waits, less than the store's MOST_WAIT_SECONDS. A turn that found nothing at all
     does not: it came for nothing.
+
+    owner: the beginning of its own name, which no other turn has: a message that comes twice makes two turns
+    of it, and what one leaves behind is not the other's.
     """
 
     def __init__(
         self, queue: str, owner: str, *, seconds: float, stop: Callable[[], bool], linger_seconds: float = 0.0
     ) -> None:
-        self.queue, self.owner = queue, owner
+        self.queue, self.owner = queue, f"{owner}:{secrets.token_hex(8)}"
         self.done = 0  # steps
         self.listed = False  # at the store, among those to whom word comes
         self._stop, self._end = stop, time.monotonic() + seconds

@@ -28,16 +28,16 @@ class Told:
 
 
 class Begun:
-    """The steps `fetch` that were begun; each is put off, once the gate is open."""
+    """The steps `fetch` that were begun; each is put off, those that are held once the gate is open."""
 
     def __init__(self) -> None:
         self.jobs: list[str] = []
+        self.held: set[str] = set()
         self.gate = threading.Event()
-        self.gate.set()
 
     def __call__(self, job: Job, claim: Claim, tools: Tools) -> Result:
         self.jobs.append(job.digest)
-        assert self.gate.wait(20)
+        assert job.digest not in self.held or self.gate.wait(20)
         raise Snooze(600, "enough")
 
 
@@ -60,7 +60,14 @@ def until(look: Callable[[], object]) -> None:
 
 
 def waiters(tools: Tools, queue: str = UPSTREAM) -> list[str]:
-    return list(tools.store._redis.zrange(f"cs:waiters:{queue}", 0, -1))  # type: ignore[arg-type]
+    """How the names of those begin that wait."""
+    names = tools.store._redis.zrange(f"cs:waiters:{queue}", 0, -1)
+    return [name.rpartition(":")[0] for name in names]  # type: ignore[union-attr]
+
+
+def words(tools: Tools) -> list[str]:
+    """What tells of turns that wait, and of word to them."""
+    return [key for of in ("waiters", "word") for key in tools.store._redis.scan_iter(f"cs:{of}:*")]
 
 
 @contextmanager
@@ -106,7 +113,7 @@ def test_who_leaves_takes_no_word(opened: Open, begun: Begun) -> None:
         call(tools, "second")
     assert begun.jobs == ["first"]
     assert told.queues == [UPSTREAM]
-    assert not tools.store._redis.exists(f"cs:waiters:{UPSTREAM}", "cs:word:node:1")
+    assert not words(tools)
 
 
 def test_who_came_for_nothing_does_not_wait(opened: Open) -> None:
@@ -124,7 +131,7 @@ def test_a_turn_does_not_wait_for_ever(opened: Open, begun: Begun) -> None:
     call(tools, "first")
     worker = runner.Runner(tools, notifier=told)
     assert worker.drain(UPSTREAM, "node:1", seconds=60, stop=lambda: False, linger_seconds=1.5) == 1
-    assert not tools.store._redis.exists(f"cs:waiters:{UPSTREAM}", "cs:word:node:1")
+    assert not words(tools)
     assert told.queues == []
 
 
@@ -166,7 +173,7 @@ def test_word_without_a_place_is_not_lost(opened: Open, begun: Begun) -> None:
         call(tools, "second")
         first.join(20)
         assert not first.is_alive()
-        assert not tools.store._redis.exists(f"cs:waiters:{UPSTREAM}", "cs:word:node:1")
+        assert not words(tools)
         assert worker.places.leave(UPSTREAM)
     assert begun.jobs == ["first"]
     worker.drain(UPSTREAM, "node:2", seconds=5, stop=lambda: False)
@@ -181,8 +188,7 @@ def test_the_last_place_is_not_woken_for_ordinary_work(opened: Open, begun: Begu
     with turn(worker, "node:1", leaving):
         until(lambda: waiters(tools) == ["node:1"])
         assert worker.places.enter(UPSTREAM)  # from now on the other one is the last
-        urgent = f"cs:waiters:{UPSTREAM}:urgent"
-        until(lambda: tools.store._redis.zrange(urgent, 0, -1) == ["node:1"])
+        until(lambda: waiters(tools, f"{UPSTREAM}:urgent") == ["node:1"])
         assert waiters(tools) == []
         call(tools, "second")
         worker.places.leave(UPSTREAM)
@@ -202,3 +208,36 @@ def test_no_more_turns_wait_than_there_are_places() -> None:
     places.leave(UPSTREAM)
     with places.waiting(UPSTREAM) as again:
         assert again
+
+
+def test_turns_of_one_message_that_came_twice(opened: Open, begun: Begun) -> None:
+    """What one of them gives back when it ends is its own: the other's step is not begun again."""
+    tools, leaving = opened(), threading.Event()
+    worker = runner.Runner(tools)
+    begun.held.add("first")
+    call(tools, "first")
+    with turn(worker, "node:1", threading.Event()):
+        until(lambda: begun.jobs == ["first"])
+        call(tools, "second")
+        with turn(worker, "node:1", leaving):
+            until(lambda: waiters(tools) == ["node:1"])
+        assert not words(tools)
+        assert worker.drain(UPSTREAM, "node:2", seconds=5, stop=lambda: False) == 0
+        begun.gate.set()
+    assert begun.jobs == ["first", "second"]
+
+
+def test_a_fault_of_ours_frees_the_step(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a turn breaks, what it had is ready at once, and the fault is counted against it."""
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    tools = opened()
+    job, worker = call(tools, "first"), runner.Runner(tools)
+    monkeypatch.setattr(worker, "run", breaks)
+    with pytest.raises(RuntimeError):
+        worker.drain(UPSTREAM, "node:1", seconds=5, stop=lambda: False)
+    again = tools.store.claim(UPSTREAM, "node:2", lease_seconds=60)
+    assert again
+    assert (again.job, again.lost) == (job, 3)

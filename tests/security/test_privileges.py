@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.system.processes import Portal, Service, sandbox, short_folder, until
@@ -90,4 +91,8 @@ def check_all(portal: Portal, service: Service) -> None:
 
 def open_in(process: Path) -> list[str]:
     """What a process has open, sorted."""
-    return sorted(str(at.readlink()).partition(":")[0] for at in (process / "fd").iterdir())
+    found = []
+    for at in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed just now
+            found.append(str(at.readlink()).partition(":")[0])
+    return sorted(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -25,8 +26,11 @@ GRACEFUL_SECONDS = 5  # requests of portals take milliseconds; nothing else may 
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @parts.at_port
 @click.option("--fd", type=int, hidden=True, help="An open listening socket of the supervisor.")
-def api(host: str, port: int, fd: int | None) -> None:
+@click.option("--held", is_flag=True, hidden=True, help="Begins when the supervisor says so on stdin.")
+def api(host: str, port: int, fd: int | None, held: bool) -> None:
     """Takes requests; needs a store, and workers somewhere."""
+    if held:
+        _await_word()
     settings = load()
     parts.begin(settings, parts.checked(settings))  # wrong settings end here, with a sentence
     listener = parts.listen(host, port) if fd is None else socket.socket(fileno=fd)
@@ -48,6 +52,15 @@ def api(host: str, port: int, fd: int | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises what it caught once more when it is done
         signal.signal(number, lambda *_: sys.exit(0))
     _Server(config).run(sockets=[listener])
+
+
+def _await_word() -> None:
+    """Loads the code, and waits until the supervisor says that the service may start; ends if it may not."""
+    give_up()
+    import pipeline.web.app  # noqa: F401 (where wrong settings are told first, it is loaded after them)
+
+    if not os.read(sys.stdin.fileno(), 1):
+        sys.exit(0)
 
 
 class _Server(uvicorn.Server):

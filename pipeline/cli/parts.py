@@ -1,4 +1,7 @@
-"""The processes that make up the service, each as a child to supervise and as a command of its own."""
+"""The processes that make up the service, each as a child to supervise and as a command of its own.
+
+Little is imported before it is needed: the supervisor begins the api ahead of its own code.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -15,12 +19,10 @@ from pipeline.cli import CannotListen, CannotStart
 from pipeline.cli.supervise import Child, Leaves
 from pipeline.domain.errors import SettingsError
 from pipeline.domain.kinds import BACKGROUND, MEDIA, UPSTREAM
-from pipeline.settings.installation import Settings
-from pipeline.settings.portals import Portals
-from pipeline.steps.tools import checked_portals
-from pipeline.storage.blobs import Blobs, StorageFails
-from pipeline.telemetry.logs import configure, secrets_of, take_over
-from pipeline.web.storage_watch import StorageWatch
+
+if TYPE_CHECKING:
+    from pipeline.settings.installation import Settings
+    from pipeline.settings.portals import Portals
 
 PORT = 8000  # of the api, unless told otherwise
 at_port = click.option(
@@ -70,22 +72,30 @@ def workers(settings: Settings, queues: Sequence[str] = tuple(WORKERS)) -> list[
 class NoStorage(CannotStart):
     """Audio could not be kept."""
 
-    hint = StorageFails.hint
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def check_storage(settings: Settings) -> None:
     """Raises NoStorage where audio cannot be kept, SettingsError where STORAGE_URL makes no sense."""
+    from pipeline.storage.blobs import Blobs, StorageFails
+    from pipeline.web.storage_watch import StorageWatch
+
     watch = StorageWatch(Blobs.open(settings.storage))
     try:
         if why := watch.first(STORAGE_SECONDS):
             place = urlsplit(settings.storage)
-            raise NoStorage(f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}: {why}")
+            url = f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}"
+            raise NoStorage(f"{url}: {why}", StorageFails.hint)
     finally:
         watch.close()
 
 
 def begin(settings: Settings, portals: Portals) -> None:
     """From here on this process of the service speaks in log lines alone, in the format that is set."""
+    from pipeline.telemetry.logs import configure, secrets_of, take_over
+
     configure(settings.log_format, secrets=secrets_of(settings, portals))
     take_over()
 
@@ -104,6 +114,8 @@ def checked(settings: Settings) -> Portals:
     """The portals in force; raises SettingsError for what would keep the service from its work."""
     if settings.capture_dir and (why := unwritable(settings.capture_dir)):
         raise SettingsError(f"CALLSCRIBE_CAPTURE_DIR: {settings.capture_dir} cannot be written: {why}")
+    from pipeline.steps.tools import checked_portals
+
     return checked_portals(settings)
 
 
@@ -113,19 +125,38 @@ def listen(host: str, port: int) -> socket.socket:
     The supervisor keeps it while it hands it to the api, so that connections wait, and are not refused,
     while the api is started again. Raises CannotListen.
     """
+    listener = unbound(host, port)
+    bind(listener, host, port)
+    return listener
+
+
+def unbound(host: str, port: int) -> socket.socket:
+    """The socket that `bind` makes a listening one; that an address is none is left to `bind` to say."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        family = _resolved(host, port)[0]
+    except OSError:
+        family = socket.AF_INET
+    return socket.socket(family, socket.SOCK_STREAM)
+
+
+def bind(listener: socket.socket, host: str, port: int) -> None:
+    """From here on connections wait at it. Raises CannotListen, and closes it."""
+    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # asyncio sets it on sockets of its own alone; without it answers on kept connections take 40 ms
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind(address)
+        listener.bind(_resolved(host, port)[1])
         listener.listen(2048)
     except OSError as error:
+        listener.close()
         raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    return listener
+
+
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    return family, address
 
 
 def address_of(listener: socket.socket) -> str:
@@ -143,6 +174,7 @@ def api(listener: socket.socket, processes: int = 1) -> list[Child]:
             command=(sys.executable, "-m", "pipeline", "api", "--fd", str(listener.fileno())),
             leaves=Leaves.SECOND,
             pass_fds=(listener.fileno(),),
+            held=("--held",),
         )
         for number in range(1, processes + 1)
     ]

@@ -21,8 +21,8 @@ from pipeline.cli import CannotStart, WorkFailed, attached, parts
 from pipeline.cli.recogniser import LOAD_SECONDS, Recogniser
 from pipeline.cli.sandbox import child as sandbox_child
 from pipeline.cli.sandbox import settings_for
+from pipeline.cli.service import await_answer
 from pipeline.cli.supervise import Leaves, Supervisor
-from pipeline.cli.up import await_answer
 from pipeline.settings.installation import Settings, load
 
 LOOK_SECONDS = 0.1

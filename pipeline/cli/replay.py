@@ -17,9 +17,9 @@ import httpx
 from pipeline.cli import CannotStart, WorkFailed, drawing, parts
 from pipeline.cli.rehearsal import LOOK_SECONDS, rehearse
 from pipeline.cli.sandbox import child as sandbox_child
+from pipeline.cli.service import await_answer
 from pipeline.cli.supervise import Supervisor
 from pipeline.cli.terminal import echo, echo_lines
-from pipeline.cli.up import await_answer
 from pipeline.clients.wire import tls_context, tls_hint
 from pipeline.domain.errors import BadRequest
 from pipeline.domain.kinds import kind_of

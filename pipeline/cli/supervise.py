@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -54,6 +54,8 @@ class Child:
     grace_seconds: how long it may take to leave after SIGTERM before it is killed.
     worker: it gets CALLSCRIBE_NODE, a name that is new with each start and begins its lease owners.
     ready: called once after each start, returns when the child serves, raises when it does not.
+    held: what its command takes to be begun ahead: it loads its code, then waits for a byte on its standard
+    input, and leaves when that ends without one.
     """
 
     name: str
@@ -64,12 +66,14 @@ class Child:
     env: Mapping[str, str] = field(default_factory=dict)
     pass_fds: tuple[int, ...] = ()
     ready: Callable[[subprocess.Popen[bytes]], None] | None = None
+    held: tuple[str, ...] = ()
 
 
 @dataclass
 class _Kept:
     child: Child
     process: subprocess.Popen[bytes] | None = None
+    word: IO[bytes] | None = None  # on which a child that was begun ahead hears that it may go on
     node: str = ""
     started: float = 0.0
     deaths: int = 0  # in a row, without a settled run between
@@ -94,12 +98,32 @@ class Supervisor:
         lost: Callable[[str], None] | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._kept = [_Kept(child=child) for child in sorted(children, key=lambda c: -c.leaves)]
+        self._kept: list[_Kept] = []
         self._env = dict(env if env is not None else os.environ)
         self._cwd, self._logs, self._lost, self._say = cwd, logs, lost, say
         self._lost_nodes: list[str] = []
         self._parent = os.getpid()
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        self.add(children)
+
+    def add(
+        self,
+        children: Iterable[Child],
+        *,
+        lost: Callable[[str], None] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        """More children, for the next `start`; lost, say: in place of the constructor's."""
+        self._kept += [_Kept(child=child) for child in children]
+        self._kept.sort(key=lambda kept: -kept.child.leaves)
+        self._lost, self._say = lost or self._lost, say or self._say
+
+    def prepare(self) -> None:
+        """Begins ahead what may be: it loads its code while the caller still looks whether it may start."""
+        for kept in self._kept:
+            if kept.child.held and kept.process is None:
+                kept.process = self._spawn(kept, held=True)
+                kept.word = kept.process.stdin
 
     def start(self, *, down_to: Leaves = Leaves.FIRST) -> None:
         """Starts what does not run yet, the store first; raises what a child's `ready` raises.
@@ -107,7 +131,7 @@ class Supervisor:
         down_to: the last group, so that the rest can be started when what comes first serves.
         """
         for kept in self._kept:
-            if kept.process is None and kept.child.leaves >= down_to:
+            if (kept.process is None or kept.word) and kept.child.leaves >= down_to:
                 self._start(kept)
 
     def tend(self) -> None:
@@ -161,6 +185,18 @@ class Supervisor:
     # -- one child
 
     def _start(self, kept: _Kept, *, wait: bool = True) -> None:
+        if kept.word:
+            with contextlib.suppress(BrokenPipeError), kept.word:  # one that has ended is started again
+                kept.word.write(b"\n")
+            kept.word = None
+        else:
+            kept.process = self._spawn(kept)
+        kept.started = time.monotonic()
+        if kept.child.ready and wait:
+            assert kept.process
+            kept.child.ready(kept.process)
+
+    def _spawn(self, kept: _Kept, *, held: bool = False) -> subprocess.Popen[bytes]:
         child = kept.child
         kept.node = f"{child.name}-{secrets.token_hex(5)}."
         env = {**self._env, **child.env, "PYTHONPATH": _python_path(self._env)}
@@ -169,11 +205,11 @@ class Supervisor:
             env["CALLSCRIBE_NODE"] = kept.node
         log = self._log(child.name)
         try:
-            kept.process = subprocess.Popen(  # noqa: S603 (our own command lines)
-                child.command,
+            return subprocess.Popen(  # noqa: S603 (our own command lines)
+                (*child.command, *(child.held if held else ())),
                 env=env,
                 cwd=self._cwd,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if held else subprocess.DEVNULL,
                 stdout=log or sys.stderr,
                 stderr=log or sys.stderr,
                 start_new_session=True,
@@ -185,9 +221,6 @@ class Supervisor:
         finally:
             if log:
                 log.close()
-        kept.started = time.monotonic()
-        if child.ready and wait:
-            child.ready(kept.process)
 
     def _tie(self) -> None:
         if self._libc is not None:
@@ -224,7 +257,9 @@ class Supervisor:
         process.kill()
         process.wait()
         _kill_group(process.pid)
-        kept.process = None
+        if kept.word:
+            kept.word.close()
+        kept.process = kept.word = None
 
 
 class Leaving(threading.Event):

@@ -23,9 +23,9 @@ import click
 from pipeline.audio.arrival import likely_seconds
 from pipeline.cli import WorkFailed, attached, parts
 from pipeline.cli.recogniser import LOAD_SECONDS, Recogniser, chosen, local
+from pipeline.cli.service import await_answer
 from pipeline.cli.supervise import Supervisor
 from pipeline.cli.terminal import echo, echo_lines
-from pipeline.cli.up import await_answer
 from pipeline.contract import subtitles
 from pipeline.contract.sinks import to_terminal
 from pipeline.domain.errors import BadRequest, SettingsError, StoreUnavailable

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from pipeline.cli import COMMANDS, CannotStart, WorkFailed, callscribe, exit_code, parts
-from pipeline.cli.up import lacking
+from pipeline.cli.service import lacking
 from pipeline.domain.errors import CallscribeError, LeaseLost, NotAudio, SettingsError, StoreUnavailable
 from pipeline.settings.installation import load
 from pipeline.settings.portals import load_portals

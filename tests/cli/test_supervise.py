@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import CannotStart, attached, supervise
+from pipeline.cli import CannotStart, attached, parts, supervise
 from pipeline.cli.supervise import ROOT, Child, Leaves, Supervisor
 from pipeline.domain.errors import StoreUnavailable
 from tests.system.processes import alive, descendants, until
@@ -36,6 +36,18 @@ def child(
     name: str, code: str = SLEEP, *args: str, leaves: Leaves = Leaves.FIRST, **options: object
 ) -> Child:
     return Child(name=name, command=(sys.executable, "-c", code, *args), leaves=leaves, **options)  # type: ignore[arg-type]
+
+
+# loads its code ahead, as it were, and works once it is told to
+AHEAD = (
+    "import os, pathlib, sys, time\n"
+    "path = pathlib.Path(sys.argv[1])\n"
+    "if '--held' in sys.argv:\n"
+    "    path.with_suffix('.loaded').touch()\n"
+    "    os.read(0, 1) or sys.exit(0)\n"
+    "path.touch()\n"
+    "time.sleep(60)\n"
+)
 
 
 @contextmanager
@@ -212,3 +224,64 @@ def test_what_comes_first_can_be_started_alone() -> None:
         assert supervisor.pids() == api | {"worker": supervisor.pids()["worker"]}
     finally:
         supervisor.kill()
+
+
+def test_what_is_begun_ahead_works_once_it_is_started(tmp_path: Path) -> None:
+    """It has loaded its code and done nothing else; started, the same process works, and is kept running."""
+    mark = tmp_path / "mark"
+    ahead = child("api", AHEAD, str(mark), leaves=Leaves.SECOND, held=("--held",))
+    supervisor = Supervisor([ahead, child("worker")])
+    try:
+        supervisor.prepare()
+        until(mark.with_suffix(".loaded").exists)
+        begun = supervisor.pids()
+        assert set(begun) == {"api"}
+        assert not mark.exists()
+        supervisor.start(down_to=Leaves.SECOND)
+        until(mark.exists)
+        assert supervisor.pids() == begun
+        mark.unlink()
+        os.kill(begun["api"], signal.SIGKILL)
+        tended(supervisor, mark.exists)  # not held this time
+        assert set(supervisor.pids().values()).isdisjoint(begun.values())
+    finally:
+        supervisor.kill()
+
+
+def test_what_has_ended_ahead_of_its_start_is_started_again(tmp_path: Path) -> None:
+    """A process that died while it was held is missed by nobody's start."""
+    mark = tmp_path / "mark"
+    supervisor = Supervisor([child("api", AHEAD, str(mark), held=("--held",))])
+    try:
+        supervisor.prepare()
+        first = supervisor.pids()["api"]
+        os.kill(first, signal.SIGKILL)
+        until(lambda: not alive(first))
+        supervisor.start()
+        tended(supervisor, mark.exists)
+    finally:
+        supervisor.kill()
+
+
+def test_an_api_that_nobody_starts_leaves_without_a_word(tmp_path: Path) -> None:
+    """The supervisor that held it is gone: it reads no settings, serves nobody and exits 0."""
+    with parts.unbound("127.0.0.1", 0) as listener:
+        done = subprocess.run(
+            [*parts.api(listener)[0].command, "--held"],
+            env={**os.environ, "CALLSCRIBE_CHUNK_SECONDS": "wrong"},
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.DEVNULL,
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_supervisor_begins_the_api_before_it_loads_its_own_code() -> None:
+    """Until then it brings no settings, no log, no store's client and no HTTP."""
+    heavy = {"pydantic", "structlog", "redis", "starlette", "httpx", "httpcore", "http.client", "celery"}
+    told = f"import sys, pipeline.cli.up; print(sorted({heavy!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr

@@ -88,7 +88,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def _heeds_interrupts() -> None:
+def heeds_interrupts() -> None:
     """As at a terminal: whoever runs the tests with `&` has them, and all they start, ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -109,7 +109,7 @@ class Process:
             cwd=cwd,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            preexec_fn=_heeds_interrupts,
+            preexec_fn=heeds_interrupts,
         )
 
     @property

@@ -7,6 +7,7 @@ comparing with where somebody talks, which was measured. Pure.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -23,6 +24,7 @@ SLOWEST = 1.5  # letters a second; fewer mean that words are missing
 THIN_SECONDS = 12.0  # in less talk than this, few words are nothing unusual
 MOST_WORDS = 5000  # of an answer, more are not compared
 WIDE = 3  # a Chinese, Japanese or Korean sign counts as so many letters
+_SIGNS = re.compile("[\u2e80-\U0010ffff]")
 
 
 def completed(recognition: Recognition, seconds: float) -> tuple[RawSegment, ...]:
@@ -105,7 +107,8 @@ def thin(recognition: Recognition, chunk: Chunk) -> bool:
 
 def letters(texts: Iterable[str]) -> int:
     """The length of texts as they are spoken."""
-    return sum(WIDE if letter >= "\u2e80" else 1 for text in texts for letter in plain(text))
+    spoken = "".join(map(plain, texts))
+    return len(spoken) + (WIDE - 1) * len(_SIGNS.findall(spoken))
 
 
 def told_already(parts: Sequence[Segment], before: Sequence[Segment]) -> bool:

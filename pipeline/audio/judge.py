@@ -46,11 +46,11 @@ def bounded(recognition: Recognition, seconds: float) -> Recognition:
         recognition,
         text=recognition.text[:letters],
         segments=tuple(
-            replace(part, text=part.text[:letters])
+            part if len(part.text) <= letters else replace(part, text=part.text[:letters])
             for part in recognition.segments[: min(kept, int(PARTS[0] + PARTS[1] * seconds))]
         ),
         words=tuple(
-            replace(word, text=word.text[:LONGEST_WORD])
+            word if len(word.text) <= LONGEST_WORD else replace(word, text=word.text[:LONGEST_WORD])
             for word in recognition.words[: int(WORDS[0] + WORDS[1] * seconds)]
         ),
     )

@@ -9,11 +9,11 @@ the stretches by their length.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby, islice, pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pipeline.audio.hallucinations import WORD
 from pipeline.domain.recording import Chunk, Span, Stretch
@@ -43,8 +43,7 @@ class Placed:
     segment: int  # its place in the answer
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(NamedTuple):
     """A word with its punctuation; seconds from the upload's start."""
 
     text: str
@@ -116,11 +115,12 @@ def _matched(tokens: Sequence[_Token], words: Sequence[Word]) -> Iterator[tuple[
     for token in tokens:
         found = None
         for letters in _letters(token.text):
-            near = (place for place in range(at, min(at + AHEAD, len(parts))) if parts[place][0] == letters)
-            if (place := next(near, None)) is not None:
-                word = parts[place][1]
-                found = (found[0] if found else word.start, word.end)
-                at = place + 1
+            for place in range(at, min(at + AHEAD, len(parts))):
+                if parts[place][0] == letters:
+                    word = parts[place][1]
+                    found = (found[0] if found else word.start, word.end)
+                    at = place + 1
+                    break
         yield found
 
 
@@ -138,8 +138,9 @@ def _filled(tokens: list[_Token], known: Sequence[tuple[float, float] | None]) -
             waiting.append(token)
             continue
         start, end = max(last, time[0]), max(last, *time)
-        found += _spread(waiting, max(last, start - UNKNOWN_SECONDS * len(waiting)), start)
-        found.append(replace(token, start=start, end=end))
+        if waiting:
+            found += _spread(waiting, max(last, start - UNKNOWN_SECONDS * len(waiting)), start)
+        found.append(_Token(token.text, token.segment, start, end))
         waiting, last = [], end
     return found + _spread(waiting, last, last + UNKNOWN_SECONDS * len(waiting))
 
@@ -152,14 +153,14 @@ def _spread(tokens: Sequence[_Token], start: float, end: float) -> list[_Token]:
     for token in tokens:
         begin = start + (end - start) * passed / total
         passed += token.weight
-        found.append(replace(token, start=begin, end=start + (end - start) * passed / total))
+        found.append(_Token(token.text, token.segment, begin, start + (end - start) * passed / total))
     return found
 
 
 def _by_time(tokens: Sequence[_Token], stretches: Sequence[Stretch], reach: float) -> list[int]:
     """Where the stretches but the last end among the tokens: at the pause of the text next to the rest."""
     found: list[int] = []
-    middles = sorted(token.middle for token in tokens)
+    middles = sorted(token.middle for token in tokens) if len(stretches) > 1 else []
     for before, after in pairwise(stretches):
         rest = (before.at + before.span.seconds + after.at) / 2
         usual = max(bisect_left(middles, rest), found[-1] if found else 0)
@@ -249,10 +250,8 @@ def _in_recording(
     offset = stretch.span.start - stretch.at
     bounds = (stretch.span.start, stretch.span.end)
     moved = [
-        replace(
-            token, start=_clamped(token.start + offset, *bounds), end=_clamped(token.end + offset, *bounds)
-        )
-        for token in tokens
+        _Token(text, segment, _clamped(start + offset, *bounds), _clamped(end + offset, *bounds))
+        for text, segment, start, end in tokens
     ]
     sounds = within(talk, *bounds)
     first = True
@@ -290,8 +289,8 @@ def _gap(tokens: Sequence[_Token], at: int) -> float:
 
 def _onset(talk: Sequence[Span], start: float, end: float) -> float:
     """When it really starts: recognisers let a segment start in the silence before it."""
-    span = next((span for span in talk if span.end > start), None)
-    return span.start if span and start < span.start < end else start
+    at = bisect_right(talk, start, key=lambda span: span.end)
+    return talk[at].start if at < len(talk) and start < talk[at].start < end else start
 
 
 def _clamped(value: float, low: float, high: float) -> float:

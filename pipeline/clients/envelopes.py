@@ -7,12 +7,12 @@ status 200 is told apart here, and treated by its own code as if that were the s
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.domain.errors import BadAnswer
+from pipeline.domain.plain import loads
 
 # any of these is a result; without one, an object with an error is no answer
 RESULTS = frozenset(
@@ -105,7 +105,7 @@ def unwrap(body: bytes, content_type: str = "") -> dict[str, Any]:
     if "text/event-stream" in content_type or re.match(r"(?::|data:|event:|id:|retry:)", text):
         return _joined(list(_events(text)), ended="[DONE]" in text[-64:])
     try:
-        found = json.loads(text)
+        found = loads(text)
     except RecursionError:
         raise BadAnswer("The provider's answer nests too deep.") from None
     except ValueError:
@@ -154,7 +154,7 @@ def _events(text: str) -> Iterable[dict[str, Any]]:
 
 def _parsed(data: str) -> list[Any]:
     try:
-        return [json.loads(data)]
+        return [loads(data)]
     except (ValueError, RecursionError):
         return _lines(data)  # events without a blank line between them
 
@@ -166,7 +166,7 @@ def _lines(text: str) -> list[dict[str, Any]]:
         if not line.strip() or line.strip() == "[DONE]":
             continue
         try:
-            item = json.loads(line)
+            item = loads(line)
         except (ValueError, RecursionError):
             return []
         if not isinstance(item, dict):

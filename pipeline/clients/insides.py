@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 _BARS = r"<[|｜][^<>|｜\n]{0,64}[|｜]>"  # <|endoftext|>, <|0.00|>, <|im_start|>, <｜end▁of▁sentence｜>
+_SIGNS = re.compile(r"[<\[]")  # all of them begin with one, or end with a token that does
 _MARKS = re.compile(
     rf"{_BARS}"
     r"|</?(?:start|end)_of_(?:turn|speech|text|audio|image)>"
@@ -48,6 +49,8 @@ _OUR_MARKS = re.compile(r"</?transcript-[0-9a-f]{12}>[ \t]*\n?")  # between whic
 
 def without_insides(text: str) -> str:
     """A recogniser's text as words alone, without its tokens and labels."""
+    if not _SIGNS.search(text):  # as nearly all; it is asked for each word
+        return text.strip()
     text = _LABELS.sub(" ", _LABEL.sub("", text))
     if "<|" in text or "<｜" in text:
         text = _ROLE.sub("", text)

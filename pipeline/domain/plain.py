@@ -1,11 +1,13 @@
 """Domain values to what JSON can hold and back.
 
-A field's older names stand in its metadata (`was`), so that records written before are read.
+A field's older names stand in its metadata (`was`), so that records written before are read. Of a class with
+`sparse = True` fields that are None are left out: a record holds tens of thousands of its like.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Callable
@@ -13,13 +15,21 @@ from enum import StrEnum
 from functools import cache, partial
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import orjson
+
 T = TypeVar("T")
+_AS_THEY_ARE = {str, int, float, bool, types.NoneType}
 
 
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples and enums as dicts, lists and strings, ready for JSON."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    cls = type(value)
+    if cls in _AS_THEY_ARE:
+        return value
+    names, sparse = _written(cls)  # type: ignore[arg-type]
+    if names:
+        items = ((name, getattr(value, name)) for name in names)
+        return {name: to_plain(item) for name, item in items if not (sparse and item is None)}
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
     if isinstance(value, dict):
@@ -27,6 +37,16 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return value.value
     return value
+
+
+def loads(text: str | bytes) -> Any:
+    """JSON as `json.loads` reads it, several times as fast; but numbers without a point that 64 bits cannot
+    hold may become floats. Raises ValueError, RecursionError.
+    """
+    try:
+        return orjson.loads(text)
+    except ValueError:  # NaN, half a surrogate pair and depth, say, are no faults there
+        return json.loads(text)
 
 
 def from_plain(cls: type[T], plain: Any) -> T:
@@ -41,6 +61,13 @@ def from_plain(cls: type[T], plain: Any) -> T:
 
 
 Read = Callable[[Any], Any]
+
+
+@cache
+def _written(cls: type) -> tuple[tuple[str, ...], bool]:
+    """A dataclass's fields, none of any other class; and whether those that are None are left out."""
+    names = tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else ()
+    return names, getattr(cls, "sparse", False)
 
 
 @cache

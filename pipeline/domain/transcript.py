@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pipeline.domain.recording import Span
 
@@ -16,6 +16,7 @@ Speaker = Literal[
 class Word:
     """One word as the recogniser gave it; seconds from the chunk's start."""
 
+    sparse: ClassVar = True
     start: float
     end: float
     text: str
@@ -26,6 +27,7 @@ class Word:
 class RawSegment:
     """A segment as the recogniser gave it; seconds from the chunk's start."""
 
+    sparse: ClassVar = True
     start: float
     end: float
     text: str
@@ -39,6 +41,7 @@ class RawSegment:
 class Recognition:
     """The recogniser's answer for one chunk, read but not yet judged."""
 
+    sparse: ClassVar = True
     text: str
     language: str | None = None
     segments: tuple[RawSegment, ...] = ()  # empty when the model gives no timestamps

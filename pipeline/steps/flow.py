@@ -127,16 +127,12 @@ def about(job: Job) -> About | None:
 
 def parts(job: Job) -> dict[str, Recognition]:
     """The recogniser's answers so far, by chunk id; halves stand in for the chunk that they came from."""
-    found: dict[str, Recognition] = {}
-    for chunk, recognition in _answers(job):
-        if recognition is not None:
-            found[chunk.id] = recognition
-    return found
+    return {chunk["id"]: from_plain(Recognition, answer) for chunk, answer in _told(job) if answer}
 
 
 def pieces(job: Job) -> tuple[Chunk, ...]:
     """The chunks as they were asked for: halves stand in for the chunk that they came from."""
-    return tuple(chunk for chunk, _ in _answers(job))
+    return tuple(from_plain(Chunk, chunk) for chunk, _ in _told(job))
 
 
 def of_pieces(job: Job) -> tuple[str, ...]:
@@ -173,7 +169,7 @@ def _asked_language(job: Job) -> str | None:
 
 def chunk_of(job: Job, chunk_id: str) -> Chunk:
     """The chunk, or half of one, by its id."""
-    return next(chunk for chunk, _ in _answers(job) if chunk.id == chunk_id)
+    return next(from_plain(Chunk, chunk) for chunk, _ in _told(job) if chunk["id"] == chunk_id)
 
 
 def advance(job: Job, now: float) -> Next:
@@ -286,11 +282,6 @@ def _told(job: Job) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
         halves = job.facts.get(f"halve:{chunk['id']}") or [None]
         for piece in [chunk] if halves == [None] else halves:
             yield piece, job.facts.get(f"transcribe:{piece['id']}")
-
-
-def _answers(job: Job) -> Iterator[tuple[Chunk, Recognition | None]]:
-    for chunk, answer in _told(job):
-        yield from_plain(Chunk, chunk), from_plain(Recognition, answer) if answer else None
 
 
 def is_piece(chunk: Chunk) -> bool:

@@ -27,7 +27,7 @@ from pipeline.domain.errors import (
 )
 from pipeline.domain.job import Claim, Job, JobId, PortalId, Reply, Step
 from pipeline.domain.kinds import BACKGROUND, kind_of
-from pipeline.domain.plain import to_plain
+from pipeline.domain.plain import loads, to_plain
 from pipeline.settings.portals import Provider
 from pipeline.steps.tools import Snooze, Tools
 from pipeline.store import Callee, persist
@@ -117,7 +117,7 @@ def buy(
     for (_, key), held in zip(peeked, tools.store.ledger.peek(*(key for _, key in peeked)), strict=True):
         if held is not None:
             with suppress(UnusableAnswer):  # it stays so: the next model's may be there as well
-                return _read(tools, key, read, json.loads(held))
+                return _read(tools, key, read, loads(held))
     if ends_at <= now:
         raise Snooze(1.0, "nothing is paid any more in the reserve before the deadline")
     host = urlsplit(provider.url).netloc
@@ -142,7 +142,7 @@ def buy(
                 callee=replace(callee, breakers=() if errors else tuple(asks)),
             )
             if reservation.verdict == "answer":
-                return _read(tools, key, read, json.loads(reservation.answer))
+                return _read(tools, key, read, loads(reservation.answer))
             if reservation.verdict == "closed" and reservation.breaker == account:
                 raise ProviderAccount("The provider refuses the account.")
             if reservation.verdict == "closed":

@@ -83,7 +83,7 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
     be the hint come back. What is asked for again goes to another model, if there is one.
     """
     chunk = flow.chunk_of(job, claim.step.partition(":")[2])
-    plan, portal = flow.plan(job), tools.portal(job)
+    portal = tools.portal(job)
     language, hint = flow.language(job) or portal.speech_language, hint_of(job, portal)
     if flow.beside(job, chunk):  # the same question would get the same answer
         language, hint = None, None
@@ -98,7 +98,8 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
     except ProviderRefused:  # the language, say: no other job has to ask with these options
         tools.store.known.forget_first(options_name(job, fetched))
         raise
-    if plan and not flow.is_piece(chunk) and plan.talk:
+    plan = None if flow.is_piece(chunk) else flow.plan(job)  # large: its sound is under way before it is read
+    if plan and plan.talk:
         here = chunk.channel or 0
         other = plan.talk[1 - here] if len(plan.talk) == 2 else ()
         heard = replace(heard, unheard=unheard(heard, chunk, talk=plan.talk[here], other=other))

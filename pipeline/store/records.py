@@ -29,7 +29,7 @@ from pipeline.domain.job import (
     Source,
     Step,
 )
-from pipeline.domain.plain import from_plain
+from pipeline.domain.plain import from_plain, loads
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=vars).encode
 COUNTS = {"tries": "begun", "lost": "lost", "doubt": "ambiguous"}  # as the hash names them
@@ -145,7 +145,7 @@ def _read_job(key: JobId, fields: Mapping[str, str]) -> Job:
     for name, value in fields.items():
         kind, _, step = name.partition(":")
         if kind == "fact":
-            facts[step] = json.loads(value)
+            facts[step] = loads(value)
         elif kind in COUNTS:
             attempts[step][COUNTS[kind]] = int(value)
     return Job(

@@ -84,6 +84,7 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
     threads = "thread" in str(instance.pool_cls).lower()
     worker.threads = threads
     if threads:  # of a pool the children say that they live: a parent with threads must not fork
+        worker.runner().tools.transport  # noqa: B018 (made before the first call waits for it)
         worker.live(UPSTREAM, places=instance.concurrency)
         Sweeper(worker.runner(), installation.load(), worker.leaving).start()
         Reconciler(worker.runner(), worker.leaving).start()

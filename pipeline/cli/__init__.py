@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -59,6 +60,17 @@ class WorkFailed(CallscribeError):
     hint = ""
 
 
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Around large imports: what they make stays, so nothing is looked through for garbage, then or later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class Commands(click.Group):
     """A group whose commands are found by name."""
 
@@ -68,7 +80,9 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{cmd_name}")
+        name = f"{__name__}.{cmd_name}"
+        with loading() if name not in sys.modules else contextlib.nullcontext():
+            module = importlib.import_module(name)
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command

@@ -13,7 +13,7 @@ from types import FrameType
 import click
 import uvicorn
 
-from pipeline.cli import parts
+from pipeline.cli import loading, parts
 from pipeline.cli.terminal import echo
 from pipeline.confinement.privileges import give_up
 from pipeline.settings.installation import load
@@ -57,7 +57,8 @@ def api(host: str, port: int, fd: int | None, held: bool) -> None:
 def _await_word() -> None:
     """Loads the code, and waits until the supervisor says that the service may start; ends if it may not."""
     give_up()
-    import pipeline.web.app  # noqa: F401 (where wrong settings are told first, it is loaded after them)
+    with loading():
+        import pipeline.web.app  # noqa: F401 (not at the top: wrong settings are told before it is loaded)
 
     if not os.read(sys.stdin.fileno(), 1):
         sys.exit(0)

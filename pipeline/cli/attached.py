@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from pipeline.cli import CannotStart
 from pipeline.cli.supervise import Child, Leaves, Supervisor
-from pipeline.clients.wire import tls_hint
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.settings.installation import Settings
 from pipeline.settings.store_url import read_sentinels
@@ -67,6 +66,8 @@ def away(settings: Settings, error: StoreUnavailable) -> StoreUnavailable:
     """The error with the server's host and port, and with what its client says."""
     if settings.redis_url is None:
         return error
+    from pipeline.clients.wire import tls_hint
+
     why = str(error.__cause__ or error.message).strip().rstrip(".")
     found = StoreAway(f"the job store at {place(settings)} does not serve: {why}")
     found.hint = tls_hint(error) or found.hint

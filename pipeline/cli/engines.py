@@ -19,7 +19,7 @@ from pipeline.domain.errors import SettingsError
 from pipeline.domain.job import Category
 from pipeline.settings.installation import Settings, load
 from pipeline.settings.portals import Portal, load_portals
-from pipeline.steps.pictures import is_served
+from pipeline.steps.served import is_served
 
 CATEGORIES = [category.value for category in Category]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli import parts
+from pipeline.cli import loading, parts
 from pipeline.cli.supervise import Supervisor
 
 
@@ -28,7 +28,8 @@ def up(host: str, port: int, workers: int) -> None:
         supervisor = Supervisor(parts.api(listener, workers))
         try:
             supervisor.prepare()
-            from pipeline.cli.service import serve  # the api loads its code at the same time
+            with loading():
+                from pipeline.cli.service import serve  # the api loads its code at the same time
 
             serve(supervisor, listener, host, port)
         finally:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from pipeline.clients.dialect import Rung, Variant
+from pipeline.clients.image_models import gives_bytes
 from pipeline.clients.messages import Body
 from pipeline.clients.providers import Caller, Capabilities, body_object, raw_answer
 from pipeline.clients.refusals import Names, Refusal
@@ -27,8 +28,6 @@ MOST_BYTES = 32 << 20  # of an answer: ten images of bytes are about as large
 SIZES = {"square": "1024x1024", "portrait": "1024x1792", "landscape": "1792x1024"}
 KINDS = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
 
-# models that answer with bytes alone, whose parameters are not those of older ones
-_BYTES = re.compile(r"gpt-image|chatgpt-image")
 _SIZE = Names(
     fields=("size", "width", "height", "image_size", "aspect_ratio"),
     words=r"\bsizes?\b|resolution|dimensions",
@@ -48,11 +47,6 @@ class Picture:
 
     link: str | None = None
     data: bytes | None = None
-
-
-def gives_bytes(model: str | None) -> bool:
-    """Whether a model of this name is known to answer with bytes instead of links."""
-    return bool(model and _BYTES.search(model.casefold()))
 
 
 class Images:

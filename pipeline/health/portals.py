@@ -13,7 +13,7 @@ from pipeline.domain.errors import CallscribeError, SettingsError
 from pipeline.domain.job import Category
 from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal
-from pipeline.steps.pictures import is_served
+from pipeline.steps.served import is_served
 
 ASK_SECONDS = 10.0
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.bitrix24.checks import Check
 from pipeline.clients import lifetimes, windows
 from pipeline.clients.dialect import FORGET_SECONDS, SUSPECT, Learned, read_learned
-from pipeline.clients.images import gives_bytes
+from pipeline.clients.image_models import gives_bytes
 from pipeline.clients.lifetimes import End
 from pipeline.clients.providers import fact_key
 from pipeline.clients.transport import Transport

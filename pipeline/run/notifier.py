@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import structlog
-from celery import Celery
 
 from pipeline.settings.store_url import read_sentinels
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 TASK = "callscribe.work"
 PAUSE_SECONDS = 0.002  # a message that comes within it waits, and so does its call
@@ -69,8 +72,7 @@ class Notifier:
     """Sends from a thread of its own, `most` messages per queue at a time; never blocks the caller."""
 
     def __init__(self, store_url: str, *, most: int = 32) -> None:
-        self._app = Celery("callscribe.notifier", set_as_current=False)
-        self._app.conf.update(broker_settings(store_url))
+        self._store_url = store_url
         self._most = most
         self._wanted: Counter[str] = Counter()
         self._sent: Counter[str] = Counter()  # messages beside those that waited at the last look
@@ -92,7 +94,20 @@ class Notifier:
         with self._wake:
             self._wake.notify()
         self._thread.join(timeout=2)
-        self._app.close()
+        if "_app" in self.__dict__:
+            self._app.close()
+
+    def load(self) -> None:
+        """Loads Celery ahead of the first message, which does it otherwise; takes a moment."""
+        self._app  # noqa: B018 (made at first use)
+
+    @cached_property
+    def _app(self) -> Celery:
+        from celery import Celery
+
+        app = Celery("callscribe.notifier", set_as_current=False)
+        app.conf.update(broker_settings(self._store_url))
+        return app
 
     def _publish(self) -> None:
         while True:

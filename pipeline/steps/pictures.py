@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import structlog
 
-from pipeline.clients.images import KINDS, Picture, gives_bytes, kind_of, pictures
+from pipeline.clients.images import KINDS, Picture, kind_of, pictures
 from pipeline.clients.providers import fact_key
 from pipeline.domain.errors import (
     BadAnswer,
@@ -26,8 +26,6 @@ from pipeline.domain.errors import (
     ProviderRefused,
     Upstream,
 )
-from pipeline.domain.job import Category
-from pipeline.settings.installation import Settings
 from pipeline.settings.portals import Portal, Provider
 from pipeline.steps.tools import Tools
 from pipeline.storage.scratch import scratch
@@ -41,13 +39,6 @@ PREFIX = "image_"
 UNSERVED = "unserved"  # a fact about a model: why it drew nothing, for `callscribe doctor`
 UNSERVED_SECONDS = 900
 NAME = re.compile(r"[0-9a-f]{32}\.(?:" + "|".join(KINDS) + ")")
-
-
-def is_served(portal: Portal, category: str, settings: Settings) -> bool:
-    """Whether the portal has an engine of the category: none for images that no portal could fetch."""
-    if category != Category.IMAGE or portal.image is None or settings.public_url is not None:
-        return portal.serves(category)
-    return not all(gives_bytes(model) for model in portal.image.models)
 
 
 def why_unserved(portal: Portal, tools: Tools) -> str | None:

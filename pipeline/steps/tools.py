@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline.audio.decoder import Decoder
-from pipeline.clients.transport import Transport
 from pipeline.domain.errors import CallscribeError
 from pipeline.domain.job import Delivery, Job
 from pipeline.scoring.rubric import read_rubric
@@ -22,6 +21,7 @@ from pipeline.telemetry.logs import REDACTOR, secrets_of
 
 if TYPE_CHECKING:
     from pipeline.archive.archive import Archive
+    from pipeline.clients.transport import Transport
 
 DAY_SECONDS = 86_400
 
@@ -34,7 +34,6 @@ class Tools:
     live: LivePortals
     store: Store
     blobs: Blobs
-    transport: Transport
     decoder: Decoder = field(default_factory=Decoder)
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -54,6 +53,16 @@ class Tools:
         """How old a call may be for an event about it: its record is not gone yet, so it is no second one."""
         return int(max(self.settings.retention_seconds, self.settings.backfill_seconds, DAY_SECONDS))
 
+    @cached_property
+    def transport(self) -> Transport:
+        """The one way out, opened at first use: HTTP takes a tenth of the api's start, and intake none of it.
+
+        Two threads that ask at the same moment may make two; each is good.
+        """
+        from pipeline.clients.transport import Transport
+
+        return Transport.of(self.settings)
+
     @property
     def archive(self) -> Archive:
         """The archive of calls, opened at first use: it takes half a second, and most processes need none."""
@@ -69,7 +78,8 @@ class Tools:
     def close(self) -> None:
         """Gives all connections back."""
         self.decoder.close()
-        self.transport.close()
+        if "transport" in self.__dict__:
+            self.transport.close()
         self.store.close()
         if "_archive" in self.__dict__:
             self._archive.close()
@@ -138,12 +148,21 @@ def live_portals(settings: Settings) -> LivePortals:
 
 def checked_portals(settings: Settings) -> Portals:
     """The portals in force; raises SettingsError for what would end each process right after its start."""
-    Transport.of(settings).close()
+    _check_transport(settings)
     return live_portals(settings).current()
+
+
+def _check_transport(settings: Settings) -> None:
+    """Raises SettingsError for what it cannot be made with; without any of the three it always can."""
+    if settings.trusted_hosts or settings.provider_proxy or settings.ca_file:
+        from pipeline.clients.transport import Transport
+
+        Transport.of(settings).close()
 
 
 def open_tools(settings: Settings, live: LivePortals | None = None) -> Tools:
     """Opens what the settings name; raises SettingsError."""
+    _check_transport(settings)
     store = Store(settings.store_url)
     store.watermark.expect(read_mark(settings.data_dir))
     return Tools(
@@ -151,5 +170,4 @@ def open_tools(settings: Settings, live: LivePortals | None = None) -> Tools:
         live=live or live_portals(settings),
         store=store,
         blobs=Blobs.open(settings.storage),
-        transport=Transport.of(settings),
     )

@@ -20,33 +20,22 @@ from pipeline.run import systemd
 from pipeline.settings.installation import Settings, load
 from pipeline.telemetry import failpoints
 from pipeline.telemetry.logs import configure, secrets_of
-from pipeline.web import answers, calls, engines, events, images, jobs, openapi, ops
-from pipeline.web.console import pages
+from pipeline.web import answers, engines, events, ops
+from pipeline.web.console.errors import for_browsers
 from pipeline.web.console.people import ProxyUser
-from pipeline.web.console.signing import for_browsers
-from pipeline.web.console.view import warm
+from pipeline.web.later import Later
 from pipeline.web.service import Service
 
 WARM_AFTER_SECONDS = 1.0  # that the workers have for their own start
 
-API = [
+FIRST = [
     Route("/engines/{token}/{category}", engines.ask, methods=["POST"]),  # the first that is looked at
     Route("/engines/{token}/{category}", engines.look, methods=["GET"]),
     Route("/events/{token}", events.hear, methods=["POST"]),
-    Route("/v1/calls", calls.take, methods=["POST"]),
-    Route("/v1/jobs", jobs.listed, methods=["GET"]),
-    Route("/v1/jobs/{id}", jobs.shown, methods=["GET"]),
-    Route("/v1/jobs/{id}", jobs.erased, methods=["DELETE"]),
-    Route("/v1/jobs/{id}/retry", jobs.again, methods=["POST"]),
-    Route("/v1/jobs/{id}/transcript.{format}", jobs.exported, methods=["GET"]),
-    Route("/images/{name}", images.shown, methods=["GET"]),
     Route("/health", ops.health, methods=["GET"]),
     Route("/ready", ops.ready, methods=["GET"]),
     Route("/version", ops.which, methods=["GET"]),
-    Route("/metrics", ops.metrics, methods=["GET"]),
-    Route("/openapi.json", openapi.document, methods=["GET"]),
 ]
-ROUTES = [*API, *pages.ROUTES]
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -60,7 +49,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await service.open()
         systemd.tell("READY=1")
-        warming = asyncio.create_task(_warm(service), name="warm")
+        warming = asyncio.create_task(_warm(service, later), name="warm")
         try:
             yield
         finally:
@@ -69,7 +58,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             await service.close()
 
     app = Starlette(
-        routes=ROUTES,
+        routes=FIRST,
         lifespan=lifespan,
         middleware=[*_behind_proxies(settings), Middleware(engines.First)],
         exception_handlers={
@@ -79,13 +68,18 @@ def create_app(settings: Settings | None = None) -> Starlette:
         },
     )
     app.state.service = service
+    later = Later(app.router, "pipeline.web.routes")
     return app
 
 
-async def _warm(service: Service) -> None:
-    """What takes the console's first page a second is loaded once the service is ready, beside intake."""
+async def _warm(service: Service, later: Later) -> None:
+    """What takes the first page a second and more is loaded once the service is ready, beside intake."""
     await asyncio.sleep(WARM_AFTER_SECONDS)
-    await service.blocking(warm, service)
+    await service.warm()
+    await later.load()
+    from pipeline.web.console import view  # loaded by now
+
+    await service.blocking(view.warm, service)
 
 
 def _behind_proxies(settings: Settings) -> list[Middleware]:

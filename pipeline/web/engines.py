@@ -18,7 +18,7 @@ from pipeline.domain.errors import BadRequest, CallscribeError
 from pipeline.domain.job import Category, Source
 from pipeline.run.new_jobs import new_job
 from pipeline.settings.portals import Portal
-from pipeline.steps.pictures import is_served, why_unserved
+from pipeline.steps.served import is_served
 from pipeline.store import Prepared, job_id
 from pipeline.telemetry.captures import capture_request
 from pipeline.web.answers import Json
@@ -35,7 +35,7 @@ async def look(request: Request) -> Response:
     service = service_of(request)
     portal, category = _engine(service, request)
     if category is Category.IMAGE:
-        why = await service.blocking(why_unserved, portal, service.tools)
+        why = await service.blocking(_why_unserved, service, portal)
         if why:
             raise HTTPException(404, "This engine is not served here: its models do not draw.")
     return Json({"engine": "callscribe", "category": category.value})
@@ -112,6 +112,14 @@ def _job(service: Service, portal: Portal, category: Category, body: bytes) -> P
         digest=hashlib.sha256(body).hexdigest(),
     )
     return service.prepare(portal, job)
+
+
+def _why_unserved(service: Service, portal: Portal) -> str | None:
+    from pipeline.steps.pictures import (
+        why_unserved,  # it brings the providers' clients, as no POST needs them
+    )
+
+    return why_unserved(portal, service.tools)
 
 
 async def _capture(service: Service, category: Category, body: bytes, status: int) -> None:

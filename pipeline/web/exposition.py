@@ -6,7 +6,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client import generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -15,6 +15,8 @@ from prometheus_client.core import (
 from prometheus_client.core import (
     Metric as Family,
 )
+from starlette.requests import Request
+from starlette.responses import Response
 
 from pipeline.domain.errors import StoreUnavailable
 from pipeline.domain.kinds import KINDS
@@ -24,11 +26,21 @@ from pipeline.steps.paid import breakers
 from pipeline.steps.tools import Tools
 from pipeline.store.counters import paged
 from pipeline.telemetry import metrics as m
+from pipeline.web.ops import our_version
 from pipeline.web.room import Room, disks
+from pipeline.web.service import service_of
 
 Series = Mapping[tuple[str, ...], float]  # label values -> value
 Values = dict[m.Metric, dict[tuple[str, ...], float]]
 PORTALS_AT_ONCE = 500
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus' text form: what all processes counted, and how work stands."""
+    service = service_of(request)
+    await service.check_key(request)
+    told = await service.blocking(exposition, service.tools, service.room, version=our_version())
+    return Response(told, media_type=CONTENT_TYPE_LATEST)
 
 
 def exposition(tools: Tools, room: Room, *, version: str) -> bytes:

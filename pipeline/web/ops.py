@@ -1,15 +1,13 @@
-"""What operators' machines ask: is it up, ready, which version, how much."""
+"""What operators' machines ask: is it up, ready, which version."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.web.answers import Json
-from pipeline.web.exposition import exposition
 from pipeline.web.service import service_of
 
 
@@ -37,11 +35,3 @@ async def ready(request: Request) -> Response:
 async def which(request: Request) -> Response:
     """The version."""
     return Json({"name": "callscribe", "version": our_version()})
-
-
-async def metrics(request: Request) -> Response:
-    """Prometheus' text form: what all processes counted, and how work stands."""
-    service = service_of(request)
-    await service.check_key(request)
-    told = await service.blocking(exposition, service.tools, service.room, version=our_version())
-    return Response(told, media_type=CONTENT_TYPE_LATEST)

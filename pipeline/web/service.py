@@ -9,7 +9,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -21,7 +21,6 @@ from pipeline.clients.guard import callback_allowed
 from pipeline.domain.errors import BadRequest, Conflict, QueueFull, StoreUnavailable
 from pipeline.domain.job import Job
 from pipeline.run.new_jobs import first_dues
-from pipeline.run.notices import Watch
 from pipeline.run.notifier import Notifier
 from pipeline.run.pulse import Pulse
 from pipeline.settings.installation import Settings
@@ -32,11 +31,13 @@ from pipeline.telemetry import failpoints
 from pipeline.telemetry.metrics import ACCEPT_SECONDS, ACCEPTED, REPEATED
 from pipeline.telemetry.traces import TRACES
 from pipeline.web.auth import COOKIE, Role, find_key, given_key, keyring
-from pipeline.web.checkup import Checkup
 from pipeline.web.rate_limits import RateLimit
 from pipeline.web.room import Room
 from pipeline.web.shares import Shares
 from pipeline.web.uploads import sweep
+
+if TYPE_CHECKING:
+    from pipeline.web.checkup import Checkup
 
 log = structlog.get_logger()
 
@@ -64,13 +65,11 @@ class Service:
         await asyncio.to_thread(sweep, self.settings)
         self.intake = Intake(self.settings.store_url, bound_seconds=ACCEPT_BOUND_SECONDS)
         self.tools: Tools = await asyncio.to_thread(open_tools, self.settings, self._live)
-        self.checkup = Checkup(self.tools)
         self.notifier = Notifier(self.settings.store_url)
         self.pulse = Pulse(self.tools.store, "api")
         self.pulse.start()
         TRACES.begin()
         self._closing = threading.Event()
-        Watch(self.tools, self._closing.wait).start()
         self._threads = anyio.CapacityLimiter(THREADS)
         self.shares = Shares()
         self.room = Room(self.settings, self.intake, self.tools.blobs)
@@ -78,6 +77,23 @@ class Service:
         collect_seldom()
         if find_key(self.settings) is None:
             log.warning("no_api_key", hint="Set CALLSCRIBE_API_KEY: /v1, /metrics and the list are closed.")
+
+    async def warm(self) -> None:
+        """What is not needed to accept a request is loaded, and begun, once this process serves."""
+        await self.blocking(self._warm)
+
+    def _warm(self) -> None:
+        from pipeline.run.notices import Watch
+
+        Watch(self.tools, self._closing.wait).start()
+        self.notifier.load()
+
+    @functools.cached_property
+    def checkup(self) -> Checkup:
+        """What `callscribe doctor` finds, for the console."""
+        from pipeline.web.checkup import Checkup
+
+        return Checkup(self.tools)
 
     async def close(self) -> None:
         """Gives everything back; notifications that wait are sent first."""

@@ -14,7 +14,8 @@ import yaml
 from pipeline.cli import callscribe
 from pipeline.settings.installation import Settings
 from pipeline.telemetry.metrics import WAIT
-from pipeline.web.app import ROUTES
+from pipeline.web.app import FIRST
+from pipeline.web.routes import ROUTES
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 MANIFESTS: list[dict[str, Any]] = list(yaml.safe_load_all((FOLDER / "callscribe.yaml").read_text()))
@@ -63,7 +64,7 @@ def test_pods_have_the_least_of_rights(name: str) -> None:
 def test_the_api_is_asked_before_it_is_sent_requests() -> None:
     """Probes ask addresses that answer anybody; a store that is away ends no process."""
     (container,) = DEPLOYMENTS["callscribe-api"]["template"]["spec"]["containers"]
-    paths = {route.path for route in ROUTES}
+    paths = {route.path for route in [*FIRST, *ROUTES]}
     probes = {
         name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")
     }

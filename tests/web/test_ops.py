@@ -12,10 +12,12 @@ import pytest
 
 from pipeline.settings.installation import Settings
 from pipeline.web import auth
-from pipeline.web.app import API, ROUTES
+from pipeline.web.app import FIRST
 from pipeline.web.openapi import described
+from pipeline.web.routes import API, ROUTES
 from tests.web.conftest import API_KEY, PORTAL, Client, audio_request, running
 
+EVERY = [*FIRST, *ROUTES]
 OPEN = {"/health", "/ready", "/version", "/openapi.json"}
 OPEN |= {"/sign-in", "/sign-out"}  # a form's way to show the key, and to forget it
 OPEN |= {"/static/{name}"}  # the style sheet and the script, which tell of nobody
@@ -32,8 +34,8 @@ def test_open_answers(client: Client) -> None:
 
 def test_nothing_else_is_open(client: Client) -> None:
     """Every other route is 401 without the key, whatever its method."""
-    for path in {route.path for route in ROUTES} - OPEN - SECRET:
-        for route in ROUTES:
+    for path in {route.path for route in EVERY} - OPEN - SECRET:
+        for route in EVERY:
             if route.path != path:
                 continue
             for method in route.methods or ():
@@ -128,7 +130,7 @@ def test_the_document_describes_the_routes() -> None:
     """/openapi.json names each route for machines and its methods, the console's lists as data among them."""
     methods = ("get", "post", "delete", "put", "patch")
     told = {(path, m.upper()) for path, item in described()["paths"].items() for m in item if m in methods}
-    machines = [route for route in ROUTES if route in API or route.path.endswith((".json", ".csv"))]
+    machines = [route for route in EVERY if route in (*FIRST, *API) or route.path.endswith((".json", ".csv"))]
     real = {(route.path, m) for route in machines for m in route.methods or () if m != "HEAD"}
     assert told == real
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
@@ -21,8 +20,6 @@ from pipeline.web.service import service_of
 MAX_FORM_BYTES = 4096
 HOME = "/calls"
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-
-Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 async def home(request: Request) -> Response:
@@ -82,25 +79,18 @@ async def static(request: Request) -> Response:
     return Response(found, headers=kept, media_type=kind)
 
 
-def for_browsers(handler: Handler) -> Handler:
-    """An error's JSON as a page, where a browser asks for a page; 401 is the form to sign in."""
-
-    async def answered(request: Request, failure: Exception) -> Response:
-        plain = await handler(request, failure)
-        if "text/html" not in request.headers.get("accept", "") or request.url.path.startswith("/v1"):
-            return plain
-        if plain.status_code == 401:
-            return _form(request, to=_here(request))
-        told = getattr(failure, "message", None) or getattr(failure, "detail", None)
-        page = bare_view(request).page(
-            "error.html", status=plain.status_code, told=told or "Something broke here; the log tells more."
-        )
-        for name in ("retry-after", "allow"):
-            if name in plain.headers:
-                page.headers[name] = plain.headers[name]
-        return page
-
-    return answered
+def error_page(request: Request, failure: Exception, plain: Response) -> Response:
+    """A page in place of an error's plain answer; of 401 the form to sign in."""
+    if plain.status_code == 401:
+        return _form(request, to=_here(request))
+    told = getattr(failure, "message", None) or getattr(failure, "detail", None)
+    page = bare_view(request).page(
+        "error.html", status=plain.status_code, told=told or "Something broke here; the log tells more."
+    )
+    for name in ("retry-after", "allow"):
+        if name in plain.headers:
+            page.headers[name] = plain.headers[name]
+    return page
 
 
 def _form(request: Request, *, wrong: bool = False, to: str) -> Response:

@@ -15,6 +15,7 @@ from pipeline.archive.archive import Archive
 from pipeline.settings.installation import Settings
 from pipeline.steps.tools import Tools
 from pipeline.web import app
+from pipeline.web.console import view
 from pipeline.web.console.pages import PAGES
 from pipeline.web.console.view import environment, warm
 from pipeline.web.service import Service
@@ -66,7 +67,7 @@ def test_what_the_first_page_takes_is_loaded_soon_after_the_start(
         done.set()
 
     monkeypatch.setattr(app, "WARM_AFTER_SECONDS", 0.0)
-    monkeypatch.setattr(app, "warm", warmed)
+    monkeypatch.setattr(view, "warm", warmed)
     with running(settings) as client:
         assert done.wait(30)
         assert "_archive" in vars(client.app.state.service.tools)

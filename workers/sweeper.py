@@ -9,11 +9,11 @@ from typing import Protocol
 
 import structlog
 
+from pipeline.confinement.scratch import tidy
 from pipeline.domain.errors import CallscribeError
 from pipeline.run.notifier import Notifier
 from pipeline.run.runner import Runner
 from pipeline.settings.installation import Settings
-from pipeline.storage.scratch import tidy
 from pipeline.store.durability import FILE_SECONDS
 from pipeline.store.watermark import keep_mark
 

@@ -15,6 +15,7 @@ import re
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
@@ -124,8 +125,8 @@ class Decoder:
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._greeted = False
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.audio.zygote"],
+            self._process = subprocess.Popen(  # noqa: S603 (of ours)
+                [sys.executable, "-m", "pipeline.audio.zygote", tempfile.gettempdir()],
                 cwd=Path(pipeline.__file__).parents[1],
                 env={},
                 stdin=subprocess.PIPE,

@@ -1,4 +1,5 @@
-"""The process in which recordings are read: `python -m pipeline.audio.zygote`, started by decoder.py alone.
+"""The process in which recordings are read: `python -m pipeline.audio.zygote FOLDER`, started by decoder.py
+alone; FOLDER is for temporary files.
 
 It begins with an empty environment and knows no settings, no store and no key. It has FFmpeg and libmagic in
 memory and forks a process for each call, since importing them anew takes longer than reading a short call;
@@ -25,6 +26,7 @@ import pickle
 import select
 import signal
 import struct
+import sys
 import tempfile
 import time
 import traceback
@@ -33,7 +35,9 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,17 +45,20 @@ from typing import Any, BinaryIO
 from pipeline.audio.confine import Limits, confined, data_bytes
 from pipeline.confinement.files import landlock_version, python_code, restrict_files
 from pipeline.confinement.privileges import die_with_parent, drop_capabilities, give_up, leave_network
+from pipeline.confinement.scratch import scratch
 from pipeline.confinement.system_calls import can_refuse, refuse_system_calls
-from pipeline.domain.errors import Refused
+from pipeline.domain.errors import Refused, StoreUnavailable
 from pipeline.domain.plain import to_plain
 
 # of a call: milliseconds that it may take; of an answer: MORE, or how the process ended (negative: by which
 # signal); then the bytes that follow
 HEAD = struct.Struct(">iQ")
 MORE = 1 << 16
+REST_SECONDS = 0.02  # before the next reader is made: about what follows the reading of a short call
 LOOK_SECONDS = 0.5  # between two looks at what its files take
 MOST_BYTES = 64 << 20  # of all answers; the plan of four hours of two channels takes a twentieth
 LARGE_BYTES = 16 << 20  # more than a call of minutes takes
+LARGE_PAGE = 2 << 20
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Limits]
 
@@ -60,6 +67,7 @@ def main() -> None:
     """Serves calls until the standard input ends, as it does with the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the worker, who lets a step come to its end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    tempfile.tempdir = sys.argv[1]
     calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):  # native code may write there whatever it likes
@@ -73,7 +81,8 @@ def main() -> None:
     _load()
     _put(answers, 0, json.dumps(lacks).encode())
     while True:
-        reader = _Reader.forked(calls, answers)  # ahead of its call: that need not wait for it
+        # ahead of its call, which need not wait for it; what the last one found is gone on with meanwhile
+        reader = None if _comes(calls.fileno(), REST_SECONDS) else _Reader.forked(calls, answers)
         if not (head := calls.read(HEAD.size)):
             break
         milliseconds, size = HEAD.unpack(head)
@@ -95,10 +104,10 @@ def _load() -> None:
     import_module("pipeline.audio.arrays").load()
     os.environ.clear()
     python_code()
-    with suppress(OSError, Refused):  # no room for it: the first call finds its way by itself
-        _rehearse()
+    _rehearse(1, 2)
     gc.collect()
     gc.freeze()
+    _align_memory()
 
 
 def _keep_memory() -> None:
@@ -111,43 +120,65 @@ def _keep_memory() -> None:
         set_option(M_TOP_PAD, 1 << 20)
 
 
+def _align_memory() -> None:
+    """Has what the C library gives next begin with a large page."""
+    if not (libc := _libc()):
+        return
+    libc.malloc_trim(ctypes.c_size_t(0))
+    for _ in range(8):  # some of what fills it up may come from elsewhere
+        libc.free(ctypes.c_void_p(at := libc.malloc(ctypes.c_size_t(LARGE_BYTES))))
+        if not at or (left := -at % LARGE_PAGE) < mmap.PAGESIZE:
+            return
+        libc.malloc(ctypes.c_size_t(left))
+
+
 def _take_memory() -> None:
     """Has the system give the memory that is new to this process in large pages (madvise(2)): one is there as
     soon as some twenty of the five hundred small ones that it stands for.
     """
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "mallopt"):
-        return
-    libc.malloc.restype = ctypes.c_void_p
-    if at := libc.malloc(ctypes.c_size_t(LARGE_BYTES)):
-        page = -(-at // mmap.PAGESIZE) * mmap.PAGESIZE
-        size = ctypes.c_size_t(LARGE_BYTES - mmap.PAGESIZE)
-        libc.madvise(ctypes.c_void_p(page), size, mmap.MADV_HUGEPAGE)
+    libc = _libc()
+    if libc and (at := libc.malloc(ctypes.c_size_t(LARGE_BYTES))):
+        page = at // mmap.PAGESIZE * mmap.PAGESIZE
+        libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(LARGE_BYTES), mmap.MADV_HUGEPAGE)
         libc.free(ctypes.c_void_p(at))  # it stays with the C library
 
 
-def _rehearse() -> None:
-    """Reads sounds of our own making: what is imported late is here then, and Python's code is warm."""
-    for sides in (1, 2):
-        with tempfile.TemporaryDirectory() as name:
-            path = Path(name) / "sound"
-            _hum(path, sides)
-            parts = import_module("pipeline.audio.split").split(
-                path, sha256="", content_type=None, out=Path(name), chunk_seconds=600, uploads_per_minute=20,
-                limits=import_module("pipeline.audio.limits").UploadLimits(), name="piece", max_seconds=60.0,
+def _libc() -> Any:
+    """None where it is not glibc."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    return libc if hasattr(libc, "mallopt") else None
+
+
+def _rehearse(*kinds: int) -> None:
+    """Reads sounds of our own making, on so many sides each: what is imported late is here then, Python's
+    code is warm, and the memory that it changes is this process's own.
+    """
+    split, limits = (import_module(f"pipeline.audio.{name}") for name in ("split", "limits"))
+    for sides in kinds:
+        # where there is no room for it the call finds its way by itself
+        with suppress(OSError, Refused, StoreUnavailable), scratch() as folder:
+            path = folder / "sound"
+            path.write_bytes(_hum(sides))
+            parts = split.split(
+                path, sha256="", content_type=None, out=folder, chunk_seconds=600, uploads_per_minute=20,
+                limits=limits.UploadLimits(), name="piece", max_seconds=60.0,
             )  # fmt: skip
             for _ in parts:
                 pass
 
 
-def _hum(path: Path, sides: int) -> None:
-    """Writes a wav of a second, in which somebody hums with pauses, or two take turns on a side each."""
+@cache
+def _hum(sides: int) -> bytes:
+    """A wav of a second, in which somebody hums with pauses, or two take turns on a side each."""
     one = [(at % 80 * 99 - 4000) * (at % 2000 < 1500) for at in range(8000)]
     turns = (lambda at: (at % 80 * 99 - 4000, 0), lambda at: (0, at % 50 * 160 - 4000))
     two = [sample for at in range(8000) for sample in turns[at // 2000 % 2](at)]
-    with wave.open(str(path), "wb") as sound:
+    made = BytesIO()
+    with wave.open(made, "wb") as sound:
         sound.setparams((sides, 2, 8000, 0, "NONE", ""))
         sound.writeframes(array("h", one if sides == 1 else two).tobytes())
+    return made.getvalue()
 
 
 def _put(answers: BinaryIO, ended: int, answer: bytes) -> None:
@@ -185,6 +216,8 @@ class _Reader:
                 for number in (calls.fileno(), answers.fileno(), asks, tells):
                     os.close(number)
                 _take_memory()
+                if not _comes(call, 0.0):
+                    _rehearse(1)
                 if os.getppid() == parent:
                     _answer(call, told)
             finally:
@@ -265,6 +298,13 @@ def _failed(code: int) -> Iterator[tuple[int, bytes]]:
     """The system lacks something now: a process, room on the disk."""
     yield MORE, json.dumps({"errno": code}).encode()
     yield 0, b""
+
+
+def _comes(call: int, seconds: float) -> bool:
+    """Whether there is a call by then, or the worker has gone."""
+    poll = select.poll()
+    poll.register(call, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _answer(call: int, told: int) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.domain.kinds import BACKGROUND, QUEUES
+from pipeline.domain.kinds import BACKGROUND, QUEUES, UPSTREAM
 from pipeline.settings.portals import Portals
 from pipeline.steps.tools import Tools
 
 BACKGROUND_LIMIT = 2  # of a portal's steps at a time: its CRM takes two requests a second
+GIVE_WAY_SECONDS = 0.05  # about as long as a short call is worked at
 
 
 class SharedPlaces:
@@ -65,6 +66,7 @@ class Places:
         self._waiting: Counter[str] = Counter()  # turns that had a place, and wait for word
         self._unheard: set[str] = set()  # told of work while all places were taken
         self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
 
     def enter(self, queue: str) -> bool:
         """Takes a place of the queue, if one is free."""
@@ -87,9 +89,18 @@ class Places:
             self._shared.leave()
         with self._lock:
             self._busy[queue] -= 1
+            self._left.notify_all()
             unheard = queue in self._unheard
             self._unheard.discard(queue)
             return unheard
+
+    def give_way(self, queue: str) -> None:
+        """What nobody waits for begins when nothing that a portal waits for is under way here, or a moment
+        later: they would have the processor in turns.
+        """
+        if queue == BACKGROUND:
+            with self._left:
+                self._left.wait_for(lambda: not self._busy[UPSTREAM], GIVE_WAY_SECONDS)
 
     @contextmanager
     def waiting(self, queue: str) -> Iterator[bool]:

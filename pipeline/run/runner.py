@@ -161,6 +161,7 @@ class Runner:
         """Runs the step while its lease is kept; answers the next claim where that was made already."""
         self._leases.keep(claim)
         try:
+            self.places.give_way(turn.queue)
             return self.run(claim, turn)
         except DecoderDied as died:  # as if it had been this process
             log.error("decoder_died", job=claim.job, step=claim.step, why=died.message)

@@ -11,6 +11,7 @@ import structlog
 from pipeline.audio.decoder import written
 from pipeline.audio.keep import NAME, POINTS
 from pipeline.audio.keep import keep as keep_stage
+from pipeline.confinement.scratch import scratch
 from pipeline.domain.errors import CallscribeError, NotAudio, SettingsError, TooLong, UnknownJob
 from pipeline.domain.job import Claim, Job
 from pipeline.domain.kinds import kind_of
@@ -23,7 +24,6 @@ from pipeline.steps.retry import replayable
 from pipeline.steps.tools import Result, Snooze, Tools
 from pipeline.steps.turns import who
 from pipeline.storage.blobs import BlobMissing
-from pipeline.storage.scratch import scratch
 
 log = structlog.get_logger()
 

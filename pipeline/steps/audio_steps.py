@@ -23,6 +23,7 @@ from pipeline.audio.merge import merge as merge_stage
 from pipeline.audio.split import split as split_stage
 from pipeline.clients.transcriptions import tells_speakers
 from pipeline.clients.transport import Downloaded
+from pipeline.confinement.scratch import scratch
 from pipeline.domain.errors import BadRequest, RecordingGone, SpendCapReached
 from pipeline.domain.job import Claim, Job, Source
 from pipeline.domain.plain import from_plain, to_plain
@@ -32,7 +33,6 @@ from pipeline.steps import flow, said
 from pipeline.steps.retry import link_pause
 from pipeline.steps.search import told_call
 from pipeline.steps.tools import Result, Snooze, Tools
-from pipeline.storage.scratch import scratch
 from pipeline.store.records import dumps
 from pipeline.telemetry import failpoints
 
@@ -120,7 +120,6 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
     """
     fetched, known = from_plain(Fetched, job.facts["fetch"]), job.facts.get("sniff")
     missing = from_plain(Media, known).missing if known else _join(fetched, tools) if fetched.parts else ()
-    recognition_options = _settled(job, fetched, tools)
     media: Media | None = None
     plan: Plan | None = None
     chunks: list[Chunk] = []
@@ -146,6 +145,7 @@ def split(job: Job, claim: Claim, tools: Tools) -> Generator[Result, None, Resul
         for part in held.enter_context(closing(parts)):
             if isinstance(part, Media):
                 media = part
+                recognition_options = _settled(job, fetched, tools)  # while it is read on
                 if not known:
                     yield Result(facts={"sniff": media}, waits=not fetched.parts)
                 continue

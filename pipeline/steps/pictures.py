@@ -18,6 +18,7 @@ import structlog
 
 from pipeline.clients.images import KINDS, Picture, kind_of, pictures
 from pipeline.clients.providers import fact_key
+from pipeline.confinement.scratch import scratch
 from pipeline.domain.errors import (
     BadAnswer,
     CallscribeError,
@@ -28,7 +29,6 @@ from pipeline.domain.errors import (
 )
 from pipeline.settings.portals import Portal, Provider
 from pipeline.steps.tools import Tools
-from pipeline.storage.scratch import scratch
 
 log = structlog.get_logger()
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from pipeline.confinement.scratch import scratch
 from pipeline.domain.errors import (
     BadRequest,
     CallscribeError,
@@ -30,7 +31,6 @@ from pipeline.domain.errors import (
     StoreUnavailable,
 )
 from pipeline.storage.disk import left
-from pipeline.storage.scratch import scratch
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _PROBE, _PROBED = "_probe", b"callscribe"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.confinement import scratch
 from pipeline.domain.job import Category, Due, Job, PortalId, Request, Source, Step
 from pipeline.run.leftovers import leftovers
 from pipeline.settings.installation import load
 from pipeline.steps.tools import open_tools
-from pipeline.storage import scratch
 from pipeline.store import fields_of, job_id
 
 
@@ -55,7 +55,7 @@ def test_folders_of_a_killed_process_go(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     code = (
-        "from pipeline.storage.scratch import scratch\n"
+        "from pipeline.confinement.scratch import scratch\n"
         "with scratch() as folder:\n"
         "    (folder / 'recording').write_text('sound')\n"
         "    print(folder, flush=True)\n"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.confinement.scratch import scratch, tidy
 from pipeline.domain.errors import StoreUnavailable
-from pipeline.storage.scratch import scratch, tidy
 
 ROOT = Path(__file__).parents[2]
 BUSY = """
 import sys
-from pipeline.storage.scratch import scratch, tidy
+from pipeline.confinement.scratch import scratch, tidy
 for number in range(int(sys.argv[1])):
     with scratch() as folder:
         (folder / "recording").write_bytes(b"x")

@@ -6,11 +6,12 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pipeline.domain.job import Claim, Job, Request, Source
-from pipeline.domain.kinds import MEDIA
+from pipeline.domain.kinds import BACKGROUND, MEDIA, UPSTREAM
 from pipeline.domain.plain import to_plain
 from pipeline.domain.recording import Fetched
 from pipeline.run import runner
@@ -104,3 +105,19 @@ def test_a_worker_tells_how_many_places_are_free() -> None:
     assert worker.free("upstream") == 0
     worker.leave("upstream")
     assert worker.free("upstream") == 1
+
+
+def test_what_nobody_waits_for_lets_others_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins when nothing that a portal waits for is under way, or a moment later; others do not wait."""
+    worker = Places()
+    assert worker.enter(UPSTREAM)
+    for queue in (MEDIA, UPSTREAM):
+        worker.give_way(queue)
+    worker.give_way(BACKGROUND)  # who is before it goes on for ever
+    monkeypatch.setattr("pipeline.run.places.GIVE_WAY_SECONDS", 60.0)
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(worker.give_way, BACKGROUND)
+        with pytest.raises(TimeoutError):
+            waits.result(0.2)
+        worker.leave(UPSTREAM)
+        waits.result(20)

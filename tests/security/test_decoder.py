@@ -31,6 +31,7 @@ from pipeline.steps import audio_steps, flow
 from tests.bitrix.test_once import link_to
 from tests.installation import Open, accept, opened, recording, run, sandbox, served
 from tests.security import inside
+from tests.system.processes import until
 
 __all__ = ["opened", "sandbox", "served"]
 
@@ -306,12 +307,25 @@ def test_a_recording_that_kills_its_process_twice_is_refused(
 @pytest.mark.parametrize("sides", [1, 2])
 def test_what_it_rehearses_with_is_cut_as_any_call(tmp_path: Path, sides: int) -> None:
     """Its own sound is no silence, each side is a piece: all that a call takes is there before it comes."""
-    zygote._hum(tmp_path / "hum", sides)
+    (tmp_path / "hum").write_bytes(zygote._hum(sides))
     parts = split(
         tmp_path / "hum", sha256="", content_type=None, out=tmp_path / "out", limits=UploadLimits(),
         chunk_seconds=600, uploads_per_minute=20, name="piece",
     )  # fmt: skip
     assert [chunk.channel for chunk in gathered(parts)[1].chunks] == ([None] if sides == 1 else [0, 1])
+
+
+def test_what_it_rehearses_with_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies where the worker's own temporary files do, for as long as it takes, and whoever is killed
+    meanwhile leaves it to the next one to remove.
+    """
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    used = tmp_path / f"callscribe-{os.getuid()}"
+    (used / "of-one-that-was-killed").mkdir(parents=True)
+    with contextlib.closing(Decoder()) as made:
+        made.start()
+        until(lambda: not list(used.iterdir()))
+        assert made.run(inside.bent, Span(start=0, end=1), 2.0, names=("a",))
 
 
 def test_who_claims_to_have_ended_has_ended(decoder: Decoder) -> None:

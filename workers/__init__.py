@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A workers worker -Q media -P prefork`, `-Q upstream -P threads`.
+"""The Celery application: `python -m workers -Q media -P prefork`, `-Q upstream -P threads`.
 
 Celery is the executor and the notifier, nothing more: no chord, no ETA, no result backend, no retries of
 its own. Where a job lives, and when it is tried again, is the record's matter.

@@ -52,7 +52,7 @@ def worker_command(settings: Settings, queue: str) -> tuple[str, ...]:
         f"{queue}@%h",
     ]
     quiet = ["--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-    return (sys.executable, "-m", "celery", "--app", "workers", "--quiet", "worker", *options, *quiet)
+    return (sys.executable, "-m", "workers", *options, *quiet)
 
 
 def workers(settings: Settings, queues: Sequence[str] = tuple(WORKERS)) -> list[Child]:

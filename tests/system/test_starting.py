@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli import attached
 from tests.system.processes import (
+    ROOT,
     TOKEN,
     command,
     descendants,
@@ -84,3 +86,21 @@ def test_a_signal_during_the_start_leaves_nothing_behind(number: signal.Signals)
             _, told = up.communicate(timeout=60)  # ends once nobody holds its stderr
         assert "Traceback" not in told
         assert up.returncode != 0
+
+
+def test_a_worker_loads_none_of_celerys_other_commands() -> None:
+    """Nor their toolkit for terminals; its own code is loaded, and collected garbage is looked for again."""
+    code = (
+        "import atexit, gc, sys\n"
+        "names = ('prompt_toolkit', 'celery.bin.celery', 'workers.lifecycle', 'workers.tasks')\n"
+        "atexit.register(lambda: print('loaded', *(name for name in names if name in sys.modules),\n"
+        "                              gc.isenabled(), gc.get_freeze_count() > 50_000))\n"
+        "from workers.__main__ import main\n"
+        "sys.argv[1:] = ['--help']\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert "--queues" in done.stdout
+    assert done.stdout.splitlines()[-1] == "loaded workers.lifecycle workers.tasks True True", done.stderr

@@ -246,6 +246,22 @@ def calls(name: str) -> list[tuple[str, ast.Call]]:
 
 
 @pytest.mark.parametrize(
+    "link",
+    ["https://a.example", "//a.example", "WWW.a.example", "HTTP:a.example", "ftp:a", "mailto:a@b", "x+y://z",
+     "javascript:alert", "java\u017fcript:alert", "SM\u017f:5", "callto:a", "Tel:+7", "data:a/b"],
+)  # fmt: skip
+def test_a_link_is_found_in_a_text_that_has_no_other_sign(link: str) -> None:
+    """Whatever letters its scheme is written in."""
+    assert unmarked(f"see {link} there") == "see (link) there"
+
+
+@pytest.mark.parametrize("text", ["at 10:30", "a / b", "data: so many", "www. x", "and/or", "tel: ask him"])
+def test_what_only_looks_like_a_link_stays(text: str) -> None:
+    """Times, and words that a scheme is named by."""
+    assert unmarked(text) == text
+
+
+@pytest.mark.parametrize(
     ("name", "home", "is_it"),
     [
         ("write", "bitrix24/timeline.py", lambda call: "entity" in ast.unparse(call)),

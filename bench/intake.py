@@ -32,8 +32,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bench.report import Row
+from pipeline.run.garbage import collect_seldom
 from pipeline.store import embedded
-from pipeline.web.service import collect_seldom
 
 TOKEN = "bench-token-0123456789-0123456789"
 PORTAL = "https://portal.example"

@@ -16,6 +16,7 @@ from celery import signals
 from pipeline.confinement.privileges import die_with_parent, give_up
 from pipeline.domain.errors import CallscribeError
 from pipeline.domain.kinds import MEDIA, UPSTREAM
+from pipeline.run.garbage import collect_seldom
 from pipeline.run.notices import Watch
 from pipeline.run.notifier import Notifier
 from pipeline.run.places import Places, SharedPlaces
@@ -54,6 +55,7 @@ class Worker:
         TRACES.begin()
         self.pulse = Pulse(runner.tools.store, role, places=places, busy=lambda: runner.holds)
         self.pulse.start()
+        collect_seldom()
 
     def runner(self) -> Runner:
         """This process's runner, opened at first use: connections do not survive a fork."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Any, NamedTuple, Protocol, cast
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -20,7 +22,7 @@ from pipeline.domain.errors import (
     UnknownJob,
     UnreadableRecord,
 )
-from pipeline.domain.job import Claim, Event, Failure, Job
+from pipeline.domain.job import Claim, Event, Failure, Job, JobId
 from pipeline.domain.kinds import KINDS, URGENT_QUEUES, kind_of
 from pipeline.domain.plain import to_plain
 from pipeline.run.attempt import Attempt
@@ -84,6 +86,7 @@ class Runner:
         self.places = places or Places()
         self._limits = PortalLimits(tools)
         self._leases = Leases(tools)
+        self._writing: WeakValueDictionary[JobId, threading.Lock] = WeakValueDictionary()
 
     @property
     def holds(self) -> int:
@@ -331,12 +334,22 @@ class Runner:
         goes_on: bool = False,
         turn: Turn | None = None,
     ) -> _Written:
-        """Writes down what a step found, and tells what has ended with it. goes_on: the claim is kept."""
+        """Writes down what a step found, and tells what has ended with it. goes_on: the claim is kept.
+
+        One step of a job at a time: the pieces of a call end together, and each would find only that the
+        record moved on by another's, and read all of it again.
+        """
+        with self._writing.setdefault(job.id, threading.Lock()):
+            return self._written(job, attempt, result, goes_on=goes_on, turn=turn)
+
+    def _written(
+        self, job: Job, attempt: Attempt, result: Result, *, goes_on: bool, turn: Turn | None
+    ) -> _Written:
         store, claim, due = self.tools.store, attempt.claim, True
-        result = replace(result, facts={**attempt.held, **result.facts})
+        result = replace(result, facts=to_plain({**attempt.held, **result.facts}))
         served = KINDS[kind_of(claim.step)].paid and claim.step in result.facts
         while True:
-            facts = {step: to_plain(fact) for step, fact in result.facts.items()}
+            facts = dict(result.facts)
             if "failure" in facts and flow.has_outcome(job) and claim.step != "callback":
                 del facts["failure"]  # the portal's outcome is decided already
             kept = {step: fact for step, fact in job.facts.items() if step not in result.forget}

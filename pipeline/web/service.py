@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import resource
 import threading
 import time
@@ -20,6 +19,7 @@ from starlette.requests import Request as WebRequest
 from pipeline.clients.guard import callback_allowed
 from pipeline.domain.errors import BadRequest, Conflict, QueueFull, StoreUnavailable
 from pipeline.domain.job import Job
+from pipeline.run.garbage import collect_seldom
 from pipeline.run.new_jobs import first_dues
 from pipeline.run.notifier import Notifier
 from pipeline.run.pulse import Pulse
@@ -205,16 +205,6 @@ def service_of(request: WebRequest) -> Service:
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
-
-
-def collect_seldom() -> None:
-    """Python looks for garbage in cycles seldom, and not in what is here by now.
-
-    A request makes some hundred objects and leaves no cycle, and dozens are under way: looked for after each
-    700, as by default, all of them were looked through for every few requests.
-    """
-    gc.freeze()
-    gc.set_threshold(10_000)
 
 
 def _allow_files(most: int) -> None:

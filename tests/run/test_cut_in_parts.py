@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import pytest
 
-from pipeline.domain.job import Request, Source
+from pipeline.domain.job import Claim, Job, JobId, Request, Source
+from pipeline.domain.plain import to_plain
+from pipeline.domain.transcript import Recognition
+from pipeline.run import runner
 from pipeline.sandbox.app import Sandbox
 from pipeline.steps import audio_steps, flow
+from pipeline.steps.tools import Result, Tools
+from pipeline.store import Transition
 from tests.bitrix.test_once import link_to
+from tests.flow.test_flow import a_plan
 from tests.installation import Open, accept, opened, recording, run, sandbox, served
 
 __all__ = ["opened", "sandbox", "served"]
@@ -78,3 +87,35 @@ def test_pieces_are_heard_before_the_last_one_is_cut(
     ended = [event.step for event in tools.store.events(job) if event.what == "done"]
     assert ended.index("transcribe:0") < ended.index("split") < ended.index("merge")
     assert not [step for step in done.facts if step.partition(":")[0] in flow.CUTTING]
+
+
+def test_pieces_that_end_together_read_the_record_once_each(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other writes its answer down: none has to begin anew twice, and all are joined."""
+    tools, pieces = opened(), 6
+    job = accept(tools, Request(file_url="https://e.example/call", language="en"), Source.API)
+    fetch, record = tools.store.claim("upstream", "test", lease_seconds=60), tools.store.load(job)
+    facts = {"fetch": {}, "split": to_plain(a_plan(pieces))}
+    dues = flow.advance(replace(record, facts=facts), tools.store.now()).dues
+    tools.store.finish(record, Transition(facts=facts, dues=dues, status="running"), claim=fetch)
+    together, load, loads = threading.Barrier(pieces), tools.store.load, list[str]()
+
+    def heard(job: Job, claim: Claim, tools: Tools) -> Result:
+        together.wait(20)
+        return Result(facts={claim.step: Recognition(text="yes", again=False)})
+
+    def counted(job: JobId) -> Job:
+        loads.append(job)
+        return load(job)
+
+    monkeypatch.setitem(runner.EXECUTORS, "transcribe", heard)
+    monkeypatch.setattr(tools.store, "load", counted)
+    claims = [tools.store.claim("upstream", "test", lease_seconds=60) for _ in range(pieces)]
+    worker = runner.Runner(tools)
+    with ThreadPoolExecutor(pieces) as pool:
+        assert [*pool.map(worker.run, claims)] == [None] * pieces
+    assert len(loads) == pieces - 1  # the first found it as it was
+    done = load(job)
+    assert sum(step.startswith("transcribe:") for step in done.facts) == pieces
+    assert set(tools.store.waiting(job)) == {"expire", "merge"}

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -27,6 +28,8 @@ from pipeline.web.later import Later
 from pipeline.web.service import Service
 
 WARM_AFTER_SECONDS = 1.0  # that the workers have for their own start
+WARM_AGAIN_SECONDS = 5.0
+log = structlog.get_logger()
 
 FIRST = [
     Route("/engines/{token}/{category}", engines.ask, methods=["POST"]),  # the first that is looked at
@@ -75,8 +78,14 @@ def create_app(settings: Settings | None = None) -> Starlette:
 async def _warm(service: Service, later: Later) -> None:
     """What takes the first page a second and more is loaded once the service is ready, beside intake."""
     await asyncio.sleep(WARM_AFTER_SECONDS)
-    await service.warm()
-    await later.load()
+    while True:
+        try:
+            await later.load()
+            await service.warm()  # last: what it begins is begun once
+            break
+        except Exception:  # no file can be opened just now, for one; who asks for a page tries as well
+            log.exception("loading_failed")
+            await asyncio.sleep(WARM_AGAIN_SECONDS)
     from pipeline.web.console import view  # loaded by now
 
     await service.blocking(view.warm, service)

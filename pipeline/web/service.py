@@ -79,14 +79,14 @@ class Service:
             log.warning("no_api_key", hint="Set CALLSCRIBE_API_KEY: /v1, /metrics and the list are closed.")
 
     async def warm(self) -> None:
-        """What is not needed to accept a request is loaded, and begun, once this process serves."""
+        """What is not needed to accept a request is loaded, then begun, once this process serves."""
         await self.blocking(self._warm)
 
     def _warm(self) -> None:
         from pipeline.run.notices import Watch
 
-        Watch(self.tools, self._closing.wait).start()
         self.notifier.load()
+        Watch(self.tools, self._closing.wait).start()
 
     @functools.cached_property
     def checkup(self) -> Checkup:

@@ -24,6 +24,7 @@ def portal() -> Iterator[Portal]:
 def service(portal: Portal) -> Iterator[Service]:
     with short_folder() as folder, Service(folder, portal) as running:
         until(lambda: len(running.parts()["decoders"]) == 2)
+        until(lambda: 'callscribe_processes{role="upstream"} 1.0' in running.http.get("/metrics").text)
         yield running
         running.http.close()
         assert running.up.end(signal.SIGTERM) == 0

@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
+import pytest
 
 from pipeline.settings.installation import Settings
+from pipeline.web import app
+from pipeline.web.console import view
 from pipeline.web.later import Later
 from pipeline.web.routes import ROUTES
 from tests.web.conftest import PORTAL, TOKEN, audio_request, running
@@ -117,3 +121,26 @@ def test_routes_come_once_however_many_ask_first(make_settings: Callable[..., Se
 
         assert client._run.call(asked) == [200, 401, 401, 404]
         assert len(client.app.routes) == before + len(ROUTES)
+
+
+def test_what_cannot_be_loaded_now_is_loaded_later(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file can be opened, say: the next try brings it all."""
+    tried, done = [], threading.Event()
+
+    async def fails_once(later: Later) -> None:
+        tried.append(later)
+        if len(tried) == 1:
+            raise OSError(24, "Too many open files")
+        await load(later)
+
+    load = Later.load
+    monkeypatch.setattr(Later, "load", fails_once)
+    monkeypatch.setattr(app, "WARM_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(app, "WARM_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(view, "warm", lambda service: done.set())
+    with running(make_settings()) as client:
+        assert done.wait(30)
+        assert len(tried) == 2
+        assert client.get("/v1/jobs").status_code == 401

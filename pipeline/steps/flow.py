@@ -84,6 +84,17 @@ def plan(job: Job) -> Plan | None:
     return None if found is None else from_plain(Plan, found)
 
 
+def talk(job: Job, span: Span) -> tuple[list[Span], ...]:
+    """Where in a stretch of the recording somebody talks, per channel; nothing where the plan does not tell.
+
+    Of the plan only that is read: it is asked for after each piece, and a long call's is large.
+    """
+    return tuple(
+        [from_plain(Span, each) for each in spans if each["end"] >= span.start and each["start"] <= span.end]
+        for spans in (_planned(job) or {}).get("talk", ())
+    )
+
+
 def _planned(job: Job) -> Mapping[str, Any] | None:
     return job.facts["split"] if "split" in job.facts else job.facts.get("plan")
 

@@ -98,11 +98,10 @@ def transcribe(job: Job, claim: Claim, tools: Tools) -> Result:
     except ProviderRefused:  # the language, say: no other job has to ask with these options
         tools.store.known.forget_first(options_name(job, fetched))
         raise
-    plan = None if flow.is_piece(chunk) else flow.plan(job)  # large: its sound is under way before it is read
-    if plan and plan.talk:
+    if not flow.is_piece(chunk) and (talk := flow.talk(job, chunk.span)):
         here = chunk.channel or 0
-        other = plan.talk[1 - here] if len(plan.talk) == 2 else ()
-        heard = replace(heard, unheard=unheard(heard, chunk, talk=plan.talk[here], other=other))
+        other = talk[1 - here] if len(talk) == 2 else []
+        heard = replace(heard, unheard=unheard(heard, chunk, talk=talk[here], other=other))
     return Result(facts={claim.step: replace(heard, again=flow.asks_again(heard, chunk))})
 
 

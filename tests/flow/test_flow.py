@@ -317,6 +317,16 @@ def test_an_answer_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert judged == ["2"]
 
 
+def test_of_a_plan_the_talk_of_a_stretch_is_read() -> None:
+    """Per channel what overlaps or touches it; nothing where the plan does not tell, or there is none."""
+    left, right = [Span(start=at, end=at + 1.0) for at in (0.0, 2.0, 4.0)], [Span(start=6.0, end=7.0)]
+    plan = replace(a_plan(1), channels=2, talk=(tuple(left), tuple(right)))
+    job = a_job(fetch={}, split=to_plain(plan))
+    assert flow.talk(job, Span(start=1.0, end=3.5)) == (left[:2], [])
+    assert flow.talk(a_job(fetch={}, split=to_plain(a_plan(1))), Span(start=0.0, end=9.0)) == ()
+    assert flow.talk(a_job(), Span(start=0.0, end=9.0)) == ()
+
+
 ENDED = {
     "fetch": {}, "merge": {"transcript": TRANSCRIPT, "at": NOW}, "classify": {"lead": LEAD},
     "callback": {"accepted": True, "asked": True},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -256,6 +257,29 @@ def test_what_is_due_later_wakes_at_the_look(store: Store) -> None:
     assert not store.word("node:turn", seconds=1)
     assert store.tick() == {"media": 0, "upstream": 0, "background": 0}
     assert store.word("node:turn", seconds=1)
+
+
+def test_what_nobody_waits_for_does_not_begin_beside_a_call(store: Store) -> None:
+    """A step of the background whose time has come is told of by the next look, not by whoever claims for a
+    call; but at once where it has become due by what was just done.
+    """
+    store.claim(BACKGROUND, "node:turn", lease_seconds=30, waits=True)
+    accept(store, a_job(store, 1), due("archive", BACKGROUND, at=store.now() + 0.1))
+    accept(store, a_job(store, 2), due("fetch", UPSTREAM))
+    time.sleep(0.2)  # its time has come
+    held = store.claim(UPSTREAM, "node:other", lease_seconds=30)
+    assert held
+    assert store._redis.zcard(f"cs:ready:{BACKGROUND}:acme") == 1
+    assert not words_of(store)
+    assert store.tick()[BACKGROUND] == 1
+    assert words_of(store) == {"node:turn"}
+    store.claim(BACKGROUND, "node:turn", lease_seconds=30)
+    store.claim(BACKGROUND, "node:turn", lease_seconds=30, waits=True)
+    what = Transition(facts={held.step: 1}, dues=(due("link", BACKGROUND),), status="running")
+    store.finish(
+        store.load(held.job), what, claim=held, wanted=Wanted(UPSTREAM, "node:other", 90, False, None)
+    )
+    assert words_of(store) == {"node:turn"}
 
 
 def test_word_of_a_turn_that_ends_is_handed_on(store: Store) -> None:

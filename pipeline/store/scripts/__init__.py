@@ -1,8 +1,9 @@
 """The scripts: each is one atomic transition, and begins with the prelude."""
 
+import json
 from importlib.resources import files
 
-from pipeline.domain.kinds import URGENT_BELOW
+from pipeline.domain.kinds import BACKGROUND, URGENT_BELOW
 
 NAMES = (
     "accept", "claim", "renew", "finish", "defer", "release", "tick", "limits", "rebuild", "back",
@@ -20,8 +21,9 @@ GOES_ON = "#!lua flags=allow-oom\n"
 def sources() -> dict[str, str]:
     """Script name -> Lua text."""
     folder = files(__package__)
-    known = f"local URGENT_BELOW, MOST_WAIT_SECONDS = {URGENT_BELOW}, {MOST_WAIT_SECONDS}\n"
-    prelude = known + (folder / "prelude.lua").read_text(encoding="utf-8")
+    known = {"URGENT_BELOW": URGENT_BELOW, "MOST_WAIT_SECONDS": MOST_WAIT_SECONDS, "BACKGROUND": BACKGROUND}
+    constants = "".join(f"local {name} = {json.dumps(value)}\n" for name, value in known.items())
+    prelude = constants + (folder / "prelude.lua").read_text(encoding="utf-8")
     return {
         name: ("" if name == "accept" else GOES_ON)
         + prelude

@@ -10,7 +10,7 @@ OBJECTS = $(VENV)/s3/.installed
 PIP     = $$([ -x $(BIN)/pip ] && echo $(BIN)/pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove browser truth soak up check format docs site dist audit lock notices clean
+.PHONY: help demo test prove browser truth soak bench up check format docs site dist audit lock notices clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -135,6 +135,13 @@ def test_a_release_states_where_its_files_come_from() -> None:
     assert {"test", "dist"} <= called <= targets
 
 
+def test_what_make_is_told_to_do_it_does() -> None:
+    """No target counts as done because a folder has its name."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = set(re.findall(r"^\.PHONY: (.*)$", text, re.M)[0].split())
+    assert set(re.findall(r"^([a-z]+):", text, re.M)) == phony
+
+
 def test_the_image_installs_the_wheel_and_nothing_beside_it() -> None:
     """The Dockerfile builds it as `make dist` does, and copies neither source nor fixtures into the image."""
     stages = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")

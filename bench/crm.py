@@ -153,9 +153,11 @@ SCENES = {"day": day, "burst": burst, "waiting": waiting}
 def main() -> int:
     """Prints the figures; 1 when one of them is not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("scene", nargs="*", choices=[*SCENES, []], default=list(SCENES))
+    parser.add_argument("scene", nargs="*", metavar="SCENE", help=f"{', '.join(SCENES)}; none: all")
     parser.add_argument("--minutes", type=float, default=4.5)
     asked = parser.parse_args()
+    if unknown := ", ".join(name for name in asked.scene if name not in SCENES):
+        parser.error(f"no such scene: {unknown}; there are {', '.join(SCENES)}")
     good = True
     for name in asked.scene or SCENES:
         sys.stdout.write(f"-- {name}\n")

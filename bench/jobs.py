@@ -287,29 +287,8 @@ def recipe(url: str, folder: Path, port: int) -> Iterator[int]:
         "RECIPE_ROUTER": f"http://127.0.0.1:{port}/v1",
         "PYTHONPATH": str(ROOT),
     }
-    celery = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "bench.rivals.recipe:tasks",
-        "--quiet",
-        "worker",
-        "-P",
-        "threads",
-    ]
-    celery += [
-        "-c",
-        "40",
-        "-Q",
-        "recipe",
-        "-n",
-        "recipe@%h",
-        "-l",
-        "ERROR",
-        "--without-gossip",
-        "--without-mingle",
-    ]
+    celery = "-m celery -A bench.rivals.recipe:tasks --quiet worker -P threads -c 40 -Q recipe -n recipe@%h"
+    celery += " -l ERROR --without-gossip --without-mingle"
     with (
         socket.create_server(("127.0.0.1", 0), backlog=2048) as listener,
         (folder / "recipe.log").open("wb") as log,
@@ -318,7 +297,7 @@ def recipe(url: str, folder: Path, port: int) -> Iterator[int]:
         web = [sys.executable, "-m", "uvicorn", "bench.rivals.recipe:app", "--fd", str(fd), "--no-access-log"]
         processes = [
             subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log, pass_fds=[fd])
-            for command in (celery, web)
+            for command in ([sys.executable, *celery.split()], web)
         ]
         try:
             yield listener.getsockname()[1]

@@ -5,20 +5,18 @@ Celery's own entrance loads all of its commands, with a toolkit for terminals: a
 
 from __future__ import annotations
 
-import gc
+from pipeline.run.garbage import loading
 
 
 def main() -> None:
     """Runs one worker until it is told to leave, and exits with its code."""
-    gc.disable()  # what is loaded here stays, and the children of a pool share it
-    from celery.bin.base import CLIContext
-    from celery.bin.worker import worker
+    with loading():  # the children of a pool share it
+        from celery.bin.base import CLIContext
+        from celery.bin.worker import worker
 
-    from workers import app
+        from workers import app
 
-    app.loader.import_default_modules()
-    gc.freeze()
-    gc.enable()
+        app.loader.import_default_modules()
     worker.main(prog_name="workers", obj=CLIContext(app=app, no_color=True, workdir=None, quiet=True))
 
 

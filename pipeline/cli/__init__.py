@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pipeline.domain.errors import BadRequest, CallscribeError, SettingsError, StoreUnavailable
+from pipeline.run.garbage import loading
 
 # Each with the first sentence of its help, so that the list of all can be shown without importing any: some
 # bring Celery or an HTTP client. A command's module has its name.
@@ -58,17 +58,6 @@ class WorkFailed(CallscribeError):
 
     slug = "work_failed"
     hint = ""
-
-
-@contextlib.contextmanager
-def loading() -> Iterator[None]:
-    """Around large imports: what they make stays, so nothing is looked through for garbage, then or later."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 class Commands(click.Group):

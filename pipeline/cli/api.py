@@ -13,9 +13,10 @@ from types import FrameType
 import click
 import uvicorn
 
-from pipeline.cli import loading, parts
+from pipeline.cli import parts
 from pipeline.cli.terminal import echo
 from pipeline.confinement.privileges import give_up
+from pipeline.run.garbage import loading
 from pipeline.settings.installation import load
 from pipeline.web.server import Bounded
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli import loading, parts
+from pipeline.cli import parts
 from pipeline.cli.supervise import Supervisor
+from pipeline.run.garbage import loading
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 import structlog
@@ -66,6 +66,12 @@ def broker_settings(store_url: str) -> dict[str, object]:
         "worker_prefetch_multiplier": 1,
         "event_queue_expires": 60,
     }
+
+
+class Notifies(Protocol):
+    """Says that a queue has work; may be lost, doubled or late."""
+
+    def notify(self, queue: str, n: int = 1) -> None: ...
 
 
 class Notifier:

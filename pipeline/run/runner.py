@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import replace
 from pkgutil import resolve_name
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 from weakref import WeakValueDictionary
 
 import structlog
@@ -27,6 +27,7 @@ from pipeline.domain.kinds import KINDS, URGENT_QUEUES, kind_of
 from pipeline.domain.plain import to_plain
 from pipeline.run.attempt import Attempt
 from pipeline.run.leases import Leases
+from pipeline.run.notifier import Notifies
 from pipeline.run.places import Places, PortalLimits
 from pipeline.run.salvage import audio_anew, give_up
 from pipeline.run.turns import WAIT_SECONDS, Turn
@@ -62,12 +63,6 @@ class _Written(NamedTuple):
 
     due: bool
     claim: Claim | None
-
-
-class Notifies(Protocol):
-    """Says that a queue has work; may be lost, doubled or late."""
-
-    def notify(self, queue: str, n: int = 1) -> None: ...
 
 
 class Runner:
@@ -200,7 +195,7 @@ class Runner:
     def _run(self, claim: Claim, turn: Turn | None) -> Claim | None:
         store, attempt = self.tools.store, Attempt(claim)
         job = persist(store.claimed, claim)
-        if not _is_due(job, claim, persist(store.now)):
+        if not flow.is_due(job, claim.step, persist(store.now)):
             # by the facts it is not due any more
             return self._commit(job, attempt, Result(), turn=turn).claim
         ended = self._work(job, attempt)
@@ -326,13 +321,7 @@ class Runner:
         log.info("step_deferred", seconds=round(seconds, 1), error=slug, why=why)
 
     def _commit(
-        self,
-        job: Job,
-        attempt: Attempt,
-        result: Result,
-        *,
-        goes_on: bool = False,
-        turn: Turn | None = None,
+        self, job: Job, attempt: Attempt, result: Result, *, goes_on: bool = False, turn: Turn | None = None
     ) -> _Written:
         """Writes down what a step found, and tells what has ended with it. goes_on: the claim is kept.
 
@@ -390,7 +379,7 @@ class Runner:
                 break
             except Stale:
                 job = persist(store.load, job.id)
-                if not _is_due(job, claim, persist(store.now)):
+                if not flow.is_due(job, claim.step, persist(store.now)):
                     due = False
                     # the facts that it was computed from have changed; what was done stays done
                     result = replace(result, facts={}, forget=())
@@ -406,7 +395,3 @@ class Runner:
         if turn:
             turn.listed = finished.listed
         return _Written(due, finished.claim)
-
-
-def _is_due(job: Job, claim: Claim, now: float) -> bool:
-    return any(due.step == claim.step for due in flow.advance(job, now).dues)

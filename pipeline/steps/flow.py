@@ -194,6 +194,11 @@ def advance(job: Job, now: float) -> Next:
     return Next(dues=dues, status=status, closed=sent is not None and not dues)
 
 
+def is_due(job: Job, step: str, now: float) -> bool:
+    """Whether the step is still to be done by the facts."""
+    return any(due.step == step for due in advance(job, now).dues)
+
+
 def has_outcome(job: Job) -> bool:
     """Whether it is decided what the portal will hear."""
     return any(step in job.facts for step in ("failure", "merge", "reply", "draw"))

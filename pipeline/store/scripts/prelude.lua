@@ -340,12 +340,12 @@ end
 -- Answers {} or {id, step, portal, fence, tries, lost, deadline, the record's fields and values}; an empty id: ask
 -- again.
 local function claim(queue, owner, lease, urgent_only, waits)
-  local at, told = now(), #news
+  local at, before = now(), #news
   tick(at)
   settle()
   -- what nobody waits for and has become due is for the next look to tell of: it need not begin beside this
-  for i = #news, queue == BACKGROUND and #news + 1 or told + 1, -1 do
-    if news[i][1] == BACKGROUND then table.remove(news, i) end
+  for i = #news, before + 1, -1 do
+    if news[i][1] == BACKGROUND and queue ~= BACKGROUND then table.remove(news, i) end
   end
   local turn = redis.call('ZRANGE', 'cs:fair:' .. queue .. (urgent_only and ':urgent' or ''), 0, 0)[1]
   if waits ~= nil then
